@@ -1,0 +1,154 @@
+#include "backup/archive.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "backup/format/archive_file.h"
+#include "backup/format/limits.h"
+#include "backup/format/names.h"
+#include "backup/internal/archive_layout.h"
+#include "cache/status_macros.h"
+
+namespace larder::backup {
+namespace {
+
+using cache::l2::File;
+using cache::l2::FileSystem;
+
+absl::StatusOr<std::string> ReadManifestFile(FileSystem* file_system,
+                                             const std::string& path) {
+  LARDER_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                          file_system->Open(path, {.read_only = true}));
+  if (file->Size() > format::kManifestBytesMax) {
+    return absl::DataLossError(absl::StrFormat("%s: %d bytes exceeds %d", path,
+                                               file->Size(),
+                                               format::kManifestBytesMax));
+  }
+  std::string bytes(file->Size(), '\0');
+  LARDER_RETURN_IF_ERROR(file->ReadAt(0, absl::MakeSpan(bytes)));
+  return bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<Archive> Archive::Open(std::string path,
+                                      FileSystem* file_system) {
+  if (file_system == nullptr) file_system = cache::l2::PosixFileSystem();
+  if (!file_system->Exists(path)) {
+    return absl::NotFoundError(absl::StrCat(path, ": archive does not exist"));
+  }
+  if (!file_system->Exists(backup_internal::ManifestsPath(path))) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, ": not an archive: no ", backup_internal::kManifestsName));
+  }
+  return Archive(std::move(path), file_system);
+}
+
+std::string Archive::ManifestPath(absl::string_view id) const {
+  return backup_internal::ManifestPath(path_, id);
+}
+
+std::string Archive::PackPath(absl::string_view pack_name) const {
+  return backup_internal::PackPath(path_, pack_name);
+}
+
+SnapshotEntry Archive::ReadEntry(const std::string& id) const {
+  SnapshotEntry entry;
+  entry.id = id;
+  const std::string path = ManifestPath(id);
+  absl::StatusOr<std::string> bytes = ReadManifestFile(file_system_, path);
+  entry.status = bytes.status();
+  if (!bytes.ok()) return entry;
+  absl::StatusOr<format::Manifest> manifest = format::DecodeManifest(*bytes);
+  if (manifest.ok() && manifest->header().snapshot_id() != id) {
+    manifest = absl::DataLossError(
+        absl::StrCat("manifest: snapshot ", manifest->header().snapshot_id(),
+                     " vs expected ", id));
+  }
+  if (!manifest.ok()) {
+    entry.status =
+        absl::Status(manifest.status().code(),
+                     absl::StrCat(path, ": ", manifest.status().message()));
+    return entry;
+  }
+  entry.manifest = *std::move(manifest);
+  entry.bytes = static_cast<int64_t>(bytes->size());
+  entry.complete = true;
+  for (const format::Pack& pack : entry.manifest.packs()) {
+    entry.bytes += static_cast<int64_t>(pack.bytes());
+    const std::string pack_path = PackPath(pack.name());
+    const auto file = file_system_->Open(pack_path, {.read_only = true});
+    if (!file.ok()) {
+      entry.incomplete_reason = std::string(file.status().message());
+      entry.incomplete_code = absl::IsNotFound(file.status())
+                                  ? absl::StatusCode::kDataLoss
+                                  : file.status().code();
+    } else if ((*file)->Size() != pack.bytes()) {
+      entry.incomplete_reason =
+          absl::StrFormat("%s: %d bytes vs expected %d", pack_path,
+                          (*file)->Size(), pack.bytes());
+      entry.incomplete_code = absl::StatusCode::kDataLoss;
+    }
+    if (!entry.incomplete_reason.empty()) {
+      entry.complete = false;
+      break;
+    }
+  }
+  return entry;
+}
+
+absl::StatusOr<std::vector<SnapshotEntry>> Archive::List() const {
+  LARDER_ASSIGN_OR_RETURN(
+      const std::vector<std::string> names,
+      file_system_->List(backup_internal::ManifestsPath(path_)));
+  std::vector<SnapshotEntry> entries;
+  for (absl::string_view name : names) {
+    if (absl::ConsumeSuffix(&name, backup_internal::kManifestSuffix) &&
+        format::IsSnapshotId(name)) {
+      entries.push_back(ReadEntry(std::string(name)));
+    }
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    const auto key = [](const SnapshotEntry& e) {
+      return std::make_tuple(!e.status.ok(), e.manifest.ordinal(), e.id);
+    };
+    return key(a) < key(b);
+  });
+  return entries;
+}
+
+absl::StatusOr<SnapshotEntry> Archive::Find(absl::string_view id) const {
+  if (!id.empty()) {
+    if (!format::IsSnapshotId(id)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "snapshot \"", format::Printable(id), "\": not a snapshot's id"));
+    }
+    if (!file_system_->Exists(ManifestPath(id))) {
+      return absl::NotFoundError(
+          absl::StrCat(path_, ": snapshot ", id, " does not exist"));
+    }
+    SnapshotEntry entry = ReadEntry(std::string(id));
+    LARDER_RETURN_IF_ERROR(entry.status);
+    return entry;
+  }
+  LARDER_ASSIGN_OR_RETURN(std::vector<SnapshotEntry> entries, List());
+  for (auto it = entries.rbegin(); it != entries.rend(); ++it) {
+    if (it->complete) return std::move(*it);
+  }
+  if (entries.empty()) {
+    return absl::NotFoundError(absl::StrCat(path_, ": holds no snapshot"));
+  }
+  const SnapshotEntry& last = entries.back();
+  return absl::Status(
+      last.status.ok() ? last.incomplete_code : last.status.code(),
+      absl::StrCat(path_, ": none of ", entries.size(),
+                   " snapshots is complete: ",
+                   last.status.ok() ? absl::string_view(last.incomplete_reason)
+                                    : last.status.message()));
+}
+
+}  // namespace larder::backup

@@ -1,0 +1,67 @@
+// What an archive (a directory of dumps) holds.
+#ifndef LARDER_BACKUP_ARCHIVE_H_
+#define LARDER_BACKUP_ARCHIVE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "backup/format/dump.pb.h"
+#include "cache/l2/file.h"
+
+namespace larder::backup {
+
+// One snapshot as its manifest tells, or fails to.
+struct SnapshotEntry {
+  std::string id;
+  // Not OK: the manifest cannot be read (kDataLoss), or only by a newer
+  // version (kFailedPrecondition); `manifest` is empty then.
+  absl::Status status;
+  // All packs are there, in their size (nothing is read from them).
+  bool complete = false;
+  std::string incomplete_reason;
+  // kDataLoss, or what the file system says of a pack that may be sound.
+  absl::StatusCode incomplete_code = absl::StatusCode::kOk;
+  format::Manifest manifest;
+  int64_t bytes = 0;  // Of manifest and packs.
+};
+
+// Thread-compatible. Reads only, and needs no permission to write; takes no
+// lock: what a manifest speaks of never changes. Borrows `file_system` (null:
+// PosixFileSystem()).
+class Archive {
+ public:
+  // Errors: kNotFound; kFailedPrecondition when it is not a directory.
+  static absl::StatusOr<Archive> Open(std::string path,
+                                      cache::l2::FileSystem* file_system);
+
+  // Every snapshot with a manifest, readable or not, oldest first.
+  absl::StatusOr<std::vector<SnapshotEntry>> List() const;
+
+  // The snapshot `id`, or, when empty, the newest complete one.
+  // Errors: kNotFound; for an `id`, what its entry's status says; when none is
+  // complete, why the newest is not.
+  absl::StatusOr<SnapshotEntry> Find(absl::string_view id) const;
+
+  const std::string& path() const { return path_; }
+  cache::l2::FileSystem* file_system() const { return file_system_; }
+  std::string ManifestPath(absl::string_view id) const;
+  std::string PackPath(absl::string_view pack_name) const;
+
+ private:
+  Archive(std::string path, cache::l2::FileSystem* file_system)
+      : path_(std::move(path)), file_system_(file_system) {}
+
+  SnapshotEntry ReadEntry(const std::string& id) const;
+
+  std::string path_;
+  cache::l2::FileSystem* file_system_;
+};
+
+}  // namespace larder::backup
+
+#endif  // LARDER_BACKUP_ARCHIVE_H_

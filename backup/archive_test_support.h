@@ -1,0 +1,66 @@
+// Backups and restores in one call, for tests.
+#ifndef LARDER_BACKUP_ARCHIVE_TEST_SUPPORT_H_
+#define LARDER_BACKUP_ARCHIVE_TEST_SUPPORT_H_
+
+#include <memory>
+#include <string>
+
+#include "backup/archive.h"
+#include "backup/blob_cache_source.h"
+#include "backup/directory_sink.h"
+#include "backup/fake_snapshot.h"
+#include "backup/orchestrator.h"
+#include "backup/restore.h"
+#include "cache/clock.h"
+#include "cache/l2/file.h"
+
+namespace larder::backup {
+
+// How TestBackup() makes a dump; small, so that a small dump has many chunks.
+struct TestBackupOptions {
+  BlobCacheSource::Options source;
+  int64_t pack_bytes = 4000;
+  bool include_blob_cache = true;
+  uint64_t random_seed = 1;
+  int64_t unix_ms = 1'700'000'000'000;
+  // Besides the cache; may be null.
+  std::unique_ptr<SnapshotSource> more;
+
+  TestBackupOptions() {
+    source.range_records_max = 4;
+    source.frame_chunk_bytes = 700;
+  }
+};
+
+inline BackupReport TestBackup(FakeCache* cache, const std::string& archive,
+                               cache::l2::FileSystem* file_system,
+                               TestBackupOptions options) {
+  cache::ManualClock clock(options.unix_ms);
+  BackupOrchestrator orchestrator(
+      {.clock = &clock, .random_seed = options.random_seed});
+  orchestrator.AddSource(
+      std::make_unique<BlobCacheSource>(cache->Taker(), options.source));
+  if (options.more != nullptr) orchestrator.AddSource(std::move(options.more));
+  orchestrator.AddSink(DirectorySink::Create(
+      archive, {.pack_bytes = options.pack_bytes, .file_system = file_system}));
+  return orchestrator.Run({.include_blob_cache = options.include_blob_cache});
+}
+
+// Restores into `*cache`, at `l2_path` of `file_system`.
+inline RestoreReport TestRestore(const Archive& archive,
+                                 const std::string& l2_path,
+                                 cache::l2::FileSystem* file_system,
+                                 FakeCache* cache, RestoreOptions options) {
+  options.cache.l2_path = l2_path;
+  options.cache.file_system = file_system;
+  options.create_loader = [&](const cache::BlobCacheOptions& target,
+                              const cache::SnapshotInfo& source)
+      -> absl::StatusOr<std::unique_ptr<cache::L2Loader>> {
+    return cache->Loader(target.l2_path, file_system, source);
+  };
+  return Restore(archive, options);
+}
+
+}  // namespace larder::backup
+
+#endif  // LARDER_BACKUP_ARCHIVE_TEST_SUPPORT_H_

@@ -1,0 +1,170 @@
+#include "backup/internal/fan_out.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "backup/format/limits.h"
+#include "cache/status_macros.h"
+
+namespace larder::backup_internal {
+
+using backup::format::Chunk;
+using backup::format::ChunkHeader;
+using backup::format::ChunkType;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+// How often a wait looks up: for cancellation, which may come from a signal
+// handler and can wake nobody.
+constexpr milliseconds kSlice{20};
+}  // namespace
+
+FanOut::FanOut(const std::vector<std::shared_ptr<backup::SnapshotSink>>& sinks,
+               const backup::format::DumpHeader& header, const Options& options)
+    : options_(options),
+      stream_id_(header.stream_id()),
+      compressor_(options.zstd_level) {
+  for (const auto& sink : sinks) {
+    workers_.push_back(
+        std::make_unique<SinkWorker>(sink, header, options_.queue_chunks_max));
+  }
+  lag_.resize(workers_.size());
+}
+
+FanOut::~FanOut() {
+  Abort(absl::AbortedError("backup was given up"));
+  for (auto& [index, thread] : TakeStuckThreads()) thread.join();
+}
+
+bool FanOut::OthersIdle(const SinkWorker* worker) const {
+  return std::any_of(workers_.begin(), workers_.end(), [&](const auto& other) {
+    return other.get() != worker && other->alive() && other->idle();
+  });
+}
+
+template <typename Ready>
+absl::Status FanOut::Await(SinkWorker* worker, bool cancellable, Ready ready) {
+  const size_t index = static_cast<size_t>(
+      std::find_if(workers_.begin(), workers_.end(),
+                   [&](const auto& w) { return w.get() == worker; }) -
+      workers_.begin());
+  steady_clock::time_point moved = steady_clock::now();
+  int64_t calls = worker->calls_returned();
+  const milliseconds slice = std::min(kSlice, options_.stall_max);
+  while (!ready(worker, slice)) {
+    if (cancellable) {
+      LARDER_RETURN_IF_ERROR(backup::CheckCancelled(options_.cancellation));
+    }
+    const steady_clock::time_point now = steady_clock::now();
+    if (worker->calls_returned() != calls) {
+      calls = worker->calls_returned();
+      moved = now;
+    }
+    if (OthersIdle(worker)) lag_[index] += slice;
+    if (now - moved >= options_.stall_max) {
+      worker->Drop(absl::DeadlineExceededError(
+          absl::StrCat("no progress for ", options_.stall_max.count(), " ms")));
+    } else if (lag_[index] >= options_.lag_max) {
+      worker->Drop(absl::DeadlineExceededError(absl::StrCat(
+          "others waited for it for ", options_.lag_max.count(), " ms")));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FanOut::CheckAlive() const {
+  for (const auto& worker : workers_) {
+    if (worker->alive()) return absl::OkStatus();
+  }
+  return absl::UnavailableError("no sink is left");
+}
+
+absl::Status FanOut::AwaitBegun() {
+  for (const auto& worker : workers_) {
+    LARDER_RETURN_IF_ERROR(Await(
+        worker.get(), /*cancellable=*/true,
+        [](SinkWorker* w, milliseconds wait) { return w->AwaitBegun(wait); }));
+  }
+  return CheckAlive();
+}
+
+ChunkHeader FanOut::NextHeader(ChunkType type, uint16_t source) {
+  ChunkHeader header;
+  header.type = static_cast<uint8_t>(type);
+  header.source = source;
+  header.flags = type == ChunkType::kNames ? 0 : backup::format::kFlagCritical;
+  header.stream_id = stream_id_;
+  header.sequence = next_sequence_++;
+  return header;
+}
+
+absl::Status FanOut::Send(ChunkType type, uint16_t source, bool try_compress,
+                          absl::string_view payload) {
+  const size_t most = try_compress ? backup::format::kDecodedBytesMax
+                                   : backup::format::kChunkPayloadBytesMax;
+  if (payload.size() > most) {
+    return absl::InternalError(absl::StrCat(
+        "chunk: payload of ", payload.size(), " bytes exceeds ", most));
+  }
+  return Push(
+      compressor_.Build(NextHeader(type, source), payload, try_compress));
+}
+
+absl::Status FanOut::SendInPlace(ChunkType type, uint16_t source,
+                                 std::string room_and_payload) {
+  return Push(backup::format::SealChunk(NextHeader(type, source),
+                                        std::move(room_and_payload)));
+}
+
+absl::Status FanOut::Push(Chunk built) {
+  LARDER_RETURN_IF_ERROR(backup::CheckCancelled(options_.cancellation));
+  const std::shared_ptr<const Chunk> chunk =
+      in_flight_->Track(std::move(built));
+  if (!chunk->header.Is(ChunkType::kTrailer)) {
+    digest_.Update(absl::string_view(chunk->bytes)
+                       .substr(0, backup::format::kChunkHeaderBytes));
+  }
+  bytes_sent_ += static_cast<int64_t>(chunk->bytes.size());
+  for (const auto& worker : workers_) {
+    LARDER_RETURN_IF_ERROR(Await(
+        worker.get(), /*cancellable=*/true,
+        [](SinkWorker* w, milliseconds wait) { return w->AwaitRoom(wait); }));
+    worker->Push(chunk);
+  }
+  return CheckAlive();
+}
+
+void FanOut::Finish(const backup::format::Manifest& manifest) {
+  for (const auto& worker : workers_) worker->Finish(manifest);
+  for (const auto& worker : workers_) {
+    // Not cancellable, hence never an error: some sinks may be done already.
+    Await(worker.get(), /*cancellable=*/false,
+          [](SinkWorker* w, milliseconds wait) { return w->AwaitDone(wait); })
+        .IgnoreError();
+  }
+}
+
+void FanOut::Abort(const absl::Status& reason) {
+  for (const auto& worker : workers_) worker->Drop(reason);
+}
+
+std::vector<std::pair<size_t, std::thread>> FanOut::TakeStuckThreads() {
+  std::vector<std::pair<size_t, std::thread>> stuck;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    std::thread thread = workers_[i]->TakeThread();
+    if (!thread.joinable()) continue;
+    // Who was too slow before is not waited for again.
+    const bool slow = absl::IsDeadlineExceeded(workers_[i]->status());
+    if (workers_[i]->AwaitReturned(slow ? milliseconds(0)
+                                        : options_.stall_max)) {
+      thread.join();
+    } else {
+      stuck.emplace_back(i, std::move(thread));
+    }
+  }
+  return stuck;
+}
+
+}  // namespace larder::backup_internal

@@ -1,0 +1,94 @@
+// The chunks of one dump on their way to every sink.
+#ifndef LARDER_BACKUP_INTERNAL_FAN_OUT_H_
+#define LARDER_BACKUP_INTERNAL_FAN_OUT_H_
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "backup/cancellation.h"
+#include "backup/format/checksum.h"
+#include "backup/format/chunk.h"
+#include "backup/format/dump.pb.h"
+#include "backup/internal/in_flight.h"
+#include "backup/internal/sink_worker.h"
+#include "backup/sink.h"
+
+namespace larder::backup_internal {
+
+// Numbers chunks, seals them, and pushes each to all sinks that are alive,
+// waiting for the slowest of them within bounds. Single-owner.
+class FanOut {
+ public:
+  struct Options {
+    int32_t queue_chunks_max = 0;
+    std::chrono::milliseconds stall_max{0};
+    std::chrono::milliseconds lag_max{0};
+    int zstd_level = 1;
+    const backup::Cancellation* cancellation = nullptr;
+  };
+
+  // Begins every sink.
+  FanOut(const std::vector<std::shared_ptr<backup::SnapshotSink>>& sinks,
+         const backup::format::DumpHeader& header, const Options& options);
+  // Drops what is not finished.
+  ~FanOut();
+
+  // Waits until each sink has begun, failed or stalled.
+  // Errors: kCancelled; kUnavailable when none is left. Final, as all below.
+  absl::Status AwaitBegun();
+
+  absl::Status Send(backup::format::ChunkType type, uint16_t source,
+                    bool try_compress, absl::string_view payload);
+
+  // The same for a plain payload behind kChunkHeaderBytes of room.
+  absl::Status SendInPlace(backup::format::ChunkType type, uint16_t source,
+                           std::string room_and_payload);
+
+  // Lets every sink finish and waits for each, within the bound.
+  void Finish(const backup::format::Manifest& manifest);
+  // Aborts every sink.
+  void Abort(const absl::Status& reason);
+
+  uint64_t next_sequence() const { return next_sequence_; }
+  int64_t bytes_sent() const { return bytes_sent_; }
+  absl::uint128 stream_digest() const { return digest_.Digest(); }
+  const InFlight& in_flight() const { return *in_flight_; }
+  const std::vector<std::unique_ptr<SinkWorker>>& workers() const {
+    return workers_;
+  }
+  // The thread of each sink that is stuck in a call, by the sink's index;
+  // joins all others. Requires Finish() or Abort().
+  std::vector<std::pair<size_t, std::thread>> TakeStuckThreads();
+
+ private:
+  // Waits for `ready(worker, slice)`; drops the worker past the bound.
+  template <typename Ready>
+  absl::Status Await(SinkWorker* worker, bool cancellable, Ready ready);
+  backup::format::ChunkHeader NextHeader(backup::format::ChunkType type,
+                                         uint16_t source);
+  absl::Status Push(backup::format::Chunk built);
+  bool OthersIdle(const SinkWorker* worker) const;
+  absl::Status CheckAlive() const;
+
+  const Options options_;
+  const uint64_t stream_id_;
+  const std::shared_ptr<InFlight> in_flight_ = std::make_shared<InFlight>();
+  backup::format::Compressor compressor_;
+  backup::format::StreamingChecksum128 digest_;
+  uint64_t next_sequence_ = 0;
+  int64_t bytes_sent_ = 0;
+  std::vector<std::unique_ptr<SinkWorker>> workers_;
+  // By worker: how long others had to wait for it.
+  std::vector<std::chrono::steady_clock::duration> lag_;
+};
+
+}  // namespace larder::backup_internal
+
+#endif  // LARDER_BACKUP_INTERNAL_FAN_OUT_H_

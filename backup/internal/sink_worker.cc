@@ -1,0 +1,200 @@
+#include "backup/internal/sink_worker.h"
+
+#include <condition_variable>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "cache/check.h"
+#include "cache/mutex.h"
+
+namespace larder::backup_internal {
+
+using backup::SinkReceipt;
+using backup::SnapshotSink;
+using backup::format::Chunk;
+using backup::format::DumpHeader;
+using backup::format::Manifest;
+using cache::Mutex;
+using cache::MutexLock;
+
+// Owned by the worker and by its thread, whichever lives longer.
+struct SinkWorker::Shared {
+  Shared(std::shared_ptr<SnapshotSink> s, const DumpHeader& h, int32_t max)
+      : sink(std::move(s)), header(h), queue_chunks_max(max) {}
+
+  const std::shared_ptr<SnapshotSink> sink;
+  const DumpHeader header;
+  const int32_t queue_chunks_max;
+
+  Mutex mu;
+  std::condition_variable_any changed;
+  absl::Status status ABSL_GUARDED_BY(mu);
+  bool begun ABSL_GUARDED_BY(mu) = false;
+  bool busy ABSL_GUARDED_BY(mu) = true;  // In a call of the sink.
+  bool done ABSL_GUARDED_BY(mu) = false;
+  int64_t calls_returned ABSL_GUARDED_BY(mu) = 0;
+  std::deque<std::shared_ptr<const Chunk>> queue ABSL_GUARDED_BY(mu);
+  std::optional<Manifest> manifest ABSL_GUARDED_BY(mu);
+  SinkReceipt receipt ABSL_GUARDED_BY(mu);
+
+  // Books the return of a call. Returns: whether to go on.
+  bool Returned(const absl::Status& result) ABSL_LOCKS_EXCLUDED(mu) {
+    MutexLock lock(&mu);
+    ++calls_returned;
+    busy = false;
+    if (status.ok()) status = result;
+    if (!status.ok()) queue.clear();
+    changed.notify_all();
+    return status.ok();
+  }
+
+  // The next chunk; null: it is time to finish, or to give up.
+  std::shared_ptr<const Chunk> Next() ABSL_LOCKS_EXCLUDED(mu) {
+    MutexLock lock(&mu);
+    while (status.ok() && queue.empty() && !manifest.has_value()) {
+      changed.wait(mu);
+    }
+    if (!status.ok()) return nullptr;
+    busy = true;
+    if (queue.empty()) return nullptr;
+    std::shared_ptr<const Chunk> chunk = std::move(queue.front());
+    queue.pop_front();
+    changed.notify_all();
+    return chunk;
+  }
+
+  template <typename Condition>
+  bool Await(std::chrono::milliseconds wait, Condition condition)
+      ABSL_LOCKS_EXCLUDED(mu) {
+    const auto deadline = std::chrono::steady_clock::now() + wait;
+    MutexLock lock(&mu);
+    while (status.ok() && !condition()) {
+      if (changed.wait_until(mu, deadline) == std::cv_status::timeout) {
+        return !status.ok() || condition();
+      }
+    }
+    return true;
+  }
+};
+
+SinkWorker::SinkWorker(std::shared_ptr<SnapshotSink> sink,
+                       const DumpHeader& header, int32_t queue_chunks_max)
+    : shared_(
+          std::make_shared<Shared>(std::move(sink), header, queue_chunks_max)),
+      thread_([shared = shared_] { Serve(shared); }) {}
+
+SinkWorker::~SinkWorker() { LARDER_CHECK(!thread_.joinable()); }
+
+void SinkWorker::Serve(const std::shared_ptr<Shared>& shared) {
+  Shared& s = *shared;
+  bool good = s.Returned(s.sink->Begin(s.header));
+  if (good) {
+    MutexLock lock(&s.mu);
+    s.begun = true;
+    s.changed.notify_all();
+  }
+  while (good) {
+    const std::shared_ptr<const Chunk> chunk = s.Next();
+    if (chunk == nullptr) break;
+    good = s.Returned(s.sink->Append(chunk));
+  }
+  std::optional<Manifest> manifest;
+  {
+    MutexLock lock(&s.mu);
+    if (s.status.ok()) manifest = s.manifest;
+  }
+  if (manifest.has_value()) {
+    const absl::StatusOr<SinkReceipt> receipt = s.sink->Finish(*manifest);
+    {
+      MutexLock lock(&s.mu);
+      if (receipt.ok()) s.receipt = *receipt;
+    }
+    good = s.Returned(receipt.status());
+  } else {
+    good = false;
+  }
+  if (!good) s.sink->Abort();
+  MutexLock lock(&s.mu);
+  s.busy = false;
+  s.done = true;
+  s.changed.notify_all();
+}
+
+absl::Status SinkWorker::status() const {
+  MutexLock lock(&shared_->mu);
+  return shared_->status;
+}
+
+bool SinkWorker::idle() const {
+  MutexLock lock(&shared_->mu);
+  return shared_->queue.empty() && !shared_->busy;
+}
+
+int64_t SinkWorker::calls_returned() const {
+  MutexLock lock(&shared_->mu);
+  return shared_->calls_returned;
+}
+
+bool SinkWorker::AwaitBegun(std::chrono::milliseconds wait) {
+  Shared& s = *shared_;
+  return s.Await(wait,
+                 [&s]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return s.begun; });
+}
+
+bool SinkWorker::AwaitRoom(std::chrono::milliseconds wait) {
+  Shared& s = *shared_;
+  return s.Await(wait, [&s]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return static_cast<int32_t>(s.queue.size()) < s.queue_chunks_max;
+  });
+}
+
+bool SinkWorker::AwaitDone(std::chrono::milliseconds wait) {
+  Shared& s = *shared_;
+  return s.Await(wait,
+                 [&s]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return s.done; });
+}
+
+bool SinkWorker::AwaitReturned(std::chrono::milliseconds wait) {
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  MutexLock lock(&shared_->mu);
+  while (!shared_->done) {
+    if (shared_->changed.wait_until(shared_->mu, deadline) ==
+        std::cv_status::timeout) {
+      return shared_->done;
+    }
+  }
+  return true;
+}
+
+void SinkWorker::Push(std::shared_ptr<const Chunk> chunk) {
+  MutexLock lock(&shared_->mu);
+  if (!shared_->status.ok()) return;
+  LARDER_CHECK(static_cast<int32_t>(shared_->queue.size()) <
+               shared_->queue_chunks_max);
+  shared_->queue.push_back(std::move(chunk));
+  shared_->changed.notify_all();
+}
+
+void SinkWorker::Finish(const Manifest& manifest) {
+  MutexLock lock(&shared_->mu);
+  shared_->manifest = manifest;
+  shared_->changed.notify_all();
+}
+
+SinkReceipt SinkWorker::receipt() const {
+  MutexLock lock(&shared_->mu);
+  return shared_->receipt;
+}
+
+void SinkWorker::Drop(const absl::Status& reason) {
+  LARDER_CHECK(!reason.ok());
+  MutexLock lock(&shared_->mu);
+  if (shared_->done) return;
+  if (shared_->status.ok()) shared_->status = reason;
+  shared_->queue.clear();
+  shared_->changed.notify_all();
+}
+
+}  // namespace larder::backup_internal

@@ -1,0 +1,79 @@
+// Feeds one sink from a thread of its own, so that sinks do not wait for each
+// other.
+#ifndef LARDER_BACKUP_INTERNAL_SINK_WORKER_H_
+#define LARDER_BACKUP_INTERNAL_SINK_WORKER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "backup/cancellation.h"
+#include "backup/format/chunk.h"
+#include "backup/format/dump.pb.h"
+#include "backup/sink.h"
+
+namespace larder::backup_internal {
+
+// One dump into one sink.
+//
+//   starting --Begin--> open --Finish--> done
+//       |                |         |
+//       +----------------+---------+--error, Drop()--> failed (sink aborted)
+//
+// Its methods are single-owner (the orchestrator); the thread behind is its
+// own. A worker that is dropped while its sink is stuck in a call leaves the
+// thread to the owner, see TakeThread().
+class SinkWorker {
+ public:
+  // Starts with sink->Begin(header).
+  SinkWorker(std::shared_ptr<backup::SnapshotSink> sink,
+             const backup::format::DumpHeader& header,
+             int32_t queue_chunks_max);
+  // Requires: TakeThread().
+  ~SinkWorker();
+
+  // Not OK: the sink has failed or was dropped; it stays so.
+  absl::Status status() const;
+  bool alive() const { return status().ok(); }
+  // No queue, and no call under way.
+  bool idle() const;
+  // Calls of the sink that have returned: changes while it makes progress.
+  int64_t calls_returned() const;
+
+  // Waits a little (up to `wait`) for Begin() to return, for room in the
+  // queue, or for Finish() to return. Returns: whether it came, or the worker
+  // is not alive.
+  bool AwaitBegun(std::chrono::milliseconds wait);
+  bool AwaitRoom(std::chrono::milliseconds wait);
+  bool AwaitDone(std::chrono::milliseconds wait);
+
+  // Requires: there is room. Ignored when not alive.
+  void Push(std::shared_ptr<const backup::format::Chunk> chunk);
+  // Finishes the sink once the queue is empty. Ignored when not alive.
+  void Finish(const backup::format::Manifest& manifest);
+  // Waits until the thread has no more to do, alive or not.
+  bool AwaitReturned(std::chrono::milliseconds wait);
+  // After AwaitDone() and alive().
+  backup::SinkReceipt receipt() const;
+
+  // Gives the dump up: the sink is aborted as soon as its call returns.
+  // `reason` becomes the status, unless it has failed by itself.
+  void Drop(const absl::Status& reason);
+
+  // The thread, for joining; it ends once the sink's call returns. Requires
+  // that the dump is over: done, failed or dropped.
+  std::thread TakeThread() { return std::move(thread_); }
+
+ private:
+  struct Shared;
+  static void Serve(const std::shared_ptr<Shared>& shared);
+
+  const std::shared_ptr<Shared> shared_;
+  std::thread thread_;
+};
+
+}  // namespace larder::backup_internal
+
+#endif  // LARDER_BACKUP_INTERNAL_SINK_WORKER_H_

@@ -1,0 +1,333 @@
+#include "backup/orchestrator.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "backup/format/archive_file.h"
+#include "backup/format/message.h"
+#include "backup/internal/fan_out.h"
+#include "cache/status_macros.h"
+
+namespace larder::backup {
+namespace {
+
+using backup_internal::FanOut;
+
+// Whether an error of Emit() ended the whole backup, rather than a source.
+bool EndsBackup(const absl::Status& status) {
+  return absl::IsCancelled(status) || absl::IsUnavailable(status);
+}
+
+// Chunks of one source, into the stream.
+class SourceEmitter : public ChunkEmitter {
+ public:
+  SourceEmitter(FanOut* fan_out, uint16_t source,
+                const std::function<void(const BackupProgress&)>* report,
+                BackupProgress* progress)
+      : fan_out_(fan_out),
+        source_(source),
+        report_(report),
+        progress_(progress) {}
+
+  absl::StatusOr<uint64_t> Emit(format::ChunkType type, Packing packing,
+                                absl::string_view payload) override {
+    const uint64_t sequence = fan_out_->next_sequence();
+    return Sent(
+        sequence,
+        fan_out_->Send(type, source_, packing == Packing::kCompress, payload));
+  }
+
+  absl::StatusOr<uint64_t> EmitInPlace(format::ChunkType type,
+                                       std::string room_and_payload) override {
+    const uint64_t sequence = fan_out_->next_sequence();
+    return Sent(sequence, fan_out_->SendInPlace(type, source_,
+                                                std::move(room_and_payload)));
+  }
+
+  uint64_t next_sequence() const override { return fan_out_->next_sequence(); }
+
+  void Advance(int64_t bytes) override {
+    progress_->bytes_done += bytes;
+    progress_->bytes_total =
+        std::max(progress_->bytes_total, progress_->bytes_done);
+  }
+
+  // Why the whole backup must end; OK: it need not.
+  const absl::Status& ended() const { return ended_; }
+
+ private:
+  absl::StatusOr<uint64_t> Sent(uint64_t sequence, const absl::Status& sent) {
+    if (EndsBackup(sent)) ended_ = sent;
+    LARDER_RETURN_IF_ERROR(sent);
+    progress_->bytes_sent = fan_out_->bytes_sent();
+    if (*report_) (*report_)(*progress_);
+    return sequence;
+  }
+
+  FanOut* const fan_out_;
+  const uint16_t source_;
+  const std::function<void(const BackupProgress&)>* const report_;
+  BackupProgress* const progress_;
+  absl::Status ended_;
+};
+
+format::DumpHeader MakeHeader(const BackupReport& report, uint64_t stream_id) {
+  format::DumpHeader header;
+  header.set_format_version(format::kFormatVersion);
+  header.set_stream_id(stream_id);
+  header.set_snapshot_id(report.snapshot_id);
+  header.set_created_unix_ms(report.created_unix_ms);
+  format::Limits* limits = header.mutable_limits();
+  limits->set_chunk_payload_bytes_max(format::kChunkPayloadBytesMax);
+  limits->set_decoded_bytes_max(format::kDecodedBytesMax);
+  limits->set_frame_bytes_max(format::kFrameBytesMax);
+  limits->set_window_log_max(format::kWindowLogMax);
+  for (const SourceResult& source : report.sources) {
+    *header.add_sources() = source.info;
+  }
+  return header;
+}
+
+format::Trailer MakeTrailer(const BackupReport& report, const FanOut& fan_out) {
+  format::Trailer trailer;
+  trailer.set_chunks(fan_out.next_sequence());
+  trailer.set_chunk_bytes(static_cast<uint64_t>(fan_out.bytes_sent()));
+  trailer.set_stream_digest(format::EncodeUint128(fan_out.stream_digest()));
+  for (const SourceResult& source : report.sources) {
+    format::SourceEnd* end = trailer.add_sources();
+    end->set_status_code(static_cast<int>(source.status.code()));
+    end->set_status_message(std::string(source.status.message().substr(
+        0, static_cast<size_t>(format::kProblemBytesMax))));
+    *end->mutable_totals() = source.totals;
+  }
+  return trailer;
+}
+
+// Whether the backup may go on with what the sources gave so far.
+absl::Status CheckSources(const BackupReport& report) {
+  bool any = false;
+  for (const SourceResult& source : report.sources) {
+    any = any || source.status.ok();
+    if (source.required && !source.status.ok()) {
+      return absl::Status(
+          source.status.code(),
+          absl::StrCat("source ", source.name, ": ", source.status.message()));
+    }
+  }
+  if (any) return absl::OkStatus();
+  const SourceResult& first = report.sources.front();
+  return absl::Status(first.status.code(),
+                      absl::StrCat("every source failed; ", first.name, ": ",
+                                   first.status.message()));
+}
+
+// Opens all sources, as close to each other in time as can be.
+std::vector<std::unique_ptr<SourceView>> OpenSources(
+    const std::vector<std::unique_ptr<SnapshotSource>>& sources,
+    const SourceRequest& request, BackupReport* report,
+    BackupProgress* progress) {
+  std::vector<std::unique_ptr<SourceView>> views;
+  for (const auto& source : sources) {
+    SourceResult result;
+    result.name = source->name();
+    result.required = source->required();
+    absl::StatusOr<std::unique_ptr<SourceView>> view = source->Open(request);
+    result.status = view.status();
+    if (view.ok()) {
+      result.info = (*view)->info();
+      progress->bytes_total += (*view)->bytes_estimate();
+      views.push_back(*std::move(view));
+    } else {
+      views.push_back(nullptr);
+    }
+    result.info.set_name(source->name());
+    result.info.set_required(source->required());
+    report->sources.push_back(std::move(result));
+  }
+  return views;
+}
+
+absl::Status SendAll(std::vector<std::unique_ptr<SourceView>> views,
+                     const BackupRequest& request,
+                     const format::DumpHeader& header, FanOut* fan_out,
+                     BackupReport* report, BackupProgress* progress) {
+  LARDER_RETURN_IF_ERROR(fan_out->Send(format::ChunkType::kHeader,
+                                       format::kNoSource, /*try_compress=*/true,
+                                       format::SerializeMessage(header)));
+  for (size_t i = 0; i < views.size(); ++i) {
+    if (views[i] == nullptr) continue;
+    SourceResult& source = report->sources[i];
+    progress->source = source.name;
+    SourceEmitter emitter(fan_out, static_cast<uint16_t>(i), &request.progress,
+                          progress);
+    source.status = views[i]->Produce(&emitter, &source.totals);
+    views[i].reset();  // Releases the pin.
+    LARDER_RETURN_IF_ERROR(emitter.ended());
+    LARDER_RETURN_IF_ERROR(CheckCancelled(request.cancellation));
+  }
+  return CheckSources(*report);
+}
+
+Outcome Judge(const BackupReport& report) {
+  bool complete = true, anywhere = false;
+  for (const SinkResult& sink : report.sinks) {
+    anywhere = anywhere || sink.status.ok();
+    complete = complete && sink.status.ok();
+  }
+  for (const SourceResult& source : report.sources) {
+    complete =
+        complete && source.status.ok() && source.totals.problems_count() == 0;
+  }
+  if (!anywhere) return Outcome::kFailed;
+  return complete ? Outcome::kOk : Outcome::kPartial;
+}
+
+void CollectSinks(const std::vector<std::shared_ptr<SnapshotSink>>& sinks,
+                  const FanOut& fan_out, BackupReport* report) {
+  for (size_t i = 0; i < sinks.size(); ++i) {
+    const auto& worker = fan_out.workers()[i];
+    SinkResult result;
+    result.name = sinks[i]->name();
+    result.status = worker->status();
+    if (result.status.ok()) result.receipt = worker->receipt();
+    report->sinks.push_back(std::move(result));
+  }
+  report->chunks = static_cast<int64_t>(fan_out.next_sequence());
+  report->bytes_sent = fan_out.bytes_sent();
+  report->chunks_in_flight_peak = fan_out.in_flight().chunks_peak();
+  report->bytes_in_flight_peak = fan_out.in_flight().bytes_peak();
+}
+
+// "no sink is left" says less than why the first one went.
+absl::Status Explain(const absl::Status& status, const BackupReport& report) {
+  if (!absl::IsUnavailable(status)) return status;
+  for (const SinkResult& sink : report.sinks) {
+    if (!sink.status.ok()) {
+      return absl::Status(sink.status.code(),
+                          absl::StrCat("every sink failed; ", sink.name, ": ",
+                                       sink.status.message()));
+    }
+  }
+  return status;
+}
+
+absl::Status CheckSetUp(
+    const std::vector<std::unique_ptr<SnapshotSource>>& sources,
+    const std::vector<std::shared_ptr<SnapshotSink>>& sinks) {
+  if (sources.empty()) return absl::InvalidArgumentError("backup: no source");
+  if (sinks.empty()) return absl::InvalidArgumentError("backup: no sink");
+  absl::flat_hash_set<std::string> names;
+  for (const auto& source : sources) {
+    if (!format::IsSourceName(source->name()) ||
+        !names.insert(source->name()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("source \"", source->name(),
+                       "\": name: not [a-z0-9_-]{1,64}, or taken twice"));
+    }
+  }
+  if (static_cast<int64_t>(sources.size()) > format::kSourcesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "backup: ", sources.size(), " sources exceed ", format::kSourcesMax));
+  }
+  return absl::OkStatus();
+}
+
+std::string MakeSnapshotId(int64_t unix_ms, uint64_t random) {
+  return absl::StrFormat(
+      "%s-%08x",
+      absl::FormatTime("%Y%m%dT%H%M%SZ", absl::FromUnixMillis(unix_ms),
+                       absl::UTCTimeZone()),
+      static_cast<uint32_t>(random));
+}
+
+}  // namespace
+
+BackupOrchestrator::BackupOrchestrator(Options options)
+    : options_(options),
+      clock_(options.clock != nullptr ? options.clock : cache::SystemClock()),
+      random_(options.random_seed != 0
+                  ? options.random_seed
+                  : (uint64_t{std::random_device()()} << 32 |
+                     std::random_device()())) {}
+
+BackupOrchestrator::~BackupOrchestrator() {
+  for (std::thread& thread : stuck_) thread.join();
+}
+
+void BackupOrchestrator::AddSource(std::unique_ptr<SnapshotSource> source) {
+  sources_.push_back(std::move(source));
+}
+
+void BackupOrchestrator::AddSink(std::unique_ptr<SnapshotSink> sink) {
+  sinks_.push_back(std::move(sink));
+}
+
+BackupReport BackupOrchestrator::Run(const BackupRequest& request) {
+  BackupReport report;
+  const int64_t start_nanos = clock_->NowSteadyNanos();
+  report.created_unix_ms = clock_->NowUnixMillis();
+  report.snapshot_id = MakeSnapshotId(report.created_unix_ms, random_());
+  report.status = CheckSetUp(sources_, sinks_);
+  if (report.status.ok()) Transfer(request, &report);
+  report.elapsed_nanos = clock_->NowSteadyNanos() - start_nanos;
+  return report;
+}
+
+void BackupOrchestrator::Transfer(const BackupRequest& request,
+                                  BackupReport* report) {
+  // The sinks come first: an archive that is locked should cost no pin.
+  format::DumpHeader header = MakeHeader(*report, random_());
+  FanOut fan_out(
+      sinks_, header,
+      {.queue_chunks_max = options_.queue_chunks_max,
+       .stall_max = std::chrono::milliseconds(options_.sink_stall_ms_max),
+       .lag_max = std::chrono::milliseconds(options_.sink_lag_ms_max),
+       .zstd_level = options_.zstd_level,
+       .cancellation = request.cancellation});
+  absl::Status status = fan_out.AwaitBegun();
+  if (status.ok()) {
+    BackupProgress progress;
+    std::vector<std::unique_ptr<SourceView>> views = OpenSources(
+        sources_, {.include_blob_cache = request.include_blob_cache}, report,
+        &progress);
+    header = MakeHeader(*report, header.stream_id());
+    status = CheckSources(*report);
+    if (status.ok()) {
+      status = SendAll(std::move(views), request, header, &fan_out, report,
+                       &progress);
+    }
+  }
+  format::Manifest manifest;
+  if (status.ok()) {
+    manifest.set_format_version(format::kFormatVersion);
+    *manifest.mutable_header() = header;
+    *manifest.mutable_trailer() = MakeTrailer(*report, fan_out);
+    status = fan_out.Send(format::ChunkType::kTrailer, format::kNoSource,
+                          /*try_compress=*/true,
+                          format::SerializeMessage(manifest.trailer()));
+  }
+  if (status.ok()) {
+    fan_out.Finish(manifest);
+  } else {
+    fan_out.Abort(status);
+  }
+  auto stuck = fan_out.TakeStuckThreads();
+  CollectSinks(sinks_, fan_out, report);
+  for (auto it = stuck.rbegin(); it != stuck.rend(); ++it) {
+    sinks_.erase(sinks_.begin() + static_cast<std::ptrdiff_t>(it->first));
+    stuck_.push_back(std::move(it->second));
+  }
+  report->outcome = status.ok() ? Judge(*report) : Outcome::kFailed;
+  if (report->outcome == Outcome::kFailed) {
+    report->status = Explain(
+        status.ok() ? absl::UnavailableError("no sink is left") : status,
+        *report);
+  }
+}
+
+}  // namespace larder::backup

@@ -1,0 +1,126 @@
+// Runs a backup: every source read once, compressed once, sent to every sink.
+//
+//   BackupOrchestrator orchestrator({});
+//   orchestrator.AddSource(std::make_unique<DirectorySource>("/srv/data",
+//   ...)); orchestrator.AddSink(DirectorySink::Create("/mnt/backup", {}));
+//   BackupReport report = orchestrator.Run({.include_blob_cache = true});
+#ifndef LARDER_BACKUP_ORCHESTRATOR_H_
+#define LARDER_BACKUP_ORCHESTRATOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "backup/cancellation.h"
+#include "backup/format/dump.pb.h"
+#include "backup/outcome.h"
+#include "backup/sink.h"
+#include "backup/source.h"
+#include "cache/clock.h"
+
+namespace larder::backup {
+
+// Passed to BackupRequest::progress, from Run()'s thread, after each chunk.
+struct BackupProgress {
+  std::string source;
+  int64_t bytes_done = 0;   // Of the sources.
+  int64_t bytes_total = 0;  // An estimate; never below `bytes_done`.
+  int64_t bytes_sent = 0;   // Of chunks, to each sink.
+};
+
+struct BackupRequest {
+  bool include_blob_cache = false;
+  std::function<void(const BackupProgress&)> progress =
+      nullptr;                                 // May be empty.
+  const Cancellation* cancellation = nullptr;  // Borrowed; may be null.
+};
+
+struct SourceResult {
+  std::string name;
+  bool required = false;
+  absl::Status status;
+  format::SourceInfo info;
+  // Includes `problems`: what of the source could not be taken.
+  format::SourceTotals totals;
+};
+
+struct SinkResult {
+  std::string name;
+  absl::Status status;
+  SinkReceipt receipt;  // When OK.
+};
+
+struct BackupReport {
+  // kOk: all of it is everywhere. kPartial: a sink failed, an optional source
+  // failed, or single files or blobs were left out. kFailed: nothing is listed
+  // anywhere.
+  Outcome outcome = Outcome::kFailed;
+  absl::Status status;  // Why, when kFailed.
+  std::string snapshot_id;
+  int64_t created_unix_ms = 0;
+  std::vector<SourceResult> sources;
+  std::vector<SinkResult> sinks;
+  int64_t chunks = 0;
+  int64_t bytes_sent = 0;  // Of chunks, to each sink.
+  int64_t elapsed_nanos = 0;
+  // The most chunks, and bytes of chunks, that were alive at once.
+  int64_t chunks_in_flight_peak = 0;
+  int64_t bytes_in_flight_peak = 0;
+};
+
+// Single-owner. Destroying it waits for sinks that were dropped while stuck.
+//
+// Memory: sources state their own. Chunks: at most `queue_chunks_max` + 2 at
+// once, plus one for each dropped sink that is stuck in a call, each at most
+// format::kChunkBytesMax and typically 1 MiB; the same for one sink or ten, and
+// for a dump of any size.
+class BackupOrchestrator {
+ public:
+  struct Options {
+    int32_t queue_chunks_max = 8;
+    // A sink is dropped, kDeadlineExceeded, when it has work and makes no
+    // progress for `stall`; or when others, with nothing to do, had to wait for
+    // it for `lag` in all.
+    int64_t sink_stall_ms_max = 60'000;
+    int64_t sink_lag_ms_max = 600'000;
+    int32_t zstd_level = 1;
+    cache::Clock* clock = nullptr;  // Null: SystemClock().
+    uint64_t random_seed = 0;       // 0: from the system. Names snapshots.
+  };
+
+  explicit BackupOrchestrator(Options options);
+  ~BackupOrchestrator();
+  BackupOrchestrator(const BackupOrchestrator&) = delete;
+  BackupOrchestrator& operator=(const BackupOrchestrator&) = delete;
+
+  // Sources are dumped in the order they were added. Names must differ.
+  void AddSource(std::unique_ptr<SnapshotSource> source);
+  void AddSink(std::unique_ptr<SnapshotSink> sink);
+
+  // One backup; may be called again. A sink that is stuck in a call when Run()
+  // returns is not used again.
+  // A sink that fails or stalls is dropped and the others go on. When a
+  // required source, all sources or all sinks fail, or on cancellation, every
+  // sink is aborted: nothing is listed anywhere. Cancellation is noticed until
+  // the sinks are told to finish.
+  BackupReport Run(const BackupRequest& request);
+
+ private:
+  void Transfer(const BackupRequest& request, BackupReport* report);
+
+  const Options options_;
+  cache::Clock* const clock_;
+  std::mt19937_64 random_;
+  std::vector<std::unique_ptr<SnapshotSource>> sources_;
+  std::vector<std::shared_ptr<SnapshotSink>> sinks_;
+  std::vector<std::thread> stuck_;  // Threads of sinks dropped while in a call.
+};
+
+}  // namespace larder::backup
+
+#endif  // LARDER_BACKUP_ORCHESTRATOR_H_

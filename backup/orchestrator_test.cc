@@ -1,0 +1,374 @@
+#include "backup/orchestrator.h"
+
+#include <condition_variable>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "backup/blob_cache_source.h"
+#include "backup/fake_snapshot.h"
+#include "cache/clock.h"
+#include "cache/mutex.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace larder::backup {
+namespace {
+
+using ::testing::HasSubstr;
+
+// What a sink was told, kept beyond its life. Thread-safe.
+struct SinkLog {
+  cache::Mutex mu;
+  std::condition_variable_any changed;
+  std::vector<std::string> chunks;
+  int aborts = 0;
+  int finishes = 0;
+  bool released = false;
+
+  void Release() {
+    cache::MutexLock lock(&mu);
+    released = true;
+    changed.notify_all();
+  }
+  void AwaitRelease() {
+    cache::MutexLock lock(&mu);
+    while (!released) changed.wait(mu);
+  }
+};
+
+// Keeps chunks; fails, or blocks until released, in a given call.
+class TestSink : public SnapshotSink {
+ public:
+  struct Options {
+    std::string name = "sink";
+    int fail_at_call = -1;  // Calls count from 0, Begin is the first.
+    int block_at_call = -1;
+  };
+  TestSink(std::shared_ptr<SinkLog> log, Options options)
+      : log_(std::move(log)), options_(std::move(options)) {}
+
+  const std::string& name() const override { return options_.name; }
+  absl::Status Begin(const format::DumpHeader&) override { return Call(); }
+  absl::Status Append(
+      const std::shared_ptr<const format::Chunk>& chunk) override {
+    absl::Status status = Call();
+    if (!status.ok()) return status;
+    cache::MutexLock lock(&log_->mu);
+    log_->chunks.push_back(chunk->bytes);
+    return status;
+  }
+  absl::StatusOr<SinkReceipt> Finish(const format::Manifest&) override {
+    absl::Status status = Call();
+    if (!status.ok()) return status;
+    cache::MutexLock lock(&log_->mu);
+    ++log_->finishes;
+    return SinkReceipt{.bytes_written = 1, .packs = 1};
+  }
+  void Abort() override {
+    cache::MutexLock lock(&log_->mu);
+    ++log_->aborts;
+  }
+
+ private:
+  absl::Status Call() {
+    const int call = calls_++;
+    if (call == options_.block_at_call) log_->AwaitRelease();
+    if (call != options_.fail_at_call) return absl::OkStatus();
+    return absl::ResourceExhaustedError("sink is full");
+  }
+
+  const std::shared_ptr<SinkLog> log_;
+  const Options options_;
+  int calls_ = 0;
+};
+
+class FailingSource : public SnapshotSource {
+ public:
+  FailingSource(std::string name, bool required)
+      : name_(std::move(name)), required_(required) {}
+  const std::string& name() const override { return name_; }
+  bool required() const override { return required_; }
+  absl::StatusOr<std::unique_ptr<SourceView>> Open(
+      const SourceRequest&) override {
+    return absl::DataLossError("source is damaged");
+  }
+
+ private:
+  const std::string name_;
+  const bool required_;
+};
+
+class OrchestratorTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<SinkLog> AddSink(BackupOrchestrator* orchestrator,
+                                   TestSink::Options options = {}) {
+    auto log = std::make_shared<SinkLog>();
+    orchestrator->AddSink(std::make_unique<TestSink>(log, std::move(options)));
+    return log;
+  }
+  void AddCache(BackupOrchestrator* orchestrator, bool required = false) {
+    BlobCacheSource::Options options;
+    options.required = required;
+    options.range_records_max = 4;
+    options.frame_chunk_bytes = 1000;
+    orchestrator->AddSource(
+        std::make_unique<BlobCacheSource>(cache_.Taker(), options));
+  }
+  static BackupRequest WithBlobs() {
+    BackupRequest request;
+    request.include_blob_cache = true;
+    return request;
+  }
+
+  FakeCache cache_ = MakeFakeCache(40, 1500);
+};
+
+TEST_F(OrchestratorTest, EverySinkGetsTheSameChunks) {
+  BackupOrchestrator orchestrator({});
+  AddCache(&orchestrator);
+  std::vector<std::shared_ptr<SinkLog>> logs;
+  for (int i = 0; i < 5; ++i) logs.push_back(AddSink(&orchestrator));
+  int64_t done = 0, calls = 0;
+  BackupRequest request = WithBlobs();
+  request.progress = [&](const BackupProgress& p) {
+    EXPECT_GE(p.bytes_done, done);
+    EXPECT_GE(p.bytes_total, p.bytes_done);
+    EXPECT_EQ(p.source, "cache");
+    done = p.bytes_done;
+    ++calls;
+  };
+  const BackupReport report = orchestrator.Run(request);
+  ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+  EXPECT_EQ(done, cache_.info.stored_bytes);
+  EXPECT_GT(calls, 20);
+  for (const auto& log : logs) {
+    EXPECT_EQ(static_cast<int64_t>(log->chunks.size()), report.chunks);
+    EXPECT_EQ(log->chunks, logs[0]->chunks);
+    EXPECT_EQ(log->finishes, 1);
+    EXPECT_EQ(log->aborts, 0);
+  }
+  EXPECT_LE(report.chunks_in_flight_peak, 8 + 2);
+}
+
+TEST_F(OrchestratorTest, ASinkThatFailsAtAnyCallFailsAlone) {
+  int64_t chunks = 0;
+  for (int at = 0;; ++at) {
+    SCOPED_TRACE(absl::StrCat("fails at call ", at));
+    BackupOrchestrator orchestrator({});
+    AddCache(&orchestrator);
+    TestSink::Options bad;
+    bad.name = "bad";
+    bad.fail_at_call = at;
+    const auto bad_log = AddSink(&orchestrator, bad);
+    const auto good_log = AddSink(&orchestrator);
+    const BackupReport report = orchestrator.Run(WithBlobs());
+    EXPECT_TRUE(report.sinks[1].status.ok());
+    EXPECT_EQ(good_log->finishes, 1);
+    EXPECT_EQ(good_log->aborts, 0);
+    if (report.outcome == Outcome::kOk) {
+      chunks = report.chunks;
+      EXPECT_EQ(at, chunks + 2);  // Begin, each chunk, Finish.
+      break;
+    }
+    EXPECT_EQ(report.outcome, Outcome::kPartial);
+    EXPECT_EQ(report.sinks[0].status.code(),
+              absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(bad_log->finishes, 0);
+    EXPECT_EQ(bad_log->aborts, 1);
+  }
+}
+
+TEST_F(OrchestratorTest, WhenEverySinkFailsTheBackupDoes) {
+  BackupOrchestrator orchestrator({});
+  AddCache(&orchestrator);
+  TestSink::Options bad;
+  bad.fail_at_call = 5;
+  AddSink(&orchestrator, bad);
+  AddSink(&orchestrator, bad);
+  const BackupReport report = orchestrator.Run(WithBlobs());
+  EXPECT_EQ(report.outcome, Outcome::kFailed);
+  EXPECT_EQ(report.status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(report.status.message()), HasSubstr("sink is full"));
+}
+
+TEST_F(OrchestratorTest, ASinkThatIsStuckIsDropped) {
+  for (const int at : {0, 1, 10}) {
+    SCOPED_TRACE(absl::StrCat("stuck in call ", at));
+    const auto log = std::make_shared<SinkLog>();
+    {
+      BackupOrchestrator::Options options;
+      options.sink_stall_ms_max = 40;
+      options.queue_chunks_max = 2;
+      BackupOrchestrator orchestrator(options);
+      AddCache(&orchestrator);
+      TestSink::Options stuck;
+      stuck.block_at_call = at;
+      orchestrator.AddSink(std::make_unique<TestSink>(log, stuck));
+      const auto good = AddSink(&orchestrator);
+      const BackupReport report = orchestrator.Run(WithBlobs());
+      EXPECT_EQ(report.outcome, Outcome::kPartial) << report.status;
+      EXPECT_EQ(report.sinks[0].status.code(),
+                absl::StatusCode::kDeadlineExceeded);
+      EXPECT_TRUE(report.sinks[1].status.ok());
+      EXPECT_EQ(good->finishes, 1);
+      // It still hangs, and is left out of the next backup.
+      EXPECT_EQ(log->aborts, 0);
+      EXPECT_EQ(orchestrator.Run(WithBlobs()).sinks.size(), 1u);
+      log->Release();
+    }
+    EXPECT_EQ(log->aborts, 1);
+    EXPECT_EQ(log->finishes, 0);
+  }
+}
+
+TEST_F(OrchestratorTest, CancelledAtAnyChunkNothingIsListed) {
+  for (int at = 0; at < 40; at += 3) {
+    BackupOrchestrator orchestrator({});
+    AddCache(&orchestrator);
+    const auto a = AddSink(&orchestrator), b = AddSink(&orchestrator);
+    Cancellation cancellation;
+    BackupRequest request = WithBlobs();
+    request.cancellation = &cancellation;
+    int calls = 0;
+    request.progress = [&](const BackupProgress&) {
+      if (calls++ == at) cancellation.Cancel();
+    };
+    const BackupReport report = orchestrator.Run(request);
+    ASSERT_EQ(report.status.code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(report.outcome, Outcome::kFailed);
+    for (const auto& log : {a, b}) {
+      EXPECT_EQ(log->finishes, 0);
+      EXPECT_EQ(log->aborts, 1);
+    }
+  }
+}
+
+TEST_F(OrchestratorTest, CancellationReachesAWaitForASlowSink) {
+  BackupOrchestrator orchestrator({});
+  AddCache(&orchestrator);
+  TestSink::Options slow;
+  slow.block_at_call = 3;
+  const auto log = AddSink(&orchestrator, slow);
+  Cancellation cancellation;
+  BackupRequest request = WithBlobs();
+  request.cancellation = &cancellation;
+  std::thread canceller([&] {
+    // Once the sink is stuck and the queue has filled, or before: the backup
+    // must end in any case.
+    cancellation.Cancel();
+    log->Release();
+  });
+  EXPECT_EQ(orchestrator.Run(request).status.code(),
+            absl::StatusCode::kCancelled);
+  canceller.join();
+  EXPECT_EQ(log->finishes, 0);
+}
+
+TEST_F(OrchestratorTest, AnOptionalSourceMayFail) {
+  BackupOrchestrator orchestrator({});
+  AddCache(&orchestrator);
+  orchestrator.AddSource(std::make_unique<FailingSource>("other", false));
+  const auto log = AddSink(&orchestrator);
+  const BackupReport report = orchestrator.Run(WithBlobs());
+  EXPECT_EQ(report.outcome, Outcome::kPartial);
+  EXPECT_TRUE(report.sources[0].status.ok());
+  EXPECT_EQ(report.sources[1].status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(log->finishes, 1);
+}
+
+TEST_F(OrchestratorTest, AFailingCachePartDoesNotFailTheRest) {
+  BackupOrchestrator orchestrator({});
+  AddCache(&orchestrator);
+  FakeCache other = MakeFakeCache(3, 10);
+  BlobCacheSource::Options options;
+  options.name = "second";
+  orchestrator.AddSource(
+      std::make_unique<BlobCacheSource>(other.Taker(), options));
+  const auto log = AddSink(&orchestrator);
+  cache_.frames_until_abort = 30;
+  const BackupReport report = orchestrator.Run(WithBlobs());
+  EXPECT_EQ(report.outcome, Outcome::kPartial) << report.status;
+  EXPECT_EQ(report.sources[0].status.code(), absl::StatusCode::kAborted);
+  EXPECT_TRUE(report.sources[1].status.ok());
+  EXPECT_EQ(log->finishes, 1);
+}
+
+TEST_F(OrchestratorTest, ARequiredSourceMayNot) {
+  for (const bool in_the_middle : {false, true}) {
+    BackupOrchestrator orchestrator({});
+    FakeCache other = MakeFakeCache(3, 10);
+    BlobCacheSource::Options options;
+    options.name = "second";
+    orchestrator.AddSource(
+        std::make_unique<BlobCacheSource>(other.Taker(), options));
+    if (in_the_middle) {
+      cache_.frames_until_abort = 30;
+      AddCache(&orchestrator, /*required=*/true);
+    } else {
+      orchestrator.AddSource(std::make_unique<FailingSource>("other", true));
+    }
+    const auto log = AddSink(&orchestrator);
+    const BackupReport report = orchestrator.Run(WithBlobs());
+    EXPECT_EQ(report.outcome, Outcome::kFailed);
+    EXPECT_EQ(report.status.code(), in_the_middle
+                                        ? absl::StatusCode::kAborted
+                                        : absl::StatusCode::kDataLoss);
+    EXPECT_EQ(log->finishes, 0);
+    EXPECT_EQ(log->aborts, 1);
+  }
+}
+
+TEST_F(OrchestratorTest, RefusesToRunWithoutSourceOrSinkOrNames) {
+  BackupOrchestrator none({});
+  EXPECT_EQ(none.Run({}).status.code(), absl::StatusCode::kInvalidArgument);
+  BackupOrchestrator twins({});
+  AddCache(&twins);
+  AddCache(&twins);
+  AddSink(&twins);
+  EXPECT_EQ(twins.Run({}).status.code(), absl::StatusCode::kInvalidArgument);
+}
+
+// The bound of the header: queue, one being built, one with the slowest sink.
+// A blob of any size passes through it.
+TEST_F(OrchestratorTest, MemoryIsBoundedWhateverTheSizeOfABlob) {
+  constexpr size_t kFrameBytes = 256 << 10;
+  const std::string frame = RandomBytes(1, kFrameBytes);
+  int64_t peaks[2];
+  for (const int large : {0, 1}) {
+    FakeCache cache;
+    cache.make_frame = [&](size_t) { return frame; };
+    const size_t frames = large == 1 ? 1024 : 64;  // 256 MiB and 16 MiB.
+    cache.PutGenerated("ns", "blob", frames, kFrameBytes);
+    BackupOrchestrator::Options options;
+    options.queue_chunks_max = 3;
+    BackupOrchestrator orchestrator(options);
+    orchestrator.AddSource(std::make_unique<BlobCacheSource>(
+        cache.Taker(), BlobCacheSource::Options()));
+    class Discard : public TestSink {
+     public:
+      using TestSink::TestSink;
+      absl::Status Append(
+          const std::shared_ptr<const format::Chunk>&) override {
+        return absl::OkStatus();
+      }
+    };
+    orchestrator.AddSink(std::make_unique<Discard>(std::make_shared<SinkLog>(),
+                                                   TestSink::Options()));
+    orchestrator.AddSink(std::make_unique<Discard>(std::make_shared<SinkLog>(),
+                                                   TestSink::Options()));
+    const BackupReport report = orchestrator.Run(WithBlobs());
+    ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+    EXPECT_EQ(report.sources[0].totals.stored_bytes(),
+              static_cast<int64_t>(frames * kFrameBytes));
+    EXPECT_LE(report.chunks_in_flight_peak, 3 + 2);
+    peaks[large] = report.bytes_in_flight_peak;
+  }
+  EXPECT_LE(peaks[1], (3 + 2) * ((1 << 20) + 1000));
+  EXPECT_LE(peaks[0], (3 + 2) * ((1 << 20) + 1000));
+}
+
+}  // namespace
+}  // namespace larder::backup

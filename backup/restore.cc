@@ -1,0 +1,443 @@
+#include "backup/restore.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "backup/format/checksum.h"
+#include "backup/format/dump.pb.h"
+#include "backup/format/names.h"
+#include "backup/format/record_codec.h"
+#include "backup/internal/cache_reader.h"
+#include "backup/internal/dump_reader.h"
+#include "backup/internal/file_reader.h"
+#include "backup/internal/file_target.h"
+#include "backup/internal/invalidation_set.h"
+#include "backup/internal/loss_reporter.h"
+#include "backup/internal/staging_directory.h"
+#include "cache/blob_cache.h"
+#include "cache/clock.h"
+#include "cache/stats.h"
+#include "cache/status_macros.h"
+
+namespace larder::backup {
+namespace {
+
+using backup_internal::CacheReader;
+using backup_internal::DirectoryFileTarget;
+using backup_internal::FileReader;
+using backup_internal::InvalidationSet;
+using backup_internal::LossReporter;
+using backup_internal::StagingDirectory;
+using cache::l2::FileSystem;
+
+FileSystem* FileSystemOf(const RestoreOptions& options) {
+  return options.cache.file_system != nullptr ? options.cache.file_system
+                                              : cache::l2::PosixFileSystem();
+}
+
+// The source to restore from: of `kind`, named `name` (empty: any), and sound.
+// Errors: kFailedPrecondition.
+absl::StatusOr<uint16_t> ChooseSource(const format::Manifest& manifest,
+                                      format::SourceKind kind,
+                                      absl::string_view name) {
+  std::optional<uint16_t> chosen;
+  const std::string& id = manifest.header().snapshot_id();
+  for (int i = 0; i < manifest.header().sources_size(); ++i) {
+    const format::SourceInfo& source = manifest.header().sources(i);
+    if (source.kind() != kind || (!name.empty() && source.name() != name)) {
+      continue;
+    }
+    if (chosen.has_value()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("snapshot ", id, ": holds several such sources, ",
+                       manifest.header().sources(*chosen).name(), " and ",
+                       source.name(), ": name one"));
+    }
+    chosen = static_cast<uint16_t>(i);
+  }
+  if (!chosen.has_value()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "snapshot ", id, ": holds no ",
+        kind == format::SOURCE_KIND_BLOB_CACHE ? "blob cache" : "files"));
+  }
+  const format::SourceEnd& end = manifest.trailer().sources(*chosen);
+  if (end.status_code() != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "snapshot ", id, ": source ", manifest.header().sources(*chosen).name(),
+        " failed when the backup was made: ", end.status_message()));
+  }
+  return *chosen;
+}
+
+// Tells what of a source that is restored was not in the backup, ever.
+void PlanProblems(const format::Manifest& manifest, uint16_t index,
+                  RestorePlan* plan) {
+  const format::SourceTotals& totals =
+      manifest.trailer().sources(index).totals();
+  const auto warn = [&](absl::string_view what) {
+    plan->warnings.push_back(
+        absl::StrCat("when the backup was made: source ",
+                     manifest.header().sources(index).name(), ": ", what));
+  };
+  for (const std::string& problem : totals.problems()) {
+    warn(format::Printable(problem));
+  }
+  const int64_t unlisted = totals.problems_count() - totals.problems_size();
+  if (unlisted > 0) warn(absl::StrCat(unlisted, " more problems"));
+}
+
+void PlanCache(const SnapshotEntry& snapshot, uint16_t index,
+               const std::vector<SnapshotEntry>& all, RestorePlan* plan) {
+  const format::CacheInfo& cache =
+      snapshot.manifest.header().sources(index).cache();
+  const format::SourceTotals& totals =
+      snapshot.manifest.trailer().sources(index).totals();
+  plan->restores_cache = true;
+  plan->records = totals.records();
+  plan->records_raw_bytes = totals.raw_bytes();
+  plan->records_stored_bytes = totals.stored_bytes();
+  if (!cache.blobs_included()) {
+    plan->warnings.push_back(absl::StrCat(
+        "snapshot ", snapshot.id,
+        " was made without blobs: restores generations and tombstones only"));
+  }
+  for (const SnapshotEntry& other : all) {
+    if (!other.status.ok() ||
+        other.manifest.ordinal() <= snapshot.manifest.ordinal()) {
+      continue;
+    }
+    for (const auto& source : other.manifest.header().sources()) {
+      if (source.kind() != format::SOURCE_KIND_BLOB_CACHE) continue;
+      if (source.cache().lineage() != cache.lineage()) {
+        plan->newer_of_other_lineages.push_back(other.id);
+      } else if (source.cache().epoch() >= cache.epoch()) {
+        plan->newer_snapshots.push_back(other.id);
+      }
+    }
+  }
+}
+
+// Everything of one restore that is under way.
+class RestoreRun {
+ public:
+  RestoreRun(const Archive& archive, const RestoreOptions& options,
+             RestoreReport* report)
+      : archive_(archive),
+        options_(options),
+        report_(report),
+        manifest_(report->plan.snapshot.manifest),
+        losses_(&report->lost, options.losses_listed_max, options.on_loss) {}
+
+  absl::Status Run();
+
+ private:
+  absl::Status PrepareCache();
+  absl::Status PrepareFiles();
+  absl::Status CollectInvalidations(uint16_t index, InvalidationSet* merged);
+  absl::Status FinishCache();
+  absl::Status CheckReopened();
+  absl::Status FinishFiles();
+  absl::Status Publish();
+  void Warn(const absl::Status& problem);
+
+  const Archive& archive_;
+  const RestoreOptions& options_;
+  RestoreReport* const report_;
+  const format::Manifest& manifest_;
+  LossReporter losses_;
+
+  InvalidationSet newer_;
+  uint16_t cache_index_ = 0;
+  std::unique_ptr<StagingDirectory> cache_staging_;
+  std::unique_ptr<cache::L2Loader> loader_;
+  std::unique_ptr<CacheReader> cache_reader_;
+  std::unique_ptr<StagingDirectory> files_staging_;
+  std::unique_ptr<DirectoryFileTarget> files_target_;
+  const format::SourceTotals* files_totals_ = nullptr;  // In `manifest_`.
+  std::unique_ptr<FileReader> file_reader_;
+};
+
+void RestoreRun::Warn(const absl::Status& problem) {
+  constexpr size_t kWarningsMax = 1000;
+  if (report_->warnings.size() < kWarningsMax) {
+    report_->warnings.emplace_back(problem.message());
+  }
+}
+
+// Merges this snapshot's invalidations with those of newer ones into `*merged`,
+// and the newer ones alone into `newer_`.
+absl::Status RestoreRun::CollectInvalidations(uint16_t index,
+                                              InvalidationSet* merged) {
+  const auto warn = [this](const absl::Status& problem) { Warn(problem); };
+  const auto quiet = [](const absl::Status&) {};
+  LARDER_RETURN_IF_ERROR(backup_internal::ReadInvalidations(
+      archive_, manifest_, index, quiet, options_.cancellation, merged));
+  const std::string& lineage =
+      manifest_.header().sources(index).cache().lineage();
+  for (const std::string& id : report_->plan.newer_snapshots) {
+    LARDER_ASSIGN_OR_RETURN(const SnapshotEntry other, archive_.Find(id));
+    for (int i = 0; i < other.manifest.header().sources_size(); ++i) {
+      if (other.manifest.header().sources(i).cache().lineage() != lineage ||
+          other.manifest.trailer().sources(i).status_code() != 0) {
+        continue;
+      }
+      for (InvalidationSet* set : {merged, &newer_}) {
+        const absl::Status read = backup_internal::ReadInvalidations(
+            archive_, other.manifest, static_cast<uint16_t>(i), quiet,
+            options_.cancellation, set);
+        if (read.ok()) continue;
+        if (!absl::IsDataLoss(read)) return read;
+        report_->outcome = Outcome::kPartial;
+        if (set == merged) warn(read);
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::PrepareCache() {
+  LARDER_ASSIGN_OR_RETURN(
+      cache_index_,
+      ChooseSource(manifest_, format::SOURCE_KIND_BLOB_CACHE, ""));
+  InvalidationSet merged;
+  LARDER_RETURN_IF_ERROR(CollectInvalidations(cache_index_, &merged));
+  LARDER_ASSIGN_OR_RETURN(
+      cache_staging_, StagingDirectory::Create(options_.cache.l2_path,
+                                               manifest_.header().snapshot_id(),
+                                               FileSystemOf(options_)));
+  cache::SnapshotInfo info =
+      format::FromMessage(manifest_.header().sources(cache_index_).cache());
+  info.namespaces = merged.Namespaces();
+  info.tombstones = merged.Tombstones();
+  info.hlc = std::max(info.hlc, merged.newest());
+  cache::BlobCacheOptions target = options_.cache;
+  target.l2_path = cache_staging_->path();
+  auto loader = options_.create_loader ? options_.create_loader(target, info)
+                                       : cache::CreateL2Loader(target, info);
+  LARDER_RETURN_IF_ERROR(loader.status());
+  loader_ = *std::move(loader);
+  cache_reader_ = std::make_unique<CacheReader>(
+      manifest_.header().sources(cache_index_).name(),
+      &manifest_.trailer().sources(cache_index_).totals(), loader_.get(),
+      &newer_, &losses_, [this](const absl::Status& p) { Warn(p); });
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::PrepareFiles() {
+  LARDER_ASSIGN_OR_RETURN(const uint16_t index,
+                          ChooseSource(manifest_, format::SOURCE_KIND_DIRECTORY,
+                                       options_.files_source));
+  LARDER_ASSIGN_OR_RETURN(
+      files_staging_, StagingDirectory::Create(options_.files_path,
+                                               manifest_.header().snapshot_id(),
+                                               FileSystemOf(options_)));
+  files_target_ = std::make_unique<DirectoryFileTarget>(files_staging_->path(),
+                                                        FileSystemOf(options_));
+  LARDER_RETURN_IF_ERROR(files_target_->Open());
+  files_totals_ = &manifest_.trailer().sources(index).totals();
+  file_reader_ =
+      std::make_unique<FileReader>(manifest_.header().sources(index).name(),
+                                   files_totals_, files_target_.get(), &losses_,
+                                   [this](const absl::Status& p) { Warn(p); });
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::FinishCache() {
+  LARDER_ASSIGN_OR_RETURN(report_->restored, loader_->Close());
+  const CacheReader::Counts& counts = cache_reader_->counts();
+  const format::SourceTotals& totals =
+      manifest_.trailer().sources(cache_index_).totals();
+  report_->records_restored = counts.restored;
+  report_->records_skipped = counts.skipped;
+  report_->bytes_restored += counts.restored_bytes;
+  if (report_->restored.records != counts.restored ||
+      counts.restored + counts.skipped + counts.lost !=
+          totals.records_begun()) {
+    return absl::DataLossError(absl::StrFormat(
+        "restored cache: holds %d records; %d restored, %d skipped, %d lost "
+        "vs expected %d in all",
+        report_->restored.records, counts.restored, counts.skipped, counts.lost,
+        totals.records_begun()));
+  }
+  const format::CacheInfo& cache =
+      manifest_.header().sources(cache_index_).cache();
+  absl::uint128 expected = 0;
+  format::DecodeUint128(cache.content_digest(), &expected);
+  report_->digest_equal = report_->restored.content_digest == expected;
+  const bool all = cache.blobs_included() && counts.skipped == 0 &&
+                   counts.lost == 0 && totals.problems_count() == 0;
+  if (all && !report_->digest_equal) {
+    return absl::DataLossError(absl::StrFormat(
+        "restored cache: content digest %s vs expected %s",
+        format::Hex(report_->restored.content_digest), format::Hex(expected)));
+  }
+  if (totals.problems_count() > 0) report_->outcome = Outcome::kPartial;
+  return options_.create_loader ? absl::OkStatus() : CheckReopened();
+}
+
+// What was written must be what the next process finds.
+absl::Status RestoreRun::CheckReopened() {
+  // They hold the L2.
+  cache_reader_.reset();
+  loader_.reset();
+  cache::BlobCacheOptions options = options_.cache;
+  options.l2_path = cache_staging_->path();
+  options.l2_must_exist = true;
+  options.background_commits = false;
+  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<cache::BlobCache> reopened,
+                          cache::BlobCache::Open(options));
+  const cache::L2Stats found = reopened->Stats().l2;
+  const cache::SnapshotInfo& expected = report_->restored;
+  if (found.lineage == expected.lineage && found.epoch == expected.epoch &&
+      found.records == expected.records &&
+      found.content_digest == expected.content_digest) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrFormat(
+      "restored cache: opened again: lineage %s, epoch %d, %d records, digest "
+      "%s vs written %s, %d, %d, %s",
+      found.lineage, found.epoch, found.records,
+      format::Hex(found.content_digest), expected.lineage, expected.epoch,
+      expected.records, format::Hex(expected.content_digest)));
+}
+
+absl::Status RestoreRun::FinishFiles() {
+  LARDER_RETURN_IF_ERROR(files_target_->Close());
+  if (files_totals_->problems_count() > 0) {
+    report_->outcome = Outcome::kPartial;
+  }
+  report_->files_restored = file_reader_->counts().restored;
+  report_->bytes_restored += file_reader_->counts().restored_bytes;
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::Publish() {
+  if (files_staging_ != nullptr) {
+    LARDER_RETURN_IF_ERROR(files_staging_->Publish());
+  }
+  if (cache_staging_ == nullptr) return absl::OkStatus();
+  const absl::Status published = cache_staging_->Publish();
+  if (!published.ok() && files_staging_ != nullptr) files_staging_->Retract();
+  return published;
+}
+
+absl::Status RestoreRun::Run() {
+  const RestorePlan& plan = report_->plan;
+  report_->outcome = Outcome::kOk;
+  report_->warnings = plan.warnings;
+  if (plan.restores_cache) LARDER_RETURN_IF_ERROR(PrepareCache());
+  if (plan.restores_files) LARDER_RETURN_IF_ERROR(PrepareFiles());
+  backup_internal::SourceReaders readers;
+  for (int i = 0; i < manifest_.header().sources_size(); ++i) {
+    const std::string& name = manifest_.header().sources(i).name();
+    const uint16_t index = static_cast<uint16_t>(i);
+    if (cache_reader_ != nullptr && index == cache_index_) {
+      readers[index] = cache_reader_.get();
+    }
+    if (file_reader_ != nullptr && file_reader_->source() == name) {
+      readers[index] = file_reader_.get();
+    }
+  }
+  std::function<void(int64_t)> progress;
+  if (options_.progress) {
+    progress = [this](int64_t bytes_done) {
+      options_.progress({.bytes_done = bytes_done,
+                         .bytes_total = report_->plan.bytes_to_read});
+    };
+  }
+  LARDER_RETURN_IF_ERROR(backup_internal::ReadDump(
+      archive_, manifest_, readers,
+      {.progress = progress, .cancellation = options_.cancellation},
+      [this](const absl::Status& problem) { Warn(problem); }));
+  if (cache_reader_ != nullptr) LARDER_RETURN_IF_ERROR(FinishCache());
+  if (file_reader_ != nullptr) LARDER_RETURN_IF_ERROR(FinishFiles());
+  LARDER_RETURN_IF_ERROR(CheckCancelled(options_.cancellation));
+  LARDER_RETURN_IF_ERROR(Publish());
+  if (!report_->lost.empty()) report_->outcome = Outcome::kPartial;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
+                                        const RestoreOptions& options) {
+  if (options.cache.l2_path.empty() && options.files_path.empty()) {
+    return absl::InvalidArgumentError("restore: no target");
+  }
+  if (backup_internal::Nested(options.cache.l2_path, options.files_path)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("restore: targets ", options.cache.l2_path, " and ",
+                     options.files_path, ": one is within the other"));
+  }
+  RestorePlan plan;
+  LARDER_ASSIGN_OR_RETURN(plan.snapshot, archive.Find(options.snapshot_id));
+  LARDER_ASSIGN_OR_RETURN(const std::vector<SnapshotEntry> all, archive.List());
+  const format::Manifest& manifest = plan.snapshot.manifest;
+  for (const SnapshotEntry& other : all) {
+    if (!other.status.ok()) {
+      plan.warnings.push_back(
+          absl::StrCat("snapshot ", other.id, ": ", other.status.message()));
+    } else if (!other.complete &&
+               (other.id == plan.snapshot.id || options.snapshot_id.empty())) {
+      plan.warnings.push_back(
+          absl::StrCat("snapshot ", other.id, ": ", other.incomplete_reason));
+    }
+  }
+  if (!options.cache.l2_path.empty()) {
+    LARDER_ASSIGN_OR_RETURN(
+        const uint16_t index,
+        ChooseSource(manifest, format::SOURCE_KIND_BLOB_CACHE, ""));
+    LARDER_RETURN_IF_ERROR(backup_internal::CheckTarget(options.cache.l2_path,
+                                                        FileSystemOf(options)));
+    PlanCache(plan.snapshot, index, all, &plan);
+    PlanProblems(manifest, index, &plan);
+    if (plan.records_stored_bytes > options.cache.l2_bytes_max) {
+      return absl::ResourceExhaustedError(absl::StrFormat(
+          "%s: blobs of %d bytes exceed l2_bytes_max %d", options.cache.l2_path,
+          plan.records_stored_bytes, options.cache.l2_bytes_max));
+    }
+  }
+  if (!options.files_path.empty()) {
+    LARDER_ASSIGN_OR_RETURN(
+        const uint16_t index,
+        ChooseSource(manifest, format::SOURCE_KIND_DIRECTORY,
+                     options.files_source));
+    LARDER_RETURN_IF_ERROR(backup_internal::CheckTarget(options.files_path,
+                                                        FileSystemOf(options)));
+    PlanProblems(manifest, index, &plan);
+    plan.restores_files = true;
+    plan.files = manifest.trailer().sources(index).totals().files();
+    plan.files_bytes = manifest.trailer().sources(index).totals().file_bytes();
+  }
+  for (const format::Pack& pack : manifest.packs()) {
+    plan.bytes_to_read += static_cast<int64_t>(pack.bytes());
+  }
+  return plan;
+}
+
+RestoreReport Restore(const Archive& archive, const RestoreOptions& options) {
+  RestoreReport report;
+  cache::Clock* const clock = options.cache.clock != nullptr
+                                  ? options.cache.clock
+                                  : cache::SystemClock();
+  const int64_t start_nanos = clock->NowSteadyNanos();
+  absl::StatusOr<RestorePlan> plan = PlanRestore(archive, options);
+  report.status = plan.status();
+  if (plan.ok()) {
+    report.plan = *std::move(plan);
+    report.outcome = Outcome::kOk;
+    report.warnings = report.plan.warnings;
+    if (!options.dry_run) {
+      report.status = RestoreRun(archive, options, &report).Run();
+    }
+  }
+  if (!report.status.ok()) report.outcome = Outcome::kFailed;
+  report.elapsed_nanos = clock->NowSteadyNanos() - start_nanos;
+  return report;
+}
+
+}  // namespace larder::backup

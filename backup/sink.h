@@ -1,0 +1,59 @@
+// Where a dump goes: a directory, later a replica or an object store.
+#ifndef LARDER_BACKUP_SINK_H_
+#define LARDER_BACKUP_SINK_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backup/format/chunk.h"
+#include "backup/format/dump.pb.h"
+
+namespace larder::backup {
+
+// What a sink says once a dump is safe with it.
+struct SinkReceipt {
+  int64_t bytes_written = 0;
+  int64_t packs = 0;
+};
+
+// Takes one dump at a time:
+//
+//   idle --Begin--> taking --Append*--> taking --Finish--> idle (listed)
+//                      |                  |
+//                      +----- Abort ------+---> idle (nothing listed)
+//
+// Single-owner: the orchestrator calls it from one thread for each dump. Each
+// sink has its own state and knows nothing of others. After an error of
+// Begin, Append or Finish only Abort may follow; it is harmless at any time.
+class SnapshotSink {
+ public:
+  virtual ~SnapshotSink() = default;
+
+  // For people, e.g. "dir:/var/backup".
+  virtual const std::string& name() const = 0;
+
+  // `header` names the snapshot and its stream. Its sources are not known yet:
+  // the first chunk brings the whole header.
+  // Errors: kUnavailable when another backup holds the place.
+  virtual absl::Status Begin(const format::DumpHeader& header) = 0;
+
+  // Chunks come in order of their sequence, without gaps. The sink may keep
+  // the pointer; the memory bound of a backup counts on its letting go soon.
+  virtual absl::Status Append(
+      const std::shared_ptr<const format::Chunk>& chunk) = 0;
+
+  // Makes the dump durable, then visible, in one step. `manifest` lacks only
+  // what the sink knows: its own ordinal and packs.
+  virtual absl::StatusOr<SinkReceipt> Finish(
+      const format::Manifest& manifest) = 0;
+
+  // Gives the dump up: nothing of it is ever listed.
+  virtual void Abort() = 0;
+};
+
+}  // namespace larder::backup
+
+#endif  // LARDER_BACKUP_SINK_H_

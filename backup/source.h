@@ -1,0 +1,84 @@
+// What is backed up: a source opens a consistent view of itself and turns it
+// into the chunks of a dump (docs/formats/dump.md).
+#ifndef LARDER_BACKUP_SOURCE_H_
+#define LARDER_BACKUP_SOURCE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "backup/format/chunk.h"
+#include "backup/format/dump.pb.h"
+
+namespace larder::backup {
+
+// What a backup asks of each source.
+struct SourceRequest {
+  // Take the blobs of caches too, not only generations and tombstones: a cache
+  // is derived state.
+  bool include_blob_cache = false;
+};
+
+// Where a view puts its chunks. Single-owner: the thread that runs Produce().
+class ChunkEmitter {
+ public:
+  virtual ~ChunkEmitter() = default;
+
+  // Sends one chunk of this source. `payload` is the plain payload; kCompress
+  // tries zstd on it (never for what is compressed already).
+  // Returns: the chunk's sequence number.
+  // Blocks while the sinks are behind.
+  // Errors: kCancelled; kUnavailable when no sink is left. Both are final.
+  enum class Packing { kPlain, kCompress };
+  virtual absl::StatusOr<uint64_t> Emit(format::ChunkType type, Packing packing,
+                                        absl::string_view payload) = 0;
+
+  // The same for a plain payload behind format::kChunkHeaderBytes of room:
+  // copies nothing.
+  virtual absl::StatusOr<uint64_t> EmitInPlace(
+      format::ChunkType type, std::string room_and_payload) = 0;
+
+  // The sequence number that the next chunk will get.
+  virtual uint64_t next_sequence() const = 0;
+
+  // Says that `bytes` of the view's estimate are behind it.
+  virtual void Advance(int64_t bytes) = 0;
+};
+
+// One consistent view. Single-owner.
+class SourceView {
+ public:
+  virtual ~SourceView() = default;
+
+  // What the dump's header says of the source.
+  virtual const format::SourceInfo& info() const = 0;
+  // Bytes that Produce() will work through; a guess.
+  virtual int64_t bytes_estimate() const = 0;
+
+  // Emits everything and counts it in `*totals`; single blobs or files that
+  // could not be read whole go to totals->problems and do not fail it.
+  // Memory: a few chunks, whatever the size of the view (see each source).
+  // Errors: whatever makes the view as a whole worthless.
+  virtual absl::Status Produce(ChunkEmitter* out,
+                               format::SourceTotals* totals) = 0;
+};
+
+// Single-owner: the orchestrator, once registered.
+class SnapshotSource {
+ public:
+  virtual ~SnapshotSource() = default;
+
+  // Unique within a backup; `1..64` of [a-z0-9_-].
+  virtual const std::string& name() const = 0;
+  // Whether the backup fails when this source does.
+  virtual bool required() const = 0;
+  virtual absl::StatusOr<std::unique_ptr<SourceView>> Open(
+      const SourceRequest& request) = 0;
+};
+
+}  // namespace larder::backup
+
+#endif  // LARDER_BACKUP_SOURCE_H_

@@ -1,0 +1,57 @@
+// Checks an archive without restoring it.
+#ifndef LARDER_BACKUP_VERIFY_H_
+#define LARDER_BACKUP_VERIFY_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backup/archive.h"
+#include "backup/cancellation.h"
+#include "backup/loss.h"
+#include "backup/restore.h"
+
+namespace larder::backup {
+
+struct VerifyOptions {
+  std::string snapshot_id;  // Empty: all.
+  int64_t losses_listed_max = 1'000;
+  std::function<void(const RestoreProgress&)> progress = nullptr;
+  const Cancellation* cancellation = nullptr;
+};
+
+struct SnapshotVerdict {
+  std::string id;
+  // OK, or the first thing that is wrong (kDataLoss, kFailedPrecondition).
+  absl::Status status;
+  // Everything wrong: file, offset, found, expected.
+  std::vector<std::string> problems;
+  int64_t chunks = 0;
+  int64_t bytes = 0;
+  int64_t records = 0;
+  int64_t files = 0;
+  LossTally lost;  // What a restore would lose.
+};
+
+struct VerifyReport {
+  absl::Status status;  // The first verdict that is not OK.
+  std::vector<SnapshotVerdict> snapshots;
+  int64_t leftover_files = 0;  // Of dumps cut short; harmless.
+  // A backup is writing to the archive: nobody can tell its files from
+  // leftovers, so none are counted.
+  bool backup_running = false;
+};
+
+// Reads everything: manifests, sizes and checksums of packs, every chunk and
+// message, every frame against its record, counts and both digests.
+// Errors: kNotFound (a snapshot asked for by name), kCancelled, I/O.
+// Memory: as Restore(), without tombstones.
+absl::StatusOr<VerifyReport> VerifyArchive(const Archive& archive,
+                                           const VerifyOptions& options);
+
+}  // namespace larder::backup
+
+#endif  // LARDER_BACKUP_VERIFY_H_

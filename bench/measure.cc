@@ -1,0 +1,49 @@
+#include "bench/measure.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace larder::bench {
+
+double Median(std::vector<double> values) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  if (values.size() % 2 == 1) return values[half];
+  return (values[half - 1] + values[half]) / 2;
+}
+
+double Quantile(std::vector<double> values, double share) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  const auto rank = static_cast<size_t>(
+      std::ceil(share * static_cast<double>(values.size())));
+  const size_t i = std::min(values.size() - 1, rank - 1);
+  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(i),
+                   values.end());
+  return values[i];
+}
+
+void Samples::Add(absl::string_view name, double value) {
+  std::vector<double>& values = values_[std::string(name)];
+  if (values.empty()) names_.emplace_back(name);
+  values.push_back(value);
+}
+
+double Samples::Median(absl::string_view name) const {
+  const auto it = values_.find(std::string(name));
+  return bench::Median(it == values_.end() ? std::vector<double>()
+                                           : it->second);
+}
+
+std::vector<std::pair<std::string, double>> Samples::Others(
+    absl::string_view name) const {
+  std::vector<std::pair<std::string, double>> others;
+  for (const std::string& other : names_) {
+    if (other != name) others.emplace_back(other, Median(other));
+  }
+  return others;
+}
+
+}  // namespace larder::bench

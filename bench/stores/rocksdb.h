@@ -1,0 +1,27 @@
+// RocksDB as a store of the benchmarks.
+#ifndef LARDER_BENCH_STORES_ROCKSDB_H_
+#define LARDER_BENCH_STORES_ROCKSDB_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "bench/store.h"
+
+namespace larder::bench {
+
+struct RocksDbOptions {
+  std::string dir;     // Created.
+  bool blobs = false;  // BlobDB: values from 512 bytes up in blob files.
+  bool sync = false;   // Each put.
+};
+
+// As it comes, with Bloom filters of 10 bits a key and without compression;
+// it verifies the checksums of what it reads. Reads take the pinned value, and
+// do not copy it again. Thread-safe. Named "rocksdb", or "rocksdb blobdb".
+absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(
+    const RocksDbOptions& options);
+
+}  // namespace larder::bench
+
+#endif  // LARDER_BENCH_STORES_ROCKSDB_H_

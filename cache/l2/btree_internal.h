@@ -1,0 +1,33 @@
+// What the tree's readers and its merge share: opening a node at its place.
+#ifndef LARDER_CACHE_L2_BTREE_INTERNAL_H_
+#define LARDER_CACHE_L2_BTREE_INTERNAL_H_
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cache/l2/btree.h"
+#include "cache/l2/page.h"
+
+namespace larder::cache::l2::btree_internal {
+
+// The key range of a subtree, as its ancestors give it.
+struct Fences {
+  absl::string_view low;   // Inclusive.
+  absl::string_view high;  // Exclusive; empty: no bound.
+};
+
+// A level that is whatever the page says: the root's.
+inline constexpr int kAnyLevel = -1;
+
+// The fences of child `i` of `node`, which itself lies within `outer`.
+Fences ChildFences(const PageView& node, int i, const Fences& outer);
+
+// The page of `ref`, checked against its place in the tree: at `level`, and
+// all its keys within `fences`. So a forged page can neither lead in circles
+// nor put keys out of order.
+// Errors: kDataLoss; what `source` says.
+absl::StatusOr<PageView> OpenNode(const PageSource& source, const ChildRef& ref,
+                                  int level, const Fences& fences);
+
+}  // namespace larder::cache::l2::btree_internal
+
+#endif  // LARDER_CACHE_L2_BTREE_INTERNAL_H_

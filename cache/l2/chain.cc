@@ -1,0 +1,384 @@
+#include "cache/l2/chain.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/types/span.h"
+#include "cache/check.h"
+#include "cache/l2/coding.h"
+#include "cache/l2/hash.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache::l2 {
+namespace {
+
+constexpr uint64_t kNameSeed = 0x6e616d656e616d65;  // "namename"
+constexpr uint32_t kZstdBit = 0x80000000u;  // In a frame's stored_bytes field.
+
+absl::Status Bad(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("chain header: ", what));
+}
+
+void AppendStrings(std::string* out, const std::vector<std::string>& strings) {
+  AppendVarint(out, strings.size());
+  for (const std::string& s : strings) AppendBytes(out, s);
+}
+
+bool ReadStrings(ByteReader* in, uint64_t count_max,
+                 std::vector<std::string>* out) {
+  uint64_t count;
+  if (!in->ReadVarint(&count) || count > count_max) return false;
+  for (uint64_t i = 0; i < count; ++i) {
+    absl::string_view s;
+    if (!in->ReadBytes(kTagBytesMax, &s)) return false;
+    out->emplace_back(s);
+  }
+  return true;
+}
+
+bool ReadMetadata(ByteReader* in, ChainHeader* h) {
+  uint64_t count;
+  if (!in->ReadVarint(&count) || count > kMetadataKeysMax) return false;
+  uint64_t bytes_left = kMetadataBytesMax;  // Of all keys and values.
+  for (uint64_t i = 0; i < count; ++i) {
+    absl::string_view k, v;
+    if (!in->ReadBytes(bytes_left, &k) ||
+        !in->ReadBytes(bytes_left - k.size(), &v)) {
+      return false;
+    }
+    bytes_left -= k.size() + v.size();
+    h->metadata.emplace_back(std::string(k), std::string(v));
+  }
+  return true;
+}
+
+// The frame table; sums and sizes must agree with the fixed part.
+absl::Status ReadFrames(ByteReader* in, uint32_t count, ChainHeader* h) {
+  uint64_t raw = 0, stored = 0;
+  h->frames.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    Frame f;
+    uint32_t stored_field;
+    if (!in->ReadFixed32(&stored_field) || !in->ReadFixed32(&f.raw_bytes) ||
+        !in->ReadFixed64(&f.checksum)) {
+      return Bad("frame table cut short");
+    }
+    f.zstd = (stored_field & kZstdBit) != 0;
+    f.stored_bytes = stored_field & ~kZstdBit;
+    const bool last = i + 1 == count;
+    if (f.raw_bytes == 0 || f.raw_bytes > kFrameRawBytes ||
+        (!last && f.raw_bytes != kFrameRawBytes) || f.stored_bytes == 0 ||
+        f.stored_bytes > f.raw_bytes ||
+        (!f.zstd && f.stored_bytes != f.raw_bytes)) {
+      return Bad(absl::StrFormat("frame %d: sizes %d stored, %d raw", i,
+                                 f.stored_bytes, f.raw_bytes));
+    }
+    raw += f.raw_bytes;
+    stored += f.stored_bytes;
+    h->frames.push_back(f);
+  }
+  if (raw != h->raw_bytes || stored != h->stored_bytes) {
+    return Bad(
+        absl::StrFormat("frames hold %d raw, %d stored bytes vs "
+                        "expected %d, %d",
+                        raw, stored, h->raw_bytes, h->stored_bytes));
+  }
+  return absl::OkStatus();
+}
+
+// zstd contexts are costly to make and not thread-safe.
+ZSTD_CCtx* ThreadCompressor() {
+  thread_local std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> ctx(
+      ZSTD_createCCtx(), ZSTD_freeCCtx);
+  return ctx.get();
+}
+ZSTD_DCtx* ThreadDecompressor() {
+  thread_local std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> ctx(
+      ZSTD_createDCtx(), ZSTD_freeDCtx);
+  return ctx.get();
+}
+
+// Compresses into `*out`; false when that saves too little.
+bool CompressFrame(absl::string_view raw, int level, std::string* out) {
+  const size_t most = static_cast<size_t>(std::floor(
+      static_cast<double>(raw.size()) * (1.0 - kCompressionSavingMin)));
+  out->resize(most);
+  const size_t n = ZSTD_compressCCtx(ThreadCompressor(), out->data(), most,
+                                     raw.data(), raw.size(), level);
+  // The only error possible here is that the output does not fit `most`.
+  if (ZSTD_isError(n)) return false;
+  out->resize(n);
+  out->shrink_to_fit();
+  return true;
+}
+
+}  // namespace
+
+uint64_t NameHash(absl::string_view ns, absl::string_view key) {
+  std::string name;
+  AppendBytes(&name, ns);
+  name.append(key.data(), key.size());
+  return Hash64(name, kNameSeed);
+}
+
+Record MakeRecord(const BlobAttributes& a, uint64_t raw_bytes,
+                  uint64_t stored_bytes, absl::string_view header) {
+  Record r;
+  r.expiry = a.expiry;
+  r.version = a.version;
+  r.priority = a.priority;
+  r.l1_admission = a.l1_admission;
+  r.raw_bytes = raw_bytes;
+  r.stored_bytes = stored_bytes;
+  r.header_bytes = static_cast<uint32_t>(header.size());
+  r.payload_checksum = Checksum64(header);
+  r.invalidation_hashes.assign(a.invalidation_hashes.begin(),
+                               a.invalidation_hashes.end());
+  return r;
+}
+
+std::string EncodeChainHeader(const ChainHeader& h) {
+  std::string out;
+  AppendFixed32(&out, kChainMagic);
+  AppendFixed32(&out, 0);  // header_bytes, below.
+  AppendFixed64(&out, h.name_hash);
+  AppendFixed64(&out, h.raw_bytes);
+  AppendFixed64(&out, h.stored_bytes);
+  AppendFixed32(&out, static_cast<uint32_t>(h.frames.size()));
+  AppendFixed32(&out, 0);  // Reserved.
+  LARDER_CHECK(out.size() == kChainFixedBytes);
+  for (const Frame& f : h.frames) {
+    AppendFixed32(&out, f.stored_bytes | (f.zstd ? kZstdBit : 0));
+    AppendFixed32(&out, f.raw_bytes);
+    AppendFixed64(&out, f.checksum);
+  }
+  if (!h.tags.empty() || !h.dependencies.empty() || !h.metadata.empty()) {
+    AppendStrings(&out, h.tags);
+    AppendStrings(&out, h.dependencies);
+    AppendVarint(&out, h.metadata.size());
+    for (const auto& [k, v] : h.metadata) {
+      AppendBytes(&out, k);
+      AppendBytes(&out, v);
+    }
+  }
+  const uint32_t size = static_cast<uint32_t>(out.size());
+  std::memcpy(out.data() + 4, &size, sizeof(size));
+  return out;
+}
+
+absl::StatusOr<ChainHeader> DecodeChainHeader(absl::string_view bytes) {
+  ByteReader in(bytes);
+  ChainHeader h;
+  uint32_t magic, header_bytes, frames, reserved;
+  if (!in.ReadFixed32(&magic) || !in.ReadFixed32(&header_bytes) ||
+      !in.ReadFixed64(&h.name_hash) || !in.ReadFixed64(&h.raw_bytes) ||
+      !in.ReadFixed64(&h.stored_bytes) || !in.ReadFixed32(&frames) ||
+      !in.ReadFixed32(&reserved)) {
+    return Bad("cut short");
+  }
+  if (magic != kChainMagic) {
+    return Bad(absl::StrFormat("magic: found %#x vs expected %#x", magic,
+                               kChainMagic));
+  }
+  if (header_bytes != bytes.size() || reserved != 0) {
+    return Bad(absl::StrFormat("says %d bytes vs %d held", header_bytes,
+                               bytes.size()));
+  }
+  if (h.raw_bytes > kBlobBytesMax ||
+      frames != (h.raw_bytes + kFrameRawBytes - 1) / kFrameRawBytes) {
+    return Bad(absl::StrFormat("%d frames for %d bytes", frames, h.raw_bytes));
+  }
+  LARDER_RETURN_IF_ERROR(ReadFrames(&in, frames, &h));
+  if (in.empty()) return h;  // No attributes.
+  if (!ReadStrings(&in, kTagsMax, &h.tags) ||
+      !ReadStrings(&in, kDependenciesMax, &h.dependencies) ||
+      !ReadMetadata(&in, &h)) {
+    return Bad("attributes cut short or over their limits");
+  }
+  if (!in.empty()) {
+    return Bad(absl::StrCat(in.rest().size(), " bytes left over"));
+  }
+  return h;
+}
+
+bool LooksLikeChain(absl::string_view bytes) {
+  ByteReader in(bytes);
+  uint32_t magic = 0, header_bytes = 0;
+  uint64_t name_hash = 0, raw_bytes = 0, stored_bytes = 0;
+  return in.ReadFixed32(&magic) && magic == kChainMagic &&
+         in.ReadFixed32(&header_bytes) && in.ReadFixed64(&name_hash) &&
+         in.ReadFixed64(&raw_bytes) && in.ReadFixed64(&stored_bytes) &&
+         header_bytes <= kHeaderBytesMax && raw_bytes <= kBlobBytesMax &&
+         stored_bytes <= raw_bytes;
+}
+
+bool ChainStarts::IsAt(uint64_t unit) {
+  if (unit < first_ || unit >= first_ + block_.size() / kUnitBytes) {
+    const uint64_t units = blobs_->Size() / kUnitBytes;
+    if (unit >= units) return false;
+    first_ = unit;
+    block_.resize(std::min(kBlockUnits, units - unit) * kUnitBytes);
+    if (!blobs_->ReadAt(first_ * kUnitBytes, absl::MakeSpan(block_)).ok()) {
+      block_.clear();
+      return false;
+    }
+  }
+  return LooksLikeChain(absl::string_view(block_).substr(
+      (unit - first_) * kUnitBytes, kUnitBytes));
+}
+
+uint64_t ChainStarts::Next(uint64_t first, uint64_t end) {
+  while (first < end && !IsAt(first)) ++first;
+  return first;
+}
+
+EncodedFrames EncodeFrames(absl::string_view bytes, int level,
+                           int64_t compress_bytes_min) {
+  EncodedFrames out;
+  const size_t count = (bytes.size() + kFrameRawBytes - 1) / kFrameRawBytes;
+  out.owned.reserve(count);  // Views into its strings must stay.
+  const bool compress =
+      level > 0 && static_cast<int64_t>(bytes.size()) >= compress_bytes_min;
+  for (size_t i = 0; i < count; ++i) {
+    const absl::string_view raw =
+        bytes.substr(i * kFrameRawBytes, kFrameRawBytes);
+    absl::string_view stored = raw;
+    Frame f;
+    f.raw_bytes = static_cast<uint32_t>(raw.size());
+    if (std::string packed; compress && CompressFrame(raw, level, &packed)) {
+      f.zstd = true;
+      out.owned.push_back(std::move(packed));
+      stored = out.owned.back();
+    } else if (compress) {
+      out.compression_skipped = true;
+    }
+    f.stored_bytes = static_cast<uint32_t>(stored.size());
+    f.checksum = Checksum64(stored);
+    out.frames.push_back(f);
+    out.stored.push_back(stored);
+    out.stored_bytes += stored.size();
+  }
+  return out;
+}
+
+absl::Status VerifyFrame(const Frame& frame, absl::string_view stored) {
+  if (stored.size() != frame.stored_bytes) {
+    return absl::DataLossError(absl::StrFormat(
+        "frame: %d bytes vs expected %d", stored.size(), frame.stored_bytes));
+  }
+  const uint64_t found = Checksum64(stored);
+  if (found != frame.checksum) {
+    return absl::DataLossError(absl::StrFormat(
+        "frame: checksum: found %#x vs expected %#x", found, frame.checksum));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DecodeFrame(const Frame& frame, absl::string_view stored,
+                         std::string* out) {
+  if (!frame.zstd) {
+    out->append(stored.data(), stored.size());
+    return absl::OkStatus();
+  }
+  const size_t before = out->size();
+  out->resize(before + frame.raw_bytes);
+  const size_t n =
+      ZSTD_decompressDCtx(ThreadDecompressor(), out->data() + before,
+                          frame.raw_bytes, stored.data(), stored.size());
+  if (ZSTD_isError(n) || n != frame.raw_bytes) {
+    out->resize(before);
+    return absl::DataLossError(absl::StrCat(
+        "frame: zstd: ",
+        ZSTD_isError(n) ? ZSTD_getErrorName(n) : "decodes to fewer bytes",
+        " vs expected ", frame.raw_bytes, " bytes"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<absl::string_view> ChainReader::Bytes(
+    uint64_t offset, uint64_t length, std::string* scratch) const {
+  if (length > record_->chain_bytes() ||
+      offset > record_->chain_bytes() - length) {
+    return absl::DataLossError(
+        absl::StrFormat("chain: bytes %d to %d vs %d held", offset,
+                        offset + length, record_->chain_bytes()));
+  }
+  if (record_->extents.empty()) {
+    return absl::string_view(record_->inline_chain).substr(offset, length);
+  }
+  scratch->clear();
+  uint64_t extent_start = 0;  // In the chain.
+  for (const Extent& e : record_->extents) {
+    const uint64_t extent_bytes = e.units * kUnitBytes;
+    if (offset < extent_start + extent_bytes) {
+      const uint64_t within = offset - extent_start;
+      const uint64_t n = std::min(length, extent_bytes - within);
+      const uint64_t at = e.first * kUnitBytes + within;
+      if (access_ == Access::kView && n == length && scratch->empty()) {
+        absl::StatusOr<const char*> bytes = blobs_->View(at, n);
+        if (!bytes.ok()) {
+          return absl::DataLossError(bytes.status().message());
+        }
+        return absl::string_view(*bytes, n);
+      }
+      const size_t before = scratch->size();
+      scratch->resize(before + n);
+      if (absl::Status s =
+              blobs_->ReadAt(at, absl::MakeSpan(scratch->data() + before, n));
+          !s.ok()) {
+        return absl::DataLossError(s.message());
+      }
+      offset += n;
+      length -= n;
+      if (length == 0) return absl::string_view(*scratch);
+    }
+    extent_start += extent_bytes;
+  }
+  return absl::DataLossError("chain: extents end early");
+}
+
+absl::StatusOr<ChainHeader> ChainReader::Header() const {
+  std::string scratch;
+  LARDER_ASSIGN_OR_RETURN(const absl::string_view bytes,
+                          Bytes(0, record_->header_bytes, &scratch));
+  const uint64_t found = Checksum64(bytes);
+  if (found != record_->payload_checksum) {
+    return absl::DataLossError(absl::StrFormat(
+        "%s: chain at offset %d: header checksum: found %#x vs expected %#x",
+        blobs_->path(),
+        record_->extents.empty() ? 0 : record_->extents[0].first * kUnitBytes,
+        found, record_->payload_checksum));
+  }
+  LARDER_ASSIGN_OR_RETURN(ChainHeader header, DecodeChainHeader(bytes));
+  if (header.raw_bytes != record_->raw_bytes ||
+      header.stored_bytes != record_->stored_bytes) {
+    return Bad("sizes differ from the record's");
+  }
+  return header;
+}
+
+absl::Status WriteChainBytes(File* blobs, const Extents& extents,
+                             uint64_t offset, absl::string_view data) {
+  uint64_t extent_start = 0;
+  for (const Extent& e : extents) {
+    const uint64_t extent_bytes = e.units * kUnitBytes;
+    if (!data.empty() && offset < extent_start + extent_bytes) {
+      const uint64_t within = offset - extent_start;
+      const absl::string_view part = data.substr(0, extent_bytes - within);
+      LARDER_RETURN_IF_ERROR(
+          blobs->WriteAt(e.first * kUnitBytes + within, part));
+      data.remove_prefix(part.size());
+      offset += part.size();
+    }
+    extent_start += extent_bytes;
+  }
+  LARDER_CHECK(data.empty());
+  return absl::OkStatus();
+}
+
+}  // namespace larder::cache::l2

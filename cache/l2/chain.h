@@ -1,0 +1,149 @@
+// The bytes of one blob as L2 stores them: a header block, then frames.
+// Bytes: docs/formats/l2.md, "chain".
+//
+//   record --checksum--> header block --checksums--> frames
+//
+// The record vouches for the header block and that for each frame, so no byte
+// is returned that the committed tree does not vouch for, and a part can be
+// read without the rest. Nothing in a chain says where it lies, so the same
+// blob has the same chain, and the same checksum, in every L2.
+#ifndef LARDER_CACHE_L2_CHAIN_H_
+#define LARDER_CACHE_L2_CHAIN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "cache/blob.h"
+#include "cache/l2/file.h"
+#include "cache/l2/record.h"
+#include "cache/l2/space_map.h"
+#include "cache/snapshot.h"
+
+namespace larder::cache::l2 {
+
+// Raw bytes of every frame of a blob but its last. Source: a 64 KiB read out
+// of 64 MiB then decodes at most two frames, 0.8 % of the blob, and zstd
+// loses under 1 % of ratio to 1 MiB frames on text.
+inline constexpr uint32_t kFrameRawBytes = 256 * 1024;
+// Compression is kept only when it saves at least this share (design.md, 3.1).
+inline constexpr double kCompressionSavingMin = 0.05;
+
+inline constexpr uint32_t kChainMagic = 0x3148434c;  // "LCH1"
+inline constexpr size_t kChainFixedBytes = 40;
+inline constexpr size_t kChainFrameBytes = 16;
+// Most bytes a header block can have: all frames of the largest blob, and the
+// attributes' strings at their limits.
+inline constexpr uint64_t kHeaderBytesMax =
+    kChainFixedBytes + (kBlobBytesMax / kFrameRawBytes) * kChainFrameBytes +
+    (kTagsMax + kDependenciesMax) * (kTagBytesMax + 2) + kMetadataBytesMax +
+    kMetadataKeysMax * 2 * 3 + 16;
+
+// A header block, decoded. A plain value.
+struct ChainHeader {
+  uint64_t name_hash = 0;  // NameHash() of whose chain it is.
+  uint64_t raw_bytes = 0;
+  uint64_t stored_bytes = 0;
+  std::vector<Frame> frames;
+  std::vector<std::string> tags;
+  std::vector<std::string> dependencies;
+  std::vector<std::pair<std::string, std::string>> metadata;
+};
+
+uint64_t NameHash(absl::string_view ns, absl::string_view key);
+
+// The record of a chain with this encoded header block: all but its HLC, its
+// times of access and its place.
+Record MakeRecord(const BlobAttributes& attributes, uint64_t raw_bytes,
+                  uint64_t stored_bytes, absl::string_view header);
+
+std::string EncodeChainHeader(const ChainHeader& header);
+// Checks everything: limits, sums, order of sizes, no byte left over.
+// Errors: kDataLoss.
+absl::StatusOr<ChainHeader> DecodeChainHeader(absl::string_view bytes);
+// Whether `bytes` look like the start of a chain's header.
+bool LooksLikeChain(absl::string_view bytes);
+
+// Finds chains in orphaned space, where no record tells of them. Copies what
+// it looks at: space that was allocated and never written may not be there to
+// be mapped.
+//
+// Single-owner. Borrows the file. Memory: 64 KiB.
+class ChainStarts {
+ public:
+  explicit ChainStarts(const File* blobs) : blobs_(blobs) {}
+
+  // Cheap for ascending units.
+  bool IsAt(uint64_t unit);
+  // The first unit in [first, end) where a chain starts, or `end`.
+  uint64_t Next(uint64_t first, uint64_t end);
+
+ private:
+  static constexpr uint64_t kBlockUnits = 512;
+
+  const File* const blobs_;
+  std::string block_;  // From unit `first_` on.
+  uint64_t first_ = 0;
+};
+
+// A blob cut into frames, each compressed when that pays.
+struct EncodedFrames {
+  std::vector<Frame> frames;
+  // What to store for each frame; points into `owned` or into the input.
+  std::vector<absl::string_view> stored;
+  std::vector<std::string> owned;
+  uint64_t stored_bytes = 0;
+  bool compression_skipped = false;  // Tried, and it did not pay.
+};
+// `level` 0: never compress. Borrows `bytes`. Thread-safe: one zstd context a
+// thread.
+EncodedFrames EncodeFrames(absl::string_view bytes, int level,
+                           int64_t compress_bytes_min);
+
+// Appends the raw bytes of one frame to `*out`. `stored` must already match
+// frame.checksum (VerifyFrame). Never writes more than frame.raw_bytes.
+// Errors: kDataLoss.
+absl::Status DecodeFrame(const Frame& frame, absl::string_view stored,
+                         std::string* out);
+// Errors: kDataLoss with found and expected.
+absl::Status VerifyFrame(const Frame& frame, absl::string_view stored);
+
+// Reads bytes of chains. A cheap value; borrows the file. Thread-safe.
+class ChainReader {
+ public:
+  // How to read. Views are for gets: no copy. Copies are for what reads all of
+  // a large L2 once (snapshots, verify): a view would map it page by page into
+  // the process, and its resident size would grow with the L2.
+  enum class Access { kView, kCopy };
+
+  // `record` must outlive the reader.
+  ChainReader(const File* blobs, const Record* record, Access access)
+      : blobs_(blobs), record_(record), access_(access) {}
+
+  // Bytes [offset, offset + length) of the chain: a view of `blobs` (or of the
+  // record, when inline) where that is asked for and they lie in one piece,
+  // else a copy in `*scratch`.
+  // Errors: kDataLoss when the chain or the file ends before.
+  absl::StatusOr<absl::string_view> Bytes(uint64_t offset, uint64_t length,
+                                          std::string* scratch) const;
+
+  // Reads, verifies and decodes the header block.
+  absl::StatusOr<ChainHeader> Header() const;
+
+ private:
+  const File* blobs_;
+  const Record* record_;
+  Access access_;
+};
+
+// Writes `data` at `offset` of the chain that `extents` holds.
+absl::Status WriteChainBytes(File* blobs, const Extents& extents,
+                             uint64_t offset, absl::string_view data);
+
+}  // namespace larder::cache::l2
+
+#endif  // LARDER_CACHE_L2_CHAIN_H_

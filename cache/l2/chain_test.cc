@@ -1,0 +1,143 @@
+#include "cache/l2/chain.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "absl/status/status.h"
+#include "cache/l2/hash.h"
+#include "cache/l2/simulated_disk.h"
+#include "cache/policy.h"
+
+namespace larder::cache::l2 {
+namespace {
+
+std::string Incompressible(size_t n) {
+  std::mt19937_64 random(n);
+  std::string s(n, '\0');
+  for (char& c : s) c = static_cast<char>(random());
+  return s;
+}
+
+ChainHeader HeaderFor(const EncodedFrames& frames, uint64_t raw_bytes) {
+  ChainHeader h;
+  h.name_hash = NameHash("ns", "key");
+  h.raw_bytes = raw_bytes;
+  h.stored_bytes = frames.stored_bytes;
+  h.frames = frames.frames;
+  h.tags = {"a", "b"};
+  h.metadata = {{"k", std::string(100, 'v')}};
+  return h;
+}
+
+TEST(ChainTest, FramesRoundTripAtEverySize) {
+  for (const size_t n : {size_t{0}, size_t{1}, size_t{1023}, size_t{1024},
+                         size_t{kFrameRawBytes - 1}, size_t{kFrameRawBytes},
+                         size_t{kFrameRawBytes + 1}, size_t{3'000'000}}) {
+    for (const std::string& blob : {std::string(n, 'x'), Incompressible(n)}) {
+      const EncodedFrames e = EncodeFrames(blob, 1, 1024);
+      ASSERT_EQ(e.frames.size(), (n + kFrameRawBytes - 1) / kFrameRawBytes);
+      std::string back;
+      for (size_t i = 0; i < e.frames.size(); ++i) {
+        ASSERT_TRUE(VerifyFrame(e.frames[i], e.stored[i]).ok());
+        ASSERT_TRUE(DecodeFrame(e.frames[i], e.stored[i], &back).ok());
+      }
+      EXPECT_EQ(back, blob);
+      EXPECT_LE(e.stored_bytes, n);
+      const auto header = DecodeChainHeader(EncodeChainHeader(HeaderFor(e, n)));
+      EXPECT_TRUE(header.ok()) << header.status();
+    }
+  }
+}
+
+TEST(ChainTest, CompressesOnlyWhatPays) {
+  EXPECT_TRUE(EncodeFrames(std::string(5000, 'x'), 1, 1024).frames[0].zstd);
+  EXPECT_FALSE(EncodeFrames(std::string(1023, 'x'), 1, 1024).frames[0].zstd);
+  const EncodedFrames e = EncodeFrames(Incompressible(5000), 1, 1024);
+  EXPECT_FALSE(e.frames[0].zstd);
+  EXPECT_TRUE(e.compression_skipped);
+  EXPECT_FALSE(EncodeFrames(std::string(5000, 'x'), 0, 1024).frames[0].zstd);
+}
+
+TEST(ChainTest, HeaderRefusesEveryCutAndKeepsItsRules) {
+  const std::string blob = Incompressible(600'000);
+  const EncodedFrames e = EncodeFrames(blob, 1, 1024);
+  const std::string bytes = EncodeChainHeader(HeaderFor(e, blob.size()));
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    EXPECT_FALSE(DecodeChainHeader(absl::string_view(bytes).substr(0, n)).ok());
+  }
+  std::mt19937_64 random(2);
+  for (int round = 0; round < 20'000; ++round) {
+    std::string flipped = bytes;
+    flipped[random() % flipped.size()] ^=
+        static_cast<char>(1 << (random() % 8));
+    const auto h = DecodeChainHeader(flipped);
+    if (!h.ok()) continue;
+    // Whatever is accepted is consistent: its frames add up.
+    uint64_t raw = 0;
+    for (const Frame& f : h->frames) raw += f.raw_bytes;
+    EXPECT_EQ(raw, h->raw_bytes);
+    EXPECT_EQ(EncodeChainHeader(*h), flipped);
+  }
+}
+
+// Each string below its limit, all together above it: a put would have refused
+// them, and so does a reader of dumps.
+TEST(ChainTest, HeaderRefusesMoreMetadataThanAPutMayHave) {
+  const std::string blob = "some bytes";
+  const EncodedFrames e = EncodeFrames(blob, 0, 1024);
+  ChainHeader h = HeaderFor(e, blob.size());
+  h.metadata = {{"a", std::string(kMetadataBytesMax - 2, 'v')}, {"b", ""}};
+  EXPECT_TRUE(DecodeChainHeader(EncodeChainHeader(h)).ok());
+  h.metadata[1].second = "v";
+  EXPECT_FALSE(DecodeChainHeader(EncodeChainHeader(h)).ok());
+}
+
+TEST(ChainTest, HostileFramesAreRefusedWithinTheirBound) {
+  // Claims 10 bytes and decodes to 100,000: zstd is stopped at the claim.
+  const EncodedFrames e = EncodeFrames(std::string(100'000, 'x'), 1, 1024);
+  Frame lying = e.frames[0];
+  lying.raw_bytes = 10;
+  std::string out = "kept";
+  EXPECT_TRUE(absl::IsDataLoss(DecodeFrame(lying, e.stored[0], &out)));
+  EXPECT_EQ(out, "kept");
+  Frame wrong = e.frames[0];
+  wrong.checksum ^= 1;
+  EXPECT_TRUE(absl::IsDataLoss(VerifyFrame(wrong, e.stored[0])));
+  wrong = e.frames[0];
+  ++wrong.stored_bytes;
+  EXPECT_TRUE(absl::IsDataLoss(VerifyFrame(wrong, e.stored[0])));
+}
+
+// A chain of which only the front lies here, right before another one.
+TEST(ChainTest, StartsAreFoundWhateverLengthTheHeadersClaim) {
+  const EncodedFrames e = EncodeFrames(Incompressible(5000), 1, 1024);
+  const std::string header = EncodeChainHeader(HeaderFor(e, 5000));
+  EXPECT_TRUE(LooksLikeChain(header));
+  EXPECT_FALSE(LooksLikeChain(std::string(128, '\0')));
+  EXPECT_FALSE(LooksLikeChain(""));
+  SimulatedDisk disk;
+  auto blobs = disk.Open("/blobs", {.create = true});
+  ASSERT_TRUE(blobs.ok());
+  ASSERT_TRUE((*blobs)->Resize(2000 * kUnitBytes).ok());
+  for (const uint64_t unit : {10, 20, 700}) {
+    ASSERT_TRUE((*blobs)->WriteAt(unit * kUnitBytes, header).ok());
+  }
+  ChainStarts starts(blobs->get());
+  EXPECT_EQ(starts.Next(0, 2000), 10);
+  EXPECT_EQ(starts.Next(10, 2000), 10);
+  EXPECT_EQ(starts.Next(11, 2000), 20);
+  EXPECT_EQ(starts.Next(21, 2000), 700);
+  EXPECT_EQ(starts.Next(21, 700), 700);
+  EXPECT_EQ(starts.Next(701, 2000), 2000);
+  EXPECT_TRUE(starts.IsAt(20));
+  EXPECT_FALSE(starts.IsAt(21));
+  EXPECT_FALSE(starts.IsAt(5000));
+}
+
+TEST(ChainTest, NamesDoNotRunIntoEachOther) {
+  EXPECT_NE(NameHash("ab", "c"), NameHash("a", "bc"));
+}
+
+}  // namespace
+}  // namespace larder::cache::l2

@@ -1,0 +1,163 @@
+#include "cache/l2/commit_merge.h"
+
+#include <algorithm>
+
+#include "cache/check.h"
+#include "cache/policy.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache::l2 {
+namespace {
+
+// Pages that a commit asks for at a time: each batch is marked by about one
+// write.
+constexpr uint64_t kPageBatch = 64;
+
+}  // namespace
+
+absl::StatusOr<uint64_t> CommitPages::Allocate() {
+  if (spare_.empty()) {
+    absl::StatusOr<std::vector<uint64_t>> more =
+        map_->AllocateUnits(kPageBatch);
+    if (!more.ok() && absl::IsResourceExhausted(more.status())) {
+      // When `meta` cannot grow, its last pages are still there, one by one.
+      const absl::Status grown = grow_(kPageBatch);
+      more = map_->AllocateUnits(grown.ok() ? kPageBatch : 1);
+      if (!more.ok() && !grown.ok()) return grown;
+    }
+    if (!more.ok()) return more.status();
+    spare_ = *std::move(more);
+    std::reverse(spare_.begin(), spare_.end());  // Handed out ascending.
+  }
+  const uint64_t page = spare_.back();
+  spare_.pop_back();
+  pages_->Forget(page);
+  allocated_.push_back(page);
+  return page;
+}
+
+absl::Status CommitPages::Write(uint64_t page, absl::string_view bytes) {
+  return meta_->WriteAt(page * kPageBytes, bytes);
+}
+
+absl::StatusOr<ChildRef> TreeChanges::Apply(const PageSource* source,
+                                            PageSink* sink,
+                                            const ChildRef& root,
+                                            uint64_t epoch) {
+  // Puts sort behind erases of the same key, and the last one counts.
+  std::sort(changes_.begin(), changes_.end(),
+            [](const Change& a, const Change& b) {
+              return a.key != b.key ? a.key < b.key : a.put < b.put;
+            });
+  std::vector<TreeOp> ops;
+  std::vector<bool> puts;
+  ops.reserve(changes_.size());
+  for (size_t i = 0; i < changes_.size(); ++i) {
+    if (i + 1 < changes_.size() && changes_[i + 1].key == changes_[i].key) {
+      continue;
+    }
+    ops.push_back({changes_[i].key, changes_[i].value});
+    puts.push_back(changes_[i].put);
+  }
+  if (ops.empty()) return root;
+  return ApplyBatch(source, sink, root, epoch, ops,
+                    [&](size_t i, std::optional<absl::string_view>) {
+                      return puts[i] ? Resolution::kPut : Resolution::kErase;
+                    });
+}
+
+RecordsMerge::RecordsMerge(Changes changes, NameOf name_of)
+    : changes_(std::move(changes)), name_of_(name_of) {
+  values_.reserve(changes_.size());  // `ops_` views its strings.
+  ops_.reserve(changes_.size());
+  for (const auto& [key, change] : changes_) {
+    values_.push_back(change->kind == StagedChange::Kind::kRemove
+                          ? std::string()
+                          : EncodeRecord(change->record));
+    ops_.push_back({key, values_.back()});
+  }
+}
+
+absl::StatusOr<ChildRef> RecordsMerge::Apply(const PageSource* source,
+                                             PageSink* sink,
+                                             const ChildRef& root,
+                                             uint64_t epoch) {
+  if (ops_.empty()) return root;
+  LARDER_ASSIGN_OR_RETURN(
+      const ChildRef merged,
+      ApplyBatch(source, sink, root, epoch, ops_,
+                 [&](size_t i, std::optional<absl::string_view> existing) {
+                   return Resolve(i, existing);
+                 }));
+  LARDER_RETURN_IF_ERROR(bad_);
+  return merged;
+}
+
+Resolution RecordsMerge::Resolve(size_t i,
+                                 std::optional<absl::string_view> existing) {
+  const auto& [key, change] = changes_[i];
+  std::optional<Record> old;
+  if (existing.has_value()) {
+    absl::StatusOr<Record> decoded = DecodeRecord(*existing);
+    if (!decoded.ok()) {
+      bad_.Update(decoded.status());
+      return Resolution::kKeep;
+    }
+    old = *std::move(decoded);
+  }
+  if (change->kind == StagedChange::Kind::kTouch) {
+    // Only of the record that it was made from: nothing comes back by it.
+    if (!old.has_value() || old->hlc != change->record.hlc) {
+      return Resolution::kKeep;
+    }
+    Unlink(key, *old);
+    Link(key, change->record);
+    return Resolution::kPut;
+  }
+  if (old.has_value()) {
+    Unlink(key, *old);
+    freed_.insert(freed_.end(), old->extents.begin(), old->extents.end());
+  }
+  if (change->kind == StagedChange::Kind::kRemove) {
+    return old.has_value() ? Resolution::kErase : Resolution::kKeep;
+  }
+  Link(key, change->record);
+  if (!old.has_value()) {
+    uint32_t ns_id;
+    absl::string_view user_key;
+    LARDER_CHECK(SplitRecordKey(key, &ns_id, &user_key));
+    deltas_[ns_id].added_keys.push_back(user_key);
+  }
+  return Resolution::kPut;
+}
+
+void RecordsMerge::Unlink(absl::string_view record_key, const Record& r) {
+  Account(record_key, r, -1);
+  const int64_t due = DueAtUnixMillis(r.expiry, r.last_access_unix_ms);
+  if (due != 0) due_.Erase(OrderedKey(static_cast<uint64_t>(due), record_key));
+  age_.Erase(OrderedKey(r.age_hlc.value, record_key));
+}
+
+void RecordsMerge::Link(absl::string_view record_key, const Record& r) {
+  Account(record_key, r, +1);
+  const int64_t due = DueAtUnixMillis(r.expiry, r.last_access_unix_ms);
+  if (due != 0) {
+    due_.Put(OrderedKey(static_cast<uint64_t>(due), record_key), "");
+  }
+  age_.Put(OrderedKey(r.age_hlc.value, record_key), "");
+}
+
+void RecordsMerge::Account(absl::string_view record_key, const Record& r,
+                           int sign) {
+  uint32_t ns_id;
+  absl::string_view key;
+  LARDER_CHECK(SplitRecordKey(record_key, &ns_id, &key));
+  NamespaceDelta& d = deltas_[ns_id];
+  d.records += sign;
+  d.raw_bytes += sign * static_cast<int64_t>(r.raw_bytes);
+  d.stored_bytes += sign * static_cast<int64_t>(r.stored_bytes);
+  const absl::uint128 term = DigestTerm(name_of_(ns_id), key, r);
+  digest_delta_ += sign > 0 ? term : -term;
+}
+
+}  // namespace larder::cache::l2

@@ -1,0 +1,120 @@
+// The parts of a commit that know nothing of the store around them.
+#ifndef LARDER_CACHE_L2_COMMIT_MERGE_H_
+#define LARDER_CACHE_L2_COMMIT_MERGE_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/numeric/int128.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cache/l2/btree.h"
+#include "cache/l2/file.h"
+#include "cache/l2/meta_pages.h"
+#include "cache/l2/record.h"
+#include "cache/l2/space_map.h"
+#include "cache/l2/staging.h"
+
+namespace larder::cache::l2 {
+
+// The pages that one commit writes and unlinks. Single-owner.
+class CommitPages : public PageSink {
+ public:
+  // `grow` makes `meta` larger by so many pages. Borrows everything.
+  CommitPages(File* meta, SpaceMap* map, MetaPages* pages,
+              absl::FunctionRef<absl::Status(uint64_t pages)> grow)
+      : meta_(meta), map_(map), pages_(pages), grow_(grow) {}
+
+  absl::StatusOr<uint64_t> Allocate() override;
+  absl::Status Write(uint64_t page, absl::string_view bytes) override;
+  void Free(uint64_t page) override { freed_.push_back(page); }
+
+  const std::vector<uint64_t>& allocated() const { return allocated_; }
+  const std::vector<uint64_t>& freed() const { return freed_; }
+  // Marked and not handed out.
+  const std::vector<uint64_t>& spare() const { return spare_; }
+
+ private:
+  File* const meta_;
+  SpaceMap* const map_;
+  MetaPages* const pages_;
+  const absl::FunctionRef<absl::Status(uint64_t)> grow_;
+  std::vector<uint64_t> spare_, allocated_, freed_;
+};
+
+// A batch of changes of one tree, in any order. Single-owner.
+class TreeChanges {
+ public:
+  void Put(std::string key, std::string value) {
+    changes_.push_back({std::move(key), std::move(value), true});
+  }
+  void Erase(std::string key) {
+    changes_.push_back({std::move(key), std::string(), false});
+  }
+  // Merges the batch. Where a key is both erased and put, the put wins.
+  absl::StatusOr<ChildRef> Apply(const PageSource* source, PageSink* sink,
+                                 const ChildRef& root, uint64_t epoch);
+
+ private:
+  struct Change {
+    std::string key;
+    std::string value;
+    bool put;
+  };
+  std::vector<Change> changes_;
+};
+
+// Merges staged changes into the records tree and works out what that means
+// for everything else. Single-owner.
+class RecordsMerge {
+ public:
+  using Changes = std::vector<std::pair<absl::string_view, StagedPtr>>;
+  using NameOf = absl::FunctionRef<const std::string&(uint32_t ns_id)>;
+
+  struct NamespaceDelta {
+    int64_t records = 0;
+    int64_t raw_bytes = 0;
+    int64_t stored_bytes = 0;
+    std::vector<absl::string_view> added_keys;  // That were absent.
+  };
+
+  // `changes` sorted by key; its views must outlive the merge.
+  RecordsMerge(Changes changes, NameOf name_of);
+
+  absl::StatusOr<ChildRef> Apply(const PageSource* source, PageSink* sink,
+                                 const ChildRef& root, uint64_t epoch);
+
+  // Valid after Apply().
+  TreeChanges& due() { return due_; }
+  TreeChanges& age() { return age_; }
+  const std::map<uint32_t, NamespaceDelta>& deltas() const { return deltas_; }
+  const std::vector<Extent>& freed() const { return freed_; }
+  // To be added to the content digest, modulo 2^128.
+  absl::uint128 digest_delta() const { return digest_delta_; }
+
+ private:
+  Resolution Resolve(size_t i, std::optional<absl::string_view> existing);
+  void Unlink(absl::string_view record_key, const Record& record);
+  void Link(absl::string_view record_key, const Record& record);
+  void Account(absl::string_view record_key, const Record& record, int sign);
+
+  const Changes changes_;
+  const NameOf name_of_;
+  std::vector<std::string> values_;
+  std::vector<TreeOp> ops_;
+  absl::Status bad_;  // The first record that does not decode.
+  TreeChanges due_, age_;
+  std::map<uint32_t, NamespaceDelta> deltas_;
+  std::vector<Extent> freed_;
+  absl::uint128 digest_delta_ = 0;
+};
+
+}  // namespace larder::cache::l2
+
+#endif  // LARDER_CACHE_L2_COMMIT_MERGE_H_

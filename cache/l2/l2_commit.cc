@@ -1,0 +1,434 @@
+// The commit: merges what is staged into new trees, makes them durable, and
+// publishes them.
+//
+//   Advance -> merge records -> merge due, age -> merge system
+//     -> sync blobs, space, meta -> superblock -> sync meta
+//     -> publish root -> clear staging -> release quarantine
+//
+// Until the superblock is written nothing old has changed, so an error before
+// leaves the epoch closed and staged, to be tried again. After a failed sync
+// nothing written may be trusted, and a superblock that may be half written
+// may be read back: then the store takes no more changes.
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cache/check.h"
+#include "cache/l2/commit_merge.h"
+#include "cache/l2/l2_store.h"
+#include "cache/l2/system_tree.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache::l2 {
+namespace {
+
+// A mutation inside the epoch takes milliseconds; one that does not leave for
+// so long is stuck.
+constexpr int64_t kAdvanceTimeoutMs = 30'000;
+// `meta` grows by this share of the budget, within these bounds.
+constexpr uint64_t kMetaGrowShare = 256;
+constexpr uint64_t kMetaGrowPagesMin = 64;
+constexpr uint64_t kMetaGrowPagesMax = 1024;
+
+}  // namespace
+
+// One attempt at committing one epoch. Single-owner, under commit_mu_.
+class Commit {
+ public:
+  Commit(L2Store* store, uint64_t epoch,
+         L2Store::CommittedNamespaces namespaces)
+      : store_(store),
+        epoch_(epoch),
+        next_(*store->root()),
+        namespaces_(std::move(namespaces)),
+        grow_([this](uint64_t pages) { return store_->GrowMeta(pages); }),
+        pages_(store->files_.meta.get(), store->meta_map_.get(),
+               store->meta_pages_.get(), grow_),
+        name_of_(
+            [this](uint32_t id) -> const std::string& { return Of(id).name; }),
+        merge_(store->staging_.Sorted(epoch), name_of_) {
+    next_.epoch = epoch;
+  }
+
+  // Writes all pages of the new trees. On error the caller calls Undo().
+  absl::Status Build();
+  void Undo();
+
+  const Superblock& next() const { return next_; }
+  L2Store::CommittedNamespaces TakeNamespaces() {
+    return std::move(namespaces_);
+  }
+  const std::vector<L2Store::StagedTombstone>& tombstones() const {
+    return tombstones_;
+  }
+  // Those among them that decide, by key in the system tree.
+  const std::map<std::string, const L2Store::StagedTombstone*>& newest() const {
+    return newest_;
+  }
+  bool synopses_changed() const { return synopses_changed_; }
+  // Frees what the commit unlinked, once it is published.
+  void FreeUnlinked();
+
+ private:
+  L2Store::CommittedNamespace& Of(uint32_t id);
+  void ApplyTombstones(TreeChanges* system);
+  absl::Status UpdateSynopses(TreeChanges* system);
+  absl::Status RebuildSynopsis(uint32_t id, L2Store::CommittedNamespace* ns,
+                               TreeChanges* system);
+  void FreePages(const std::vector<uint64_t>& pages, uint64_t epoch);
+
+  L2Store* const store_;
+  const uint64_t epoch_;
+  Superblock next_;
+  L2Store::CommittedNamespaces namespaces_;
+  const std::function<absl::Status(uint64_t)> grow_;
+  CommitPages pages_;
+  const std::function<const std::string&(uint32_t)> name_of_;
+  RecordsMerge merge_;
+  std::vector<L2Store::StagedTombstone> tombstones_;
+  std::map<std::string, const L2Store::StagedTombstone*> newest_;
+  bool synopses_changed_ = false;
+};
+
+L2Store::CommittedNamespace& Commit::Of(uint32_t id) {
+  auto [it, added] = namespaces_.try_emplace(id);
+  if (added) {
+    const Namespace* ns = store_->shared_.namespaces->FindById(id);
+    LARDER_CHECK(ns != nullptr);
+    it->second.name = ns->name();
+    it->second.changed = true;
+  }
+  return it->second;
+}
+
+absl::Status Commit::Build() {
+  MetaPages* source = store_->meta_pages_.get();
+  LARDER_ASSIGN_OR_RETURN(next_.records,
+                          merge_.Apply(source, &pages_, next_.records, epoch_));
+  LARDER_ASSIGN_OR_RETURN(
+      next_.due, merge_.due().Apply(source, &pages_, next_.due, epoch_));
+  LARDER_ASSIGN_OR_RETURN(
+      next_.age, merge_.age().Apply(source, &pages_, next_.age, epoch_));
+  for (const auto& [id, d] : merge_.deltas()) {
+    L2Store::CommittedNamespace& ns = Of(id);
+    ns.records += d.records;
+    ns.raw_bytes += d.raw_bytes;
+    ns.stored_bytes += d.stored_bytes;
+    ns.changed = true;
+    next_.record_count += static_cast<uint64_t>(d.records);
+    next_.raw_bytes += static_cast<uint64_t>(d.raw_bytes);
+    next_.stored_bytes += static_cast<uint64_t>(d.stored_bytes);
+  }
+  next_.content_digest += merge_.digest_delta();
+  TreeChanges system;
+  ApplyTombstones(&system);
+  LARDER_RETURN_IF_ERROR(UpdateSynopses(&system));
+  for (auto& [id, ns] : namespaces_) {
+    if (!ns.changed) continue;
+    ns.changed = false;
+    system.Put(NamespaceEntryKey(ns.name),
+               EncodeNamespaceEntry(
+                   {id, ns.generation, ns.flushed_at,
+                    static_cast<uint64_t>(ns.records),
+                    static_cast<uint64_t>(ns.raw_bytes),
+                    static_cast<uint64_t>(ns.stored_bytes),
+                    ns.synopsis == nullptr ? 0 : ns.synopsis->keys_max(),
+                    ns.synopsis_keys}));
+  }
+  LARDER_ASSIGN_OR_RETURN(next_.system,
+                          system.Apply(source, &pages_, next_.system, epoch_));
+  next_.hlc = std::max(next_.hlc, store_->shared_.hlc->Last());
+  // Not the sizes of the files: what they just grew by may not be mapped yet.
+  next_.meta_pages = store_->meta_map_->capacity_units();
+  next_.blob_units = store_->blobs_map_->capacity_units();
+  next_.next_namespace_id = store_->shared_.namespaces->next_id();
+  next_.unsynced = store_->options_.durability == Durability::kNone;
+  return absl::OkStatus();
+}
+
+void Commit::ApplyTombstones(TreeChanges* system) {
+  {
+    MutexLock lock(&store_->tombstones_mu_);
+    tombstones_ = store_->staged_tombstones_[epoch_ % 2];
+  }
+  // Of one tombstone renewed within the epoch the newest counts; one that was
+  // renewed after it was retired stays.
+  for (const L2Store::StagedTombstone& s : tombstones_) {
+    const Namespace* ns = store_->shared_.namespaces->Find(s.tombstone.ns);
+    LARDER_CHECK(ns != nullptr);
+    if (s.tombstone.kind == TombstoneKind::kNamespace) {
+      L2Store::CommittedNamespace& c = Of(ns->id());
+      c.generation = std::max(c.generation, s.generation);
+      c.flushed_at = std::max(c.flushed_at, s.tombstone.hlc);
+      c.changed = true;
+      continue;
+    }
+    Of(ns->id());
+    const auto [it, added] =
+        newest_.try_emplace(TombstoneEntryKey(ns->id(), s.tombstone), &s);
+    if (!added &&
+        (s.tombstone.hlc > it->second->tombstone.hlc ||
+         (s.tombstone.hlc == it->second->tombstone.hlc && s.retire))) {
+      it->second = &s;
+    }
+  }
+  // Nor does one go that an earlier epoch renewed after this retired it.
+  std::erase_if(newest_, [&](const auto& entry) {
+    const auto committed = store_->committed_tombstones_.find(entry.first);
+    return entry.second->retire &&
+           committed != store_->committed_tombstones_.end() &&
+           committed->second.hlc > entry.second->tombstone.hlc;
+  });
+  for (const auto& [key, s] : newest_) {
+    if (s->retire) {
+      system->Erase(key);
+    } else {
+      system->Put(key, EncodeTombstoneEntry(s->tombstone));
+    }
+  }
+}
+
+absl::Status Commit::UpdateSynopses(TreeChanges* system) {
+  for (const auto& [id, d] : merge_.deltas()) {
+    if (d.added_keys.empty()) continue;
+    L2Store::CommittedNamespace& ns = Of(id);
+    ns.synopsis_keys += d.added_keys.size();
+    if (ns.synopsis == nullptr || ns.synopsis_keys > ns.synopsis->keys_max()) {
+      LARDER_RETURN_IF_ERROR(RebuildSynopsis(id, &ns, system));
+      continue;
+    }
+    for (absl::string_view key : d.added_keys) {
+      ns.synopsis->Add(Synopsis::HashKey(key));
+    }
+    for (uint64_t i : ns.synopsis->TakeDirtyChunks()) {
+      system->Put(SynopsisEntryKey(id, static_cast<uint32_t>(i)),
+                  ns.synopsis->Chunk(i));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Twice the live keys: the cost of a rebuild is paid by as many puts.
+absl::Status Commit::RebuildSynopsis(uint32_t id,
+                                     L2Store::CommittedNamespace* ns,
+                                     TreeChanges* system) {
+  const uint64_t old_chunks =
+      ns->synopsis == nullptr ? 0 : ns->synopsis->chunks();
+  auto built =
+      std::make_shared<Synopsis>(2 * static_cast<uint64_t>(ns->records));
+  LARDER_RETURN_IF_ERROR(
+      Tree(store_->meta_pages_.get(), next_.records)
+          .Walk(RecordKey(id, ""),
+                [&](absl::string_view record_key, absl::string_view) {
+                  uint32_t of;
+                  absl::string_view key;
+                  if (!SplitRecordKey(record_key, &of, &key) || of != id) {
+                    return false;
+                  }
+                  built->Add(Synopsis::HashKey(key));
+                  return true;
+                }));
+  built->TakeDirtyChunks();
+  for (uint64_t i = 0; i < std::max(old_chunks, built->chunks()); ++i) {
+    std::string key = SynopsisEntryKey(id, static_cast<uint32_t>(i));
+    if (i < built->chunks()) {
+      system->Put(std::move(key), built->Chunk(i));
+    } else {
+      system->Erase(std::move(key));
+    }
+  }
+  ns->synopsis = std::move(built);
+  ns->synopsis_keys = static_cast<uint64_t>(ns->records);
+  ns->changed = true;
+  synopses_changed_ = true;
+  return absl::OkStatus();
+}
+
+void Commit::FreePages(const std::vector<uint64_t>& pages, uint64_t epoch) {
+  for (uint64_t page : pages) {
+    store_->quarantine_->Free(SpaceMap::Lane::kMeta, {page, 1}, epoch);
+  }
+}
+
+void Commit::Undo() {
+  FreePages(pages_.allocated(), 0);
+  FreePages(pages_.spare(), 0);
+  // Chunks that this attempt took as written must be written by the next.
+  for (auto& [id, ns] : namespaces_) {
+    if (ns.synopsis != nullptr) ns.synopsis->MarkAllDirty();
+  }
+}
+
+void Commit::FreeUnlinked() {
+  FreePages(pages_.freed(), epoch_);
+  FreePages(pages_.spare(), 0);
+  for (const Extent& e : merge_.freed()) {
+    // What the disk says lies beyond the file is not there to be freed.
+    if (e.first + e.units > store_->blobs_map_->capacity_units()) continue;
+    store_->quarantine_->Free(SpaceMap::Lane::kBlobs, e, epoch_);
+  }
+}
+
+// --- L2Store
+
+bool L2Store::NothingToCommit() const {
+  return staging_.size() == 0 && staged_tombstones_count_.load() == 0;
+}
+
+absl::Status L2Store::CommitLocked(bool even_if_empty) {
+  LARDER_RETURN_IF_ERROR(CheckUsable());
+  if (pending_epoch_ != 0) LARDER_RETURN_IF_ERROR(CommitEpoch(pending_epoch_));
+  if (NothingToCommit() && !even_if_empty) return absl::OkStatus();
+  LARDER_ASSIGN_OR_RETURN(pending_epoch_,
+                          epoch_lock_->Advance(kAdvanceTimeoutMs));
+  return CommitEpoch(pending_epoch_);
+}
+
+absl::Status L2Store::CommitEpoch(uint64_t epoch) {
+  Commit commit(this, epoch, committed_namespaces_);
+  const bool sync = options_.durability != Durability::kNone;
+  absl::Status status = commit.Build();
+  if (status.ok()) status = blobs_map_->FlushDirty();
+  if (status.ok()) status = meta_map_->FlushDirty();
+  if (!status.ok()) {
+    counters_.commit_failures.fetch_add(1);
+    commit.Undo();
+    // Damage on the way does not go away by trying again; a full disk may.
+    if (absl::IsDataLoss(status)) Degrade(status);
+    if (absl::IsResourceExhausted(status)) {
+      epoch_lock_->AbortPinsOverLimit(options_.l2_bytes_max);
+    }
+    ReleaseQuarantine();
+    return status;
+  }
+  if (sync) status = files_.blobs->Sync();
+  if (sync && status.ok()) status = files_.space->Sync();
+  if (sync && status.ok()) status = files_.meta->Sync();
+  if (status.ok()) status = WriteSuperblock(commit.next(), files_.meta.get());
+  if (sync && status.ok()) status = files_.meta->Sync();
+  if (!status.ok()) {
+    counters_.commit_failures.fetch_add(1);
+    Degrade(status);
+    return status;
+  }
+  // What it freed must be in quarantine before a root without it is there, or
+  // the orphan sweep could take it for an orphan.
+  commit.FreeUnlinked();
+  const CommittedNamespaces before =
+      std::exchange(committed_namespaces_, commit.TakeNamespaces());
+  if (commit.synopses_changed()) {
+    auto map = std::make_shared<SynopsisMap>();
+    for (const auto& [id, ns] : committed_namespaces_) {
+      if (ns.synopsis != nullptr) (*map)[id] = ns.synopsis.get();
+    }
+    for (const auto& [id, ns] : before) {
+      retired_.emplace_back(epoch, ns.synopsis);
+    }
+    retired_.emplace_back(epoch, std::exchange(synopses_owner_, map));
+    synopses_.store(synopses_owner_.get(), std::memory_order_seq_cst);
+  }
+  for (const auto& [key, t] : commit.newest()) {
+    if (t->retire) {
+      committed_tombstones_.erase(key);
+    } else {
+      committed_tombstones_[key] = t->tombstone;
+    }
+  }
+  Publish(epoch, commit.next(), sync);
+  for (const StagedTombstone& t : commit.tombstones()) {
+    Namespace* ns = shared_.namespaces->Find(t.tombstone.ns);
+    if (t.retire) ns->Retire(t.tombstone);
+  }
+  return absl::OkStatus();
+}
+
+void L2Store::Publish(uint64_t epoch, const Superblock& next, bool synced) {
+  auto root = std::make_shared<const Superblock>(next);
+  root_.store(root.get(), std::memory_order_seq_cst);
+  retired_.emplace_back(epoch, std::exchange(root_owner_, std::move(root)));
+  committed_epoch_.store(epoch, std::memory_order_seq_cst);
+  if (synced) durable_epoch_.store(epoch, std::memory_order_seq_cst);
+  staging_.Clear(epoch);
+  {
+    MutexLock lock(&tombstones_mu_);
+    auto& staged = staged_tombstones_[epoch % 2];
+    staged_tombstones_count_ -= static_cast<int64_t>(staged.size());
+    staged.clear();
+  }
+  pending_epoch_ = 0;
+  leaving_bytes_.store(0);
+  counters_.commits.fetch_add(1);
+  ReleaseQuarantine();
+}
+
+void L2Store::ReleaseQuarantine() {
+  const uint64_t reusable = options_.durability == Durability::kNone
+                                ? committed_epoch_.load()
+                                : durable_epoch_.load();
+  if (epoch_lock_->OldestPinnedEpoch() <
+      std::min(reusable, readers_.OldestActive())) {
+    epoch_lock_->AbortPinsOverLimit(quarantine_->blob_bytes() +
+                                    quarantine_->meta_bytes());
+  }
+  // Pins before readers: who reads by a pin takes a slot and then finds the
+  // pin whole, so that its slot is seen here when its pin is not.
+  const uint64_t pinned = epoch_lock_->OldestPinnedEpoch();
+  const uint64_t oldest_reader = readers_.OldestActive();
+  quarantine_->Release(std::min({reusable, pinned, oldest_reader}));
+  std::erase_if(retired_,
+                [&](const auto& r) { return r.first <= oldest_reader; });
+}
+
+absl::Status L2Store::GrowMeta(uint64_t pages) {
+  const uint64_t budget = static_cast<uint64_t>(options_.l2_bytes_max);
+  MutexLock lock(&grow_mu_);
+  const uint64_t now = files_.meta->Size();
+  const uint64_t taken = files_.blobs->Size() + FixedBytes();
+  const uint64_t most = taken < budget ? budget - taken : 0;
+  const uint64_t step =
+      std::max(pages, std::clamp(budget / kMetaGrowShare / kPageBytes,
+                                 kMetaGrowPagesMin, kMetaGrowPagesMax)) *
+      kPageBytes;
+  const uint64_t next = std::min(now + step, most) / kPageBytes * kPageBytes;
+  if (next <= now) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(options_.l2_path, ": meta: ", now, " bytes vs at most ",
+                     most, " within l2_bytes_max ", budget));
+  }
+  LARDER_RETURN_IF_ERROR(files_.meta->Resize(next));
+  return meta_map_->Grow(next / kPageBytes);
+}
+
+absl::Status L2Store::CommitNow() {
+  MutexLock lock(&commit_mu_);
+  return CommitLocked();
+}
+
+absl::Status L2Store::CommitThrough(uint64_t epoch) {
+  // Whoever has the mutex commits for all that staged before it advanced; the
+  // others find their epoch done when they get it.
+  MutexLock lock(&commit_mu_);
+  if (committed_epoch_.load() >= epoch) return CheckUsable();
+  return CommitLocked();
+}
+
+void L2Store::CommitterLoop() {
+  while (true) {
+    {
+      MutexLock lock(&committer_mu_);
+      if (!stop_committer_) {
+        committer_wake_.wait_for(
+            committer_mu_,
+            std::chrono::milliseconds(options_.commit_interval_ms));
+      }
+      if (stop_committer_) return;  // Close() commits once more.
+    }
+    // Errors are counted, show in stats, and meet the next put.
+    (void)EvictToWatermark();
+    (void)CommitNow();
+  }
+}
+
+}  // namespace larder::cache::l2

@@ -1,0 +1,248 @@
+// Filling a new L2 with the records of a snapshot, as they were.
+#include <random>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "cache/access_table.h"
+#include "cache/hlc.h"
+#include "cache/key_locks.h"
+#include "cache/l2/chain.h"
+#include "cache/l2/hash.h"
+#include "cache/l2/l2_store.h"
+#include "cache/namespace_table.h"
+#include "cache/options.h"
+#include "cache/policy.h"
+#include "cache/snapshot.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache::l2 {
+namespace {
+
+// Commits so often that staging and free pages stay small.
+constexpr int64_t kRecordsPerCommit = 4096;
+// Half of what a superblock may hold: what is put later comes after it.
+constexpr uint64_t kHlcMax = uint64_t{1} << 62;
+
+class Loader : public L2Loader {
+ public:
+  static absl::StatusOr<std::unique_ptr<L2Loader>> Create(
+      BlobCacheOptions options, const SnapshotInfo& source);
+  ~Loader() override { Abandon(); }
+
+  absl::Status Begin(const StoredRecord& record) override;
+  absl::Status AppendFrame(absl::string_view stored) override;
+  absl::Status Finish() override;
+  void Abandon() override;
+  absl::StatusOr<SnapshotInfo> Close() override;
+
+ private:
+  explicit Loader(const Clock* clock, int32_t namespaces_max)
+      : namespaces_(namespaces_max), hlc_(clock) {}
+  absl::Status TakeOver(const SnapshotInfo& source);
+
+  // The record begun.
+  struct Pending {
+    std::string record_key;
+    Record record;
+    std::vector<Frame> frames;
+    size_t next_frame = 0;
+    uint64_t offset = 0;  // In the chain.
+    std::string inline_chain;
+  };
+
+  NamespaceTable namespaces_;
+  HlcClock hlc_;
+  KeyLocks key_locks_;
+  AccessTable accesses_;
+  std::unique_ptr<L2Store> store_;
+  std::optional<Pending> pending_;
+  int64_t since_commit_ = 0;
+};
+
+absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
+    BlobCacheOptions options, const SnapshotInfo& source) {
+  if (options.clock == nullptr) options.clock = SystemClock();
+  if (options.file_system == nullptr) options.file_system = PosixFileSystem();
+  options.background_commits = false;
+  options.l2_must_exist = false;
+  std::unique_ptr<Loader> loader(
+      new Loader(options.clock, std::numeric_limits<int32_t>::max()));
+  LARDER_ASSIGN_OR_RETURN(
+      loader->store_,
+      L2Store::Open(options,
+                    {&loader->namespaces_, &loader->hlc_, &loader->key_locks_,
+                     &loader->accesses_, options.clock, nullptr, nullptr},
+                    /*must_be_new=*/true));
+  LARDER_RETURN_IF_ERROR(loader->TakeOver(source));
+  return std::unique_ptr<L2Loader>(std::move(loader));
+}
+
+absl::Status CheckHlc(Hlc hlc) {
+  if (hlc.value <= kHlcMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("hlc: ", hlc.value, " exceeds ", kHlcMax));
+}
+
+absl::Status Loader::TakeOver(const SnapshotInfo& source) {
+  LARDER_RETURN_IF_ERROR(CheckHlc(source.hlc));
+  hlc_.Observe(source.hlc);
+  const EpochLock::Guard guard = store_->epoch_lock()->Enter();
+  for (const NamespaceState& n : source.namespaces) {
+    LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(n.name));
+    if (n.generation == 0 && n.flushed_at.value == 0) continue;
+    LARDER_RETURN_IF_ERROR(CheckHlc(n.flushed_at));
+    ns->Flush(n.flushed_at, n.generation);
+    LARDER_RETURN_IF_ERROR(store_->StageTombstone(
+        guard, {TombstoneKind::kNamespace, n.name, "", n.flushed_at},
+        n.generation));
+  }
+  for (const Tombstone& t : source.tombstones) {
+    const bool hashed =
+        t.kind == TombstoneKind::kTag || t.kind == TombstoneKind::kDependency;
+    if ((!hashed && t.kind != TombstoneKind::kPrefix) ||
+        (hashed && t.value.size() != sizeof(uint64_t)) ||
+        t.value.size() > static_cast<size_t>(kKeyBytesMax)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tombstone: impossible kind ", static_cast<int>(t.kind),
+                       " or value"));
+    }
+    LARDER_RETURN_IF_ERROR(CheckHlc(t.hlc));
+    LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(t.ns));
+    ns->Add(t);
+    LARDER_RETURN_IF_ERROR(store_->StageTombstone(guard, t, 0));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAttributes(const BlobAttributes& a) {
+  PutOptions o;
+  o.tags = a.tags;
+  o.dependencies = a.dependencies;
+  o.metadata = a.metadata;
+  LARDER_RETURN_IF_ERROR(ValidatePutOptions(o));
+  if (a.invalidation_hashes.size() != a.tags.size() + a.dependencies.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("invalidation hashes: ", a.invalidation_hashes.size(),
+                     " vs expected ", a.tags.size() + a.dependencies.size()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Loader::Begin(const StoredRecord& record) {
+  Abandon();
+  const auto in = [&](absl::Status s) {
+    return s.ok() ? s
+                  : absl::Status(s.code(),
+                                 absl::StrCat(absl::CHexEscape(record.ns), "/",
+                                              absl::CHexEscape(record.key),
+                                              ": ", s.message()));
+  };
+  LARDER_RETURN_IF_ERROR(in(ValidateKey(record.key)));
+  LARDER_RETURN_IF_ERROR(in(CheckAttributes(record.attributes)));
+  LARDER_ASSIGN_OR_RETURN(const Namespace* ns,
+                          namespaces_.FindOrCreate(record.ns));
+  ChainHeader header;
+  header.name_hash = NameHash(record.ns, record.key);
+  header.raw_bytes = record.raw_bytes;
+  header.stored_bytes = record.stored_bytes;
+  header.frames = record.frames;
+  header.tags = record.attributes.tags;
+  header.dependencies = record.attributes.dependencies;
+  header.metadata = record.attributes.metadata;
+  const std::string bytes = EncodeChainHeader(header);
+  // The decoder knows every rule that a header must keep.
+  LARDER_RETURN_IF_ERROR(in(DecodeChainHeader(bytes).status()));
+  Pending p;
+  p.record = MakeRecord(record.attributes, record.raw_bytes,
+                        record.stored_bytes, bytes);
+  if (p.record.payload_checksum != record.payload_checksum) {
+    return in(absl::DataLossError(
+        absl::StrCat("payload checksum: found ", p.record.payload_checksum,
+                     " vs expected ", record.payload_checksum)));
+  }
+  p.record_key = RecordKey(ns->id(), record.key);
+  p.record.hlc = record.attributes.hlc;
+  p.record.age_hlc = record.attributes.hlc;
+  p.record.last_access_unix_ms = record.last_access_unix_ms;
+  LARDER_RETURN_IF_ERROR(in(CheckHlc(record.attributes.hlc)));
+  p.frames = record.frames;
+  p.offset = bytes.size();
+  if (p.record.last_access_unix_ms < 0 ||
+      p.record.last_access_unix_ms >= (int64_t{1} << 48)) {
+    return in(absl::InvalidArgumentError(absl::StrCat(
+        "last access: ", p.record.last_access_unix_ms, " ms vs 0 to 2^48")));
+  }
+  if (FitsInline(p.record_key, p.record)) {
+    p.inline_chain = bytes;
+  } else {
+    LARDER_ASSIGN_OR_RETURN(
+        p.record.extents,
+        store_->AllocateChain(p.record.chain_bytes(), /*may_evict=*/false));
+    if (absl::Status s =
+            WriteChainBytes(store_->blobs(), p.record.extents, 0, bytes);
+        !s.ok()) {
+      store_->FreeUnlinked(p.record.extents);
+      return s;
+    }
+  }
+  pending_ = std::move(p);
+  return absl::OkStatus();
+}
+
+absl::Status Loader::AppendFrame(absl::string_view stored) {
+  if (!pending_.has_value() ||
+      pending_->next_frame >= pending_->frames.size()) {
+    return absl::FailedPreconditionError("loader: no frame is expected");
+  }
+  Pending& p = *pending_;
+  LARDER_RETURN_IF_ERROR(VerifyFrame(p.frames[p.next_frame], stored));
+  if (p.record.extents.empty()) {
+    p.inline_chain.append(stored.data(), stored.size());
+  } else {
+    LARDER_RETURN_IF_ERROR(
+        WriteChainBytes(store_->blobs(), p.record.extents, p.offset, stored));
+  }
+  p.offset += stored.size();
+  ++p.next_frame;
+  return absl::OkStatus();
+}
+
+absl::Status Loader::Finish() {
+  if (!pending_.has_value() ||
+      pending_->next_frame != pending_->frames.size()) {
+    return absl::FailedPreconditionError("loader: frames are missing");
+  }
+  Pending p = *std::exchange(pending_, std::nullopt);
+  p.record.inline_chain = std::move(p.inline_chain);
+  hlc_.Observe(p.record.hlc);
+  store_->StageLoaded(std::move(p.record_key), std::move(p.record));
+  if (++since_commit_ < kRecordsPerCommit) return absl::OkStatus();
+  since_commit_ = 0;
+  return store_->CommitNow();
+}
+
+void Loader::Abandon() {
+  if (pending_.has_value()) store_->FreeUnlinked(pending_->record.extents);
+  pending_.reset();
+}
+
+absl::StatusOr<SnapshotInfo> Loader::Close() {
+  Abandon();
+  LARDER_RETURN_IF_ERROR(store_->CommitNow());
+  const SnapshotInfo info = store_->Info();
+  LARDER_RETURN_IF_ERROR(store_->Close());
+  return info;
+}
+
+}  // namespace
+}  // namespace larder::cache::l2
+
+namespace larder::cache {
+
+absl::StatusOr<std::unique_ptr<L2Loader>> CreateL2Loader(
+    const BlobCacheOptions& options, const SnapshotInfo& source) {
+  return l2::Loader::Create(options, source);
+}
+
+}  // namespace larder::cache

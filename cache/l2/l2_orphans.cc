@@ -1,0 +1,216 @@
+// Orphans: space that is marked in use and that no record holds, left by a
+// kill between chain and commit. Mark from a pinned root, sweep the difference.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "cache/l2/l2_snapshot.h"
+#include "cache/l2/l2_store.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache::l2 {
+namespace {
+
+constexpr uint64_t kUnitsPerStep = 1 << 16;
+
+void SetBits(std::vector<uint64_t>* bits, Extent e) {
+  for (uint64_t unit = e.first; unit < e.first + e.units; ++unit) {
+    if (unit / 64 < bits->size()) {
+      (*bits)[unit / 64] |= uint64_t{1} << (unit % 64);
+    }
+  }
+}
+
+bool BitIsSet(const std::vector<uint64_t>& bits, uint64_t unit) {
+  return unit / 64 < bits.size() && ((bits[unit / 64] >> (unit % 64)) & 1) != 0;
+}
+
+struct OrphanPiece {
+  Extent extent;
+  bool starts_chain = false;
+};
+
+// Cuts a run of orphaned units at the chains that start in it. A chain may lie
+// in several runs: what its header says of its length is no help.
+void ForEachPieceIn(ChainStarts* starts, Extent run,
+                    absl::FunctionRef<void(const OrphanPiece&)> visit) {
+  const uint64_t end = run.first + run.units;
+  for (uint64_t first = run.first, next; first < end; first = next) {
+    next = starts->Next(first + 1, end);
+    visit({{first, next - first}, starts->IsAt(first)});
+  }
+}
+
+}  // namespace
+
+absl::Status L2Store::StartOrphanRound() {
+  orphans_ = OrphanSweep();
+  LARDER_ASSIGN_OR_RETURN(
+      orphans_.pinned,
+      TakeSnapshot({.owner = "orphan sweep", .deferred_bytes_max = 0}));
+  orphans_.used.assign(blobs_map_->capacity_units() / 64 + 1, 0);
+  return absl::OkStatus();
+}
+
+absl::Status L2Store::MarkSlice(SliceLimit limit, SliceReport* report) {
+  OrphanSweep& sweep = orphans_;
+  const auto* pinned = static_cast<const PinnedSnapshot*>(sweep.pinned.get());
+  const ReaderSlots::Guard reading = pinned->EnterPinned();
+  LARDER_RETURN_IF_ERROR(pinned->status());
+  const EpochLock::Guard guard = epoch_lock_->Enter();
+  const int64_t end_nanos = shared_.clock->NowSteadyNanos() + limit.nanos_max;
+  int64_t left = limit.entries_max;
+  bool more = false;
+  // A damaged page hides what it references: nothing may be reclaimed.
+  LARDER_RETURN_IF_ERROR(
+      TreeAt(pinned->root().records)
+          .Walk(sweep.cursor, [&](absl::string_view key,
+                                  absl::string_view value) {
+            if (left-- == 0 || shared_.clock->NowSteadyNanos() >= end_nanos) {
+              sweep.cursor = std::string(key);
+              more = true;
+              return false;
+            }
+            ++report->scanned;
+            if (absl::StatusOr<Record> r = DecodeRecord(value); r.ok()) {
+              for (const Extent& e : r->extents) SetBits(&sweep.used, e);
+            }
+            return true;
+          }));
+  sweep.marked = !more;
+  return absl::OkStatus();
+}
+
+void L2Store::ForEachOrphanRun(uint64_t first, uint64_t units_max,
+                               uint64_t* next,
+                               absl::FunctionRef<void(Extent)> visit) {
+  const std::vector<uint64_t>& used = orphans_.used;
+  *next = blobs_map_->ForEachInheritedRun(first, units_max, [&](Extent run) {
+    uint64_t start = run.first;
+    const uint64_t end = run.first + run.units;
+    while (start < end) {
+      while (start < end && BitIsSet(used, start)) ++start;
+      uint64_t stop = start;
+      while (stop < end && !BitIsSet(used, stop)) ++stop;
+      if (stop > start) visit({start, stop - start});
+      start = stop;
+    }
+  });
+}
+
+void L2Store::ReclaimSlice(SliceLimit limit, SliceReport* report) {
+  const EpochLock::Guard guard = epoch_lock_->Enter();
+  const int64_t end_nanos = shared_.clock->NowSteadyNanos() + limit.nanos_max;
+  int64_t left = limit.entries_max;
+  const uint64_t capacity = blobs_map_->capacity_units();
+  ChainStarts starts(files_.blobs.get());
+  while (orphans_.next_unit < capacity) {
+    uint64_t next;
+    bool cut = false;
+    std::vector<OrphanPiece> pieces;
+    ForEachOrphanRun(orphans_.next_unit, kUnitsPerStep, &next, [&](Extent run) {
+      ForEachPieceIn(&starts, run,
+                     [&](const OrphanPiece& p) { pieces.push_back(p); });
+    });
+    for (const auto& [piece, starts_chain] : pieces) {
+      if (left-- == 0 || shared_.clock->NowSteadyNanos() >= end_nanos) {
+        orphans_.next_unit = piece.first;
+        cut = true;
+        break;
+      }
+      quarantine_->Free(SpaceMap::Lane::kBlobs, piece, 0);
+      ++report->scanned;
+      if (starts_chain) ++report->removed;
+      report->bytes += static_cast<int64_t>(piece.units * kUnitBytes);
+    }
+    if (cut) return;
+    orphans_.next_unit = next;
+  }
+  report->done = true;
+}
+
+absl::Status L2Store::ReclaimOrphanPages() {
+  const auto* pinned =
+      static_cast<const PinnedSnapshot*>(orphans_.pinned.get());
+  const ReaderSlots::Guard reading = pinned->EnterPinned();
+  LARDER_RETURN_IF_ERROR(pinned->status());
+  const uint64_t capacity = meta_map_->capacity_units();
+  std::vector<uint64_t> used(capacity / 64 + 1, 0);
+  SetBits(&used, {0, kSuperblockPages});
+  absl::Status damage = absl::OkStatus();
+  const Superblock& root = pinned->root();
+  for (const ChildRef& tree : {root.records, root.due, root.age, root.system}) {
+    LARDER_RETURN_IF_ERROR(TreeAt(tree).VisitPages(
+        [&](const Tree::PageInfo& page) {
+          SetBits(&used, {page.ref.page, 1});
+        },
+        [&](const Tree::Damage& d) { damage.Update(d.status); }));
+  }
+  LARDER_RETURN_IF_ERROR(damage);
+  std::vector<Extent> orphaned;
+  meta_map_->ForEachInheritedRun(0, capacity, [&](Extent run) {
+    for (uint64_t page = run.first; page < run.first + run.units; ++page) {
+      if (!BitIsSet(used, page)) orphaned.push_back({page, 1});
+    }
+  });
+  for (const Extent& e : orphaned) {
+    quarantine_->Free(SpaceMap::Lane::kMeta, e, 0);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SliceReport> L2Store::ReclaimOrphansSlice(SliceLimit limit) {
+  LARDER_RETURN_IF_ERROR(CheckUsable());
+  SliceReport report;
+  MutexLock lock(&orphan_mu_);
+  if (orphans_.pinned == nullptr) LARDER_RETURN_IF_ERROR(StartOrphanRound());
+  absl::Status status = absl::OkStatus();
+  if (!orphans_.marked) {
+    status = MarkSlice(limit, &report);
+  } else {
+    ReclaimSlice(limit, &report);
+    if (report.done) status = ReclaimOrphanPages();
+  }
+  if (!status.ok()) {
+    orphans_ = OrphanSweep();
+    // The pin gave way to puts that needed the room: the round starts over.
+    if (absl::IsAborted(status)) return report;
+    return status;
+  }
+  if (report.done) {
+    orphans_ = OrphanSweep();
+    MutexLock commit_lock(&commit_mu_);
+    ReleaseQuarantine();
+    LARDER_RETURN_IF_ERROR(blobs_map_->FlushDirty());
+    LARDER_RETURN_IF_ERROR(meta_map_->FlushDirty());
+  }
+  return report;
+}
+
+absl::Status L2Store::ForEachOrphan(
+    absl::FunctionRef<bool(const OrphanChain&)> visit) {
+  MutexLock lock(&orphan_mu_);
+  // A reclaim that is under way starts over.
+  LARDER_RETURN_IF_ERROR(StartOrphanRound());
+  SliceReport ignored;
+  while (!orphans_.marked) {
+    if (absl::Status s = MarkSlice(SliceLimit(), &ignored); !s.ok()) {
+      orphans_ = OrphanSweep();
+      return s;
+    }
+  }
+  bool go_on = true;
+  ChainStarts starts(files_.blobs.get());
+  for (uint64_t unit = 0, next; go_on && unit < blobs_map_->capacity_units();
+       unit = next) {
+    ForEachOrphanRun(unit, kUnitsPerStep, &next, [&](Extent run) {
+      ForEachPieceIn(&starts, run, [&](const OrphanPiece& p) {
+        go_on = go_on && visit({p.extent.first * kUnitBytes,
+                                p.extent.units * kUnitBytes, p.starts_chain});
+      });
+    });
+  }
+  orphans_ = OrphanSweep();
+  return absl::OkStatus();
+}
+
+}  // namespace larder::cache::l2

@@ -1,0 +1,280 @@
+// Reading an L2: records, blobs, walks, counters.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "cache/l2/l2_store.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache::l2 {
+
+absl::StatusOr<std::optional<Record>> L2Store::FindCommitted(
+    absl::string_view record_key) const {
+  counters_.metadata_reads.fetch_add(1, std::memory_order_relaxed);
+  LARDER_ASSIGN_OR_RETURN(const std::optional<absl::string_view> value,
+                          TreeAt(root()->records).Find(record_key));
+  if (!value.has_value()) return std::optional<Record>();
+  LARDER_ASSIGN_OR_RETURN(Record record, DecodeRecord(*value));
+  return std::optional<Record>(std::move(record));
+}
+
+bool L2Store::FindStaged(const Namespace& ns, absl::string_view key,
+                         std::optional<Record>* record) const {
+  const StagedPtr staged = staging_.Find(RecordKey(ns.id(), key));
+  if (staged == nullptr) return false;
+  if (staged->kind != StagedChange::Kind::kRemove) *record = staged->record;
+  return true;
+}
+
+const Synopsis* L2Store::SynopsisOf(uint32_t ns_id) const {
+  const SynopsisMap* map = synopses_.load(std::memory_order_seq_cst);
+  const auto it = map->find(ns_id);
+  return it == map->end() ? nullptr : it->second;
+}
+
+bool L2Store::MayContain(const Namespace& ns, absl::string_view key) const {
+  if (std::optional<Record> staged; FindStaged(ns, key, &staged)) {
+    return staged.has_value();
+  }
+  const ReaderSlots::Guard reading = EnterRead();
+  const Synopsis* synopsis = SynopsisOf(ns.id());
+  // Every namespace with a committed record has a synopsis, unless it was
+  // lost; see LoadSynopses.
+  if (synopsis == nullptr) return root()->record_count > 0;
+  return synopsis->MayContain(Synopsis::HashKey(key));
+}
+
+absl::StatusOr<std::optional<Record>> L2Store::FindRecord(
+    const Namespace& ns, absl::string_view key) const {
+  // Staged first, then the root: a commit publishes its root before it clears
+  // what it staged.
+  const std::string record_key = RecordKey(ns.id(), key);
+  if (const StagedPtr staged = staging_.Find(record_key); staged != nullptr) {
+    if (staged->kind == StagedChange::Kind::kRemove) {
+      return std::optional<Record>();
+    }
+    return std::optional<Record>(staged->record);
+  }
+  const Synopsis* synopsis = SynopsisOf(ns.id());
+  if (synopsis != nullptr && !synopsis->MayContain(Synopsis::HashKey(key))) {
+    counters_.negative_skips.fetch_add(1, std::memory_order_relaxed);
+    return std::optional<Record>();
+  }
+  absl::StatusOr<std::optional<Record>> found = FindCommitted(record_key);
+  if (!found.ok()) counters_.damaged_reads.fetch_add(1);
+  return found;
+}
+
+namespace {
+
+BlobAttributes AttributesOf(const Record& record, ChainHeader header) {
+  BlobAttributes a;
+  a.hlc = record.hlc;
+  a.expiry = record.expiry;
+  a.version = record.version;
+  a.priority = record.priority;
+  a.l1_admission = record.l1_admission;
+  a.tags = std::move(header.tags);
+  a.dependencies = std::move(header.dependencies);
+  a.metadata = std::move(header.metadata);
+  a.invalidation_hashes.assign(record.invalidation_hashes.begin(),
+                               record.invalidation_hashes.end());
+  return a;
+}
+
+// Frames that hold [offset, offset + length) of the raw bytes.
+struct FrameRange {
+  size_t first = 0;
+  size_t end = 0;
+  uint64_t stored_offset = 0;  // Of `first`, in the chain.
+  uint64_t stored_bytes = 0;
+  uint64_t raw_offset = 0;  // Of `first`, in the blob.
+  bool all_raw = true;
+};
+FrameRange RangeOf(const ChainHeader& header, uint32_t header_bytes,
+                   uint64_t offset, uint64_t length) {
+  FrameRange r;
+  if (length == 0) return r;
+  r.first = offset / kFrameRawBytes;
+  r.end = (offset + length + kFrameRawBytes - 1) / kFrameRawBytes;
+  r.stored_offset = header_bytes;
+  for (size_t i = 0; i < r.end; ++i) {
+    if (i < r.first) {
+      r.stored_offset += header.frames[i].stored_bytes;
+      r.raw_offset += header.frames[i].raw_bytes;
+    } else {
+      r.stored_bytes += header.frames[i].stored_bytes;
+      r.all_raw &= !header.frames[i].zstd;
+    }
+  }
+  return r;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Blob>> L2Store::Load(
+    const Namespace& ns, absl::string_view key, const Record& record,
+    uint64_t offset, uint64_t length) const {
+  const auto load = [&]() -> absl::StatusOr<std::shared_ptr<const Blob>> {
+    const ChainReader chain(files_.blobs.get(), &record,
+                            ChainReader::Access::kView);
+    LARDER_ASSIGN_OR_RETURN(ChainHeader header, chain.Header());
+    if (header.name_hash != NameHash(ns.name(), key)) {
+      return absl::DataLossError("chain header: is another blob's");
+    }
+    offset = std::min(offset, record.raw_bytes);
+    length = std::min(length, record.raw_bytes - offset);
+    const FrameRange range =
+        RangeOf(header, record.header_bytes, offset, length);
+    // Held before it is read, and while the reader's slot still guards it.
+    std::shared_ptr<const void> hold;
+    const bool in_one_piece = record.extents.size() == 1;
+    if (in_one_piece && range.all_raw && length > 0) {
+      hold = std::make_shared<ChainHold>(held_, files_.blobs,
+                                         record.extents[0].first);
+    }
+    std::string scratch, raw;
+    uint64_t at = range.stored_offset;
+    if (!range.all_raw || hold == nullptr) {
+      raw.reserve((range.end - range.first) * uint64_t{kFrameRawBytes} <
+                          record.raw_bytes
+                      ? (range.end - range.first) * kFrameRawBytes
+                      : record.raw_bytes);
+    }
+    for (size_t i = range.first; i < range.end; ++i) {
+      const Frame& frame = header.frames[i];
+      LARDER_ASSIGN_OR_RETURN(const absl::string_view stored,
+                              chain.Bytes(at, frame.stored_bytes, &scratch));
+      LARDER_RETURN_IF_ERROR(VerifyFrame(frame, stored));
+      if (hold == nullptr) {
+        LARDER_RETURN_IF_ERROR(DecodeFrame(frame, stored, &raw));
+      }
+      at += frame.stored_bytes;
+    }
+    BlobAttributes attributes = AttributesOf(record, std::move(header));
+    // In the first frame read; of nothing when nothing was asked for.
+    const uint64_t skip = length > 0 ? offset - range.raw_offset : 0;
+    if (hold != nullptr) {
+      LARDER_ASSIGN_OR_RETURN(
+          const absl::string_view view,
+          chain.Bytes(range.stored_offset + skip, length, &scratch));
+      return std::make_shared<const Blob>(std::move(attributes), view,
+                                          std::move(hold));
+    }
+    if (skip != 0 || raw.size() != length) raw = raw.substr(skip, length);
+    return std::make_shared<const Blob>(std::move(attributes), std::move(raw));
+  };
+  absl::StatusOr<std::shared_ptr<const Blob>> blob = load();
+  if (!blob.ok()) counters_.damaged_reads.fetch_add(1);
+  return blob;
+}
+
+int64_t L2Store::LastAccess(const Namespace& ns, absl::string_view key,
+                            const Record& record) const {
+  int64_t last =
+      std::max(record.last_access_unix_ms,
+               shared_.accesses->LastAccess(NameHash(ns.name(), key)));
+  if (shared_.last_read_from_l1) {
+    last = std::max(last, shared_.last_read_from_l1(ns, key));
+  }
+  return last;
+}
+
+absl::Status L2Store::ForEachRecord(
+    absl::string_view ns_name, absl::string_view after_key,
+    absl::FunctionRef<bool(const L2RecordView&)> visit) const {
+  std::string from;
+  uint32_t only_id = 0;
+  if (!ns_name.empty()) {
+    const Namespace* ns = shared_.namespaces->Find(ns_name);
+    if (ns == nullptr) return absl::OkStatus();
+    only_id = ns->id();
+    from = RecordKey(only_id, after_key);
+    if (!after_key.empty()) from.push_back('\0');
+  }
+  const int64_t now = shared_.clock->NowUnixMillis();
+  absl::Status damage = absl::OkStatus();  // The first; the walk goes on.
+  // Short steps, so that a walk delays no reuse for long.
+  constexpr int kStep = 64;
+  for (bool more = true; more;) {
+    const ReaderSlots::Guard reading = EnterRead();
+    int left = kStep;
+    more = false;
+    LARDER_RETURN_IF_ERROR(
+        TreeAt(root()->records)
+            .WalkDespiteDamage(
+                from,
+                [&](absl::string_view record_key, absl::string_view value) {
+                  uint32_t id;
+                  absl::string_view key;
+                  if (!SplitRecordKey(record_key, &id, &key)) return true;
+                  if (only_id != 0 && id != only_id) return false;
+                  if (left-- == 0) {
+                    from = std::string(record_key);
+                    more = true;
+                    return false;
+                  }
+                  const Namespace* ns = shared_.namespaces->FindById(id);
+                  absl::StatusOr<Record> r = DecodeRecord(value);
+                  if (!r.ok() || ns == nullptr)
+                    return true;  // verify reports it.
+                  return visit({ns->name(), key, r->hlc, r->expiry, r->version,
+                                r->raw_bytes, r->stored_bytes,
+                                IsServable(*ns, key, *r, now)});
+                },
+                [&](const Tree::Damage& d) { damage.Update(d.status); }));
+  }
+  return damage;
+}
+
+L2Stats L2Store::Stats() const {
+  L2Stats s;
+  s.enabled = true;
+  {
+    const ReaderSlots::Guard reading = EnterRead();
+    const Superblock& r = *root();
+    s.epoch = r.epoch;
+    s.lineage = LineageText(r.lineage);
+    s.content_digest = r.content_digest;
+    s.records = static_cast<int64_t>(r.record_count);
+    s.raw_bytes = static_cast<int64_t>(r.raw_bytes);
+    s.stored_bytes = static_cast<int64_t>(r.stored_bytes);
+    for (const auto& [id, synopsis] : *synopses_.load()) {
+      s.synopsis_bytes += static_cast<int64_t>(synopsis->bytes());
+    }
+  }
+  s.durable_epoch = durable_epoch_.load();
+  s.staged = staging_.size();
+  s.bytes_in_use = static_cast<int64_t>(blobs_map_->used_units() * kUnitBytes +
+                                        meta_map_->used_units() * kPageBytes);
+  s.bytes_max = options_.l2_bytes_max;
+  s.quarantined_bytes = quarantine_->blob_bytes() + quarantine_->meta_bytes();
+  s.file_bytes = static_cast<int64_t>(files_.blobs->Size() +
+                                      files_.meta->Size() + FixedBytes());
+  for (const Namespace* ns : shared_.namespaces->All()) {
+    s.tombstones += ns->tombstones();
+  }
+  s.commits = counters_.commits.load();
+  s.commit_failures = counters_.commit_failures.load();
+  s.evictions = counters_.evictions.load();
+  s.expirations = counters_.expirations.load();
+  s.full_rejections = counters_.full_rejections.load();
+  s.damaged_reads = counters_.damaged_reads.load();
+  s.metadata_reads = counters_.metadata_reads.load();
+  s.negative_skips = counters_.negative_skips.load();
+  s.compression_skipped = counters_.compression_skipped.load();
+  MutexLock lock(&degraded_mu_);
+  s.degraded = degraded_;
+  return s;
+}
+
+void L2Store::FillNamespaceStats(NamespaceStats* stats) const {
+  MutexLock lock(&commit_mu_);
+  for (const auto& [id, ns] : committed_namespaces_) {
+    if (ns.name != stats->name) continue;
+    stats->l2_records = ns.records;
+    stats->l2_raw_bytes = ns.raw_bytes;
+    stats->l2_stored_bytes = ns.stored_bytes;
+  }
+}
+
+}  // namespace larder::cache::l2

@@ -1,0 +1,396 @@
+// L2: the durable tier. One directory, one process.
+//
+//   put:    chain -> staged (visible) ... commit E: trees, sync, superblock
+//   read:   staged -> synopsis -> committed tree -> chain
+//   free:   unlinked by commit E -> quarantine -> (E durable, no older pin, no
+//           older reader, no Hit) -> reusable
+#ifndef LARDER_CACHE_L2_L2_STORE_H_
+#define LARDER_CACHE_L2_L2_STORE_H_
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cache/access_table.h"
+#include "cache/blob.h"
+#include "cache/epoch_lock.h"
+#include "cache/hlc.h"
+#include "cache/key_locks.h"
+#include "cache/l2/chain.h"
+#include "cache/l2/file.h"
+#include "cache/l2/held_chains.h"
+#include "cache/l2/journal.h"
+#include "cache/l2/l2_files.h"
+#include "cache/l2/meta_pages.h"
+#include "cache/l2/quarantine.h"
+#include "cache/l2/reader_slots.h"
+#include "cache/l2/record.h"
+#include "cache/l2/space_map.h"
+#include "cache/l2/staging.h"
+#include "cache/l2/superblock.h"
+#include "cache/l2/synopsis.h"
+#include "cache/mutex.h"
+#include "cache/namespace_table.h"
+#include "cache/options.h"
+#include "cache/snapshot.h"
+#include "cache/stats.h"
+#include "cache/sweep_slice.h"
+#include "cache/walks.h"
+
+namespace larder::cache::l2 {
+
+class Commit;
+
+// A blob on its way in: encoded, its chain written, not yet visible.
+struct PreparedPut {
+  std::string record_key;
+  Record record;  // Without HLC.
+};
+
+// Thread-safe unless a method says otherwise.
+//
+// Order of locks: room_mu_ -> commit_mu_ and evict_mu_ -> key stripe -> staging
+// shards; leaf locks (growth, space maps, quarantine, held chains, journal)
+// last. Nobody inside the epoch lock waits for commit_mu_: a commit waits for
+// whoever is inside.
+class L2Store {
+ public:
+  // What the store shares with the tier above it; all borrowed.
+  struct Shared {
+    NamespaceTable* namespaces;
+    HlcClock* hlc;
+    KeyLocks* key_locks;
+    AccessTable* accesses;
+    const Clock* clock;
+    // When the blob was last read from L1, or 0.
+    std::function<int64_t(const Namespace&, absl::string_view key)>
+        last_read_from_l1;
+    // Told of each record that a sweep or an eviction removed, with the key's
+    // stripe held.
+    std::function<void(const Namespace&, absl::string_view key, Hlc hlc)>
+        on_removed;
+  };
+  // Opens or creates; see BlobCache::Open for errors. `must_be_new`: fail with
+  // kAlreadyExists unless the directory is absent or empty.
+  static absl::StatusOr<std::unique_ptr<L2Store>> Open(
+      const BlobCacheOptions& options, const Shared& shared, bool must_be_new);
+  ~L2Store();  // Close(), best effort.
+
+  // Commits, gives back what it can, syncs, and takes no more changes.
+  absl::Status Close();
+
+  EpochLock* epoch_lock() { return epoch_lock_.get(); }
+
+  // --- Reading. The caller keeps the guard while it uses what it found.
+  ReaderSlots::Guard EnterRead() const {
+    return readers_.Enter(committed_epoch_.load(std::memory_order_seq_cst));
+  }
+  // The current record: staged or committed, whatever its validity.
+  // Errors: kDataLoss (a damaged page hides the answer).
+  absl::StatusOr<std::optional<Record>> FindRecord(const Namespace& ns,
+                                                   absl::string_view key) const;
+  // False: no record, committed or staged. Never reads metadata.
+  bool MayContain(const Namespace& ns, absl::string_view key) const;
+  // Whether a record is staged for the key; sets `*put` to what it is.
+  bool FindStaged(const Namespace& ns, absl::string_view key,
+                  std::optional<Record>* record) const;
+  // Whether a reader may be served the record: not dead, and no tombstone
+  // matches.
+  bool IsServable(const Namespace& ns, absl::string_view key,
+                  const Record& record, int64_t now_unix_ms) const {
+    return Judge(record.expiry, now_unix_ms, LastAccess(ns, key, record)) !=
+               Liveness::kDead &&
+           ns.IsValid(key, record.hlc, record.invalidation_hashes);
+  }
+  // Reads bytes [offset, offset + length), clipped, of the record's blob.
+  // Errors: kDataLoss.
+  absl::StatusOr<std::shared_ptr<const Blob>> Load(const Namespace& ns,
+                                                   absl::string_view key,
+                                                   const Record& record,
+                                                   uint64_t offset,
+                                                   uint64_t length) const;
+
+  // --- Writing.
+  // Encodes, finds room (evicting and committing as needed) and writes the
+  // chain. Holds no lock. Whoever gets one must Stage() or Discard() it.
+  absl::StatusOr<PreparedPut> Prepare(const Namespace& ns,
+                                      absl::string_view key,
+                                      absl::string_view bytes,
+                                      BlobAttributes attributes);
+  void Discard(const PreparedPut& put);
+  // The caller holds the key's stripe and a guard of the epoch.
+  void StagePut(const EpochLock::Guard& guard, PreparedPut put, Hlc hlc,
+                int64_t now_unix_ms);
+  // Makes the key absent. Journals it when `journal`.
+  absl::Status StageRemove(const EpochLock::Guard& guard, const Namespace& ns,
+                           absl::string_view key, Hlc hlc, bool journal);
+  // Journals the tombstone and has the epoch's commit hold it. Does not touch
+  // the namespace table.
+  absl::Status StageTombstone(const EpochLock::Guard& guard,
+                              const Tombstone& tombstone, uint64_t generation);
+
+  // Commits everything staged before the call.
+  absl::Status CommitNow() ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Returns when a power cut (kNone: a kill) cannot undo `epoch`, committing
+  // together with whoever else waits.
+  absl::Status CommitThrough(uint64_t epoch) ABSL_LOCKS_EXCLUDED(commit_mu_);
+
+  // --- Maintenance; see BlobCache.
+  absl::StatusOr<SliceReport> SweepDueSlice(SliceLimit limit);
+  // After L2's part of the round calls `sweep_l1` (entries it may look at)
+  // until that says its own is done; only then the tombstones retire.
+  absl::StatusOr<SliceReport> SweepTombstonedSlice(
+      SliceLimit limit,
+      absl::FunctionRef<bool(int64_t entries_max, SliceReport*)> sweep_l1);
+  absl::StatusOr<SliceReport> ReclaimOrphansSlice(SliceLimit limit);
+  absl::Status ForEachOrphan(absl::FunctionRef<bool(const OrphanChain&)> visit);
+  absl::StatusOr<int64_t> SweepDebt() const;
+
+  absl::StatusOr<std::unique_ptr<Snapshot>> TakeSnapshot(
+      EpochLock::PinOptions options) ABSL_LOCKS_EXCLUDED(commit_mu_);
+
+  absl::Status ForEachRecord(
+      absl::string_view ns, absl::string_view after_key,
+      absl::FunctionRef<bool(const L2RecordView&)> visit) const;
+
+  L2Stats Stats() const;
+  // Fills the L2 fields.
+  void FillNamespaceStats(NamespaceStats* stats) const;
+
+  // --- For the loader.
+  absl::StatusOr<Extents> AllocateChain(uint64_t bytes, bool may_evict);
+  File* blobs() { return files_.blobs.get(); }
+  void StageLoaded(std::string record_key, Record record);
+  SnapshotInfo Info() const ABSL_LOCKS_EXCLUDED(commit_mu_) {
+    MutexLock lock(&commit_mu_);
+    return InfoLocked();
+  }
+  void FreeUnlinked(const Extents& extents) {
+    quarantine_->FreeChain(extents, 0);
+  }
+
+ private:
+  friend class Commit;
+  friend class PinnedSnapshot;
+
+  // A namespace as committed. Owned by commits.
+  struct CommittedNamespace {
+    std::string name;
+    uint64_t generation = 0;
+    Hlc flushed_at;
+    int64_t records = 0;
+    int64_t raw_bytes = 0;
+    int64_t stored_bytes = 0;
+    uint64_t synopsis_keys = 0;  // Added since it was built.
+    std::shared_ptr<Synopsis> synopsis;
+    bool changed = false;
+  };
+  using CommittedNamespaces = std::map<uint32_t, CommittedNamespace>;
+
+  // What commits apply to the system tree, by the parity of the epoch.
+  struct StagedTombstone {
+    Tombstone tombstone;
+    uint64_t generation = 0;  // Of a flush.
+    bool retire = false;
+  };
+
+  // Where a sweep stands.
+  struct DueSweep {
+    std::string cursor;
+  };
+  struct TombstoneSweep {
+    bool running = false;
+    Hlc round_hlc;
+    std::vector<Namespace*> namespaces;
+    size_t at = 0;
+    std::string cursor;
+  };
+  struct OrphanSweep {
+    std::unique_ptr<Snapshot> pinned;
+    bool marked = false;
+    std::string cursor;          // Of the mark.
+    uint64_t next_unit = 0;      // Of the sweep.
+    std::vector<uint64_t> used;  // Bits: units that records hold.
+  };
+  struct Evictor {
+    uint64_t epoch = 0;  // The committed epoch that `cursor` is about.
+    std::string cursor;
+  };
+
+  L2Store(const BlobCacheOptions& options, const Shared& shared);
+
+  // l2_open.cc
+  absl::Status OpenFiles(bool must_be_new);
+  absl::Status CreateNew();
+  absl::Status Load(Superblock superblock);
+  absl::Status MarkReachable(const Superblock& superblock);
+  absl::Status LoadSystem(const Tree& system);
+  absl::Status LoadNamespace(absl::string_view name, absl::string_view value);
+  absl::Status LoadTombstone(absl::string_view key, absl::string_view value);
+  void LoadSynopses(const Tree& system);
+  absl::Status ReplayJournal(uint64_t committed_epoch);
+
+  // l2_read.cc
+  const Superblock* root() const {
+    return root_.load(std::memory_order_seq_cst);
+  }
+  Tree TreeAt(const ChildRef& ref) const {
+    return Tree(meta_pages_.get(), ref);
+  }
+  absl::StatusOr<std::optional<Record>> FindCommitted(
+      absl::string_view record_key) const;
+  const Synopsis* SynopsisOf(uint32_t ns_id) const;
+  int64_t LastAccess(const Namespace& ns, absl::string_view key,
+                     const Record& record) const;
+
+  // l2_write.cc
+  void StageChange(uint64_t epoch, absl::string_view record_key,
+                   StagedPtr change);
+  absl::Status CheckUsable() const;
+  absl::Status GrowBlobs(uint64_t units);
+  uint64_t MetaReserveBytes() const;
+  uint64_t FixedBytes() const;
+  bool ShouldCommitEarly() const;
+
+  // l2_commit.cc
+  // `even_if_empty`: closes the current epoch also when nothing is staged, so
+  // that whoever is inside has staged what it is about to.
+  absl::Status CommitLocked(bool even_if_empty = false)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
+  absl::Status CommitEpoch(uint64_t epoch)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
+  bool NothingToCommit() const;
+  void Publish(uint64_t epoch, const Superblock& next, bool synced)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
+  void ReleaseQuarantine() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
+  absl::Status GrowMeta(uint64_t pages);
+  void Degrade(const absl::Status& why);
+  void CommitterLoop();
+
+  SnapshotInfo InfoLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
+
+  // l2_sweep.cc
+  // Removes records of the age tree's old end until `bytes` are staged to go.
+  absl::Status EvictBytes(SpaceMap::Lane lane, uint64_t bytes)
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
+  absl::Status EvictToWatermark() ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Looks at a record again, under its stripe, and removes it or moves it on.
+  // `judge` may change the record's times when it says kTouch. A put or a
+  // removal that is staged is left alone: it is newer than what the sweep saw.
+  enum class Verdict { kKeep, kRemove, kTouch };
+  using JudgeFn = absl::FunctionRef<Verdict(const Namespace&,
+                                            absl::string_view key, Record*)>;
+  // Returns: the record, if it was removed.
+  absl::StatusOr<std::optional<Record>> Revisit(absl::string_view record_key,
+                                                JudgeFn judge);
+  // One slice over the keys of an ordered tree (due, age) up to `end`: hands
+  // each record to Revisit() until a limit or the end.
+  // Returns: whether the end was reached.
+  absl::StatusOr<bool> SweepOrdered(const ChildRef& tree, uint64_t end,
+                                    SliceLimit limit, std::string* cursor,
+                                    JudgeFn judge, SliceReport* report);
+  absl::Status StartTombstoneRound()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(tombstone_sweep_mu_);
+  void FinishTombstoneRound()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(tombstone_sweep_mu_);
+  absl::Status MarkSlice(SliceLimit limit, SliceReport* report)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
+  void ReclaimSlice(SliceLimit limit, SliceReport* report)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
+  absl::Status ReclaimOrphanPages() ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
+  absl::Status StartOrphanRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
+  void ForEachOrphanRun(uint64_t first, uint64_t units_max, uint64_t* next,
+                        absl::FunctionRef<void(Extent)> visit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
+
+  const BlobCacheOptions options_;
+  const Shared shared_;
+
+  L2Files files_;
+  std::shared_ptr<HeldChains> held_ = std::make_shared<HeldChains>();
+  std::unique_ptr<SpaceMap> blobs_map_;
+  std::unique_ptr<SpaceMap> meta_map_;
+  std::unique_ptr<MetaPages> meta_pages_;
+  std::unique_ptr<Quarantine> quarantine_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<EpochLock> epoch_lock_;
+  mutable ReaderSlots readers_;
+  StagingTable staging_;
+
+  // The published root; old ones go when no reader can have them.
+  std::atomic<const Superblock*> root_{nullptr};
+  std::atomic<uint64_t> committed_epoch_{0};
+  std::atomic<uint64_t> durable_epoch_{0};  // Synced.
+  // Synopses by namespace id, replaced when they grow; as `root_`.
+  using SynopsisMap = absl::flat_hash_map<uint32_t, const Synopsis*>;
+  std::atomic<const SynopsisMap*> synopses_{nullptr};
+
+  mutable Mutex commit_mu_;
+  // Closed and not yet committed (a commit failed), or 0.
+  uint64_t pending_epoch_ ABSL_GUARDED_BY(commit_mu_) = 0;
+  CommittedNamespaces committed_namespaces_ ABSL_GUARDED_BY(commit_mu_);
+  // Live at the committed epoch, by their key in the system tree.
+  std::map<std::string, Tombstone> committed_tombstones_
+      ABSL_GUARDED_BY(commit_mu_);
+  // What readers may still see, with the epoch that replaced it.
+  std::vector<std::pair<uint64_t, std::shared_ptr<const void>>> retired_
+      ABSL_GUARDED_BY(commit_mu_);
+  std::shared_ptr<const Superblock> root_owner_ ABSL_GUARDED_BY(commit_mu_);
+  std::shared_ptr<const SynopsisMap> synopses_owner_
+      ABSL_GUARDED_BY(commit_mu_);
+  bool closed_ ABSL_GUARDED_BY(commit_mu_) = false;
+
+  mutable Mutex tombstones_mu_;
+  std::vector<StagedTombstone> staged_tombstones_[2] ABSL_GUARDED_BY(
+      tombstones_mu_);
+  std::atomic<int64_t> staged_tombstones_count_{0};
+
+  Mutex due_mu_;
+  DueSweep due_ ABSL_GUARDED_BY(due_mu_);
+  Mutex tombstone_sweep_mu_;
+  TombstoneSweep tombstone_sweep_ ABSL_GUARDED_BY(tombstone_sweep_mu_);
+  Mutex orphan_mu_;
+  OrphanSweep orphans_ ABSL_GUARDED_BY(orphan_mu_);
+  Mutex grow_mu_;  // A leaf: who makes a file larger sees all sizes.
+  Mutex room_mu_;  // One put at a time makes room.
+  Mutex evict_mu_;
+  Evictor evictor_ ABSL_GUARDED_BY(evict_mu_);
+  // Bytes whose removal is staged and not yet committed.
+  std::atomic<int64_t> leaving_bytes_{0};
+
+  // Why puts are refused; empty while they are not.
+  mutable Mutex degraded_mu_;
+  std::string degraded_ ABSL_GUARDED_BY(degraded_mu_);
+  std::atomic<bool> is_degraded_{false};
+
+  struct Counters {
+    std::atomic<int64_t> commits{0}, commit_failures{0}, evictions{0},
+        expirations{0}, full_rejections{0}, damaged_reads{0}, metadata_reads{0},
+        negative_skips{0}, compression_skipped{0};
+  };
+  mutable Counters counters_;
+
+  Mutex committer_mu_;
+  std::condition_variable_any committer_wake_;
+  bool stop_committer_ ABSL_GUARDED_BY(committer_mu_) = false;
+  std::thread committer_;
+};
+
+}  // namespace larder::cache::l2
+
+#endif  // LARDER_CACHE_L2_L2_STORE_H_

@@ -1,0 +1,352 @@
+// Sweeps and eviction: what leaves an L2 without being asked for by key.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cache/check.h"
+#include "cache/l2/l2_store.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache::l2 {
+namespace {
+
+// Eviction starts when this share of what `blobs` may have is in use, and
+// stops at the lower one; what lies between is the room of one commit.
+constexpr double kBlobsHigh = 0.95;
+constexpr double kBlobsLow = 0.90;
+// The trees may fill this share of `meta`: a commit copies before it frees.
+constexpr double kMetaHigh = 0.50;
+constexpr double kMetaLow = 0.45;
+// What a record takes in the three trees besides its key thrice and what is
+// inline, at a leaf fill of about 70 %.
+constexpr uint64_t kTreeBytesPerRecord = 200;
+
+// Ends a slice by whichever limit comes first.
+class SliceClock {
+ public:
+  SliceClock(const Clock* clock, SliceLimit limit)
+      : clock_(clock),
+        entries_left_(limit.entries_max),
+        end_nanos_(clock->NowSteadyNanos() + limit.nanos_max) {}
+  // Whether one more entry may be looked at.
+  bool Next() {
+    return entries_left_-- > 0 && clock_->NowSteadyNanos() < end_nanos_;
+  }
+
+ private:
+  const Clock* const clock_;
+  int64_t entries_left_;
+  const int64_t end_nanos_;
+};
+
+int64_t DiskBytes(const Record& r) {
+  return static_cast<int64_t>(r.extents.empty()
+                                  ? r.inline_chain.size()
+                                  : r.allocated_units() * kUnitBytes);
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<Record>> L2Store::Revisit(
+    absl::string_view record_key, JudgeFn judge) {
+  uint32_t ns_id;
+  absl::string_view key;
+  if (!SplitRecordKey(record_key, &ns_id, &key)) {
+    return absl::DataLossError("sweep: impossible record key");
+  }
+  const Namespace* ns = shared_.namespaces->FindById(ns_id);
+  if (ns == nullptr) {
+    return absl::DataLossError(
+        absl::StrCat("sweep: record of unknown namespace ", ns_id));
+  }
+  MutexLock stripe(shared_.key_locks->Of(NameHash(ns->name(), key)));
+  // Entered inside the stripe, as puts do: changes of one key never go to an
+  // older epoch than the last one's, whatever epoch the slice began in.
+  const EpochLock::Guard guard = epoch_lock_->Enter();
+  std::optional<Record> record;
+  if (const StagedPtr staged = staging_.Find(record_key); staged == nullptr) {
+    LARDER_ASSIGN_OR_RETURN(record, FindCommitted(record_key));
+  } else if (staged->kind == StagedChange::Kind::kTouch) {
+    record = staged->record;  // Still the record that the sweep saw.
+  }
+  if (!record.has_value()) return record;
+  switch (judge(*ns, key, &*record)) {
+    case Verdict::kKeep:
+      return std::optional<Record>();
+    case Verdict::kTouch:
+      StageChange(guard.epoch(), record_key,
+                  MakeChange(StagedChange::Kind::kTouch, *std::move(record)));
+      return std::optional<Record>();
+    case Verdict::kRemove:
+      break;
+  }
+  LARDER_RETURN_IF_ERROR(StageRemove(guard, *ns, key, shared_.hlc->Next(),
+                                     /*journal=*/false));
+  leaving_bytes_ += DiskBytes(*record);
+  if (shared_.on_removed) shared_.on_removed(*ns, key, record->hlc);
+  return record;
+}
+
+absl::StatusOr<bool> L2Store::SweepOrdered(const ChildRef& tree, uint64_t end,
+                                           SliceLimit limit,
+                                           std::string* cursor, JudgeFn judge,
+                                           SliceReport* report) {
+  const EpochLock::Guard guard = epoch_lock_->Enter();
+  SliceClock clock(shared_.clock, limit);
+  absl::Status bad = absl::OkStatus();
+  bool at_end = true;
+  LARDER_RETURN_IF_ERROR(TreeAt(tree).Walk(*cursor, [&](absl::string_view key,
+                                                        absl::string_view) {
+    uint64_t at;
+    absl::string_view record_key;
+    if (!SplitOrderedKey(key, &at, &record_key)) return true;
+    if (at > end) return false;
+    if (!clock.Next()) {
+      *cursor = std::string(key);
+      at_end = false;
+      return false;
+    }
+    ++report->scanned;
+    absl::StatusOr<std::optional<Record>> removed = Revisit(record_key, judge);
+    if (absl::IsDataLoss(removed.status())) {
+      // A damaged page hides this record; what lies behind it is due too.
+      counters_.damaged_reads.fetch_add(1);
+      return true;
+    }
+    if (!removed.ok()) {
+      bad = removed.status();
+      return false;
+    }
+    if (removed->has_value()) {
+      uint32_t ns_id;
+      absl::string_view user_key;
+      SplitRecordKey(record_key, &ns_id, &user_key);
+      report->AddRemoved(shared_.namespaces->FindById(ns_id)->name(),
+                         DiskBytes(**removed));
+    }
+    return true;
+  }));
+  LARDER_RETURN_IF_ERROR(bad);
+  return at_end;
+}
+
+absl::StatusOr<SliceReport> L2Store::SweepDueSlice(SliceLimit limit) {
+  LARDER_RETURN_IF_ERROR(CheckUsable());
+  SliceReport report;
+  MutexLock lock(&due_mu_);
+  const ReaderSlots::Guard reading = EnterRead();
+  const int64_t now = shared_.clock->NowUnixMillis();
+  const auto judge = [&](const Namespace& ns, absl::string_view key,
+                         Record* r) {
+    const int64_t due = DueAtUnixMillis(r->expiry, r->last_access_unix_ms);
+    if (due == 0 || due > now) return Verdict::kKeep;
+    const int64_t last_access = LastAccess(ns, key, *r);
+    if (Judge(r->expiry, now, last_access) == Liveness::kDead) {
+      return Verdict::kRemove;
+    }
+    r->last_access_unix_ms = last_access;  // Idle time was extended.
+    return Verdict::kTouch;
+  };
+  LARDER_ASSIGN_OR_RETURN(
+      report.done, SweepOrdered(root()->due, static_cast<uint64_t>(now), limit,
+                                &due_.cursor, judge, &report));
+  if (report.done) due_.cursor.clear();
+  counters_.expirations.fetch_add(report.removed);
+  return report;
+}
+
+absl::StatusOr<int64_t> L2Store::SweepDebt() const {
+  const ReaderSlots::Guard reading = EnterRead();
+  const uint64_t now = static_cast<uint64_t>(shared_.clock->NowUnixMillis());
+  LARDER_ASSIGN_OR_RETURN(const uint64_t due,
+                          TreeAt(root()->due).Rank(OrderedKey(now + 1, "")));
+  // What a sweep staged to go is still in the committed tree.
+  return std::max<int64_t>(0, static_cast<int64_t>(due) - staging_.size());
+}
+
+// --- Eviction: from the old end of the age tree; what was read since it got
+// its age gets a new one, once a visit.
+
+absl::Status L2Store::EvictBytes(SpaceMap::Lane lane, uint64_t bytes) {
+  MutexLock lock(&evict_mu_);
+  if (evictor_.epoch != committed_epoch_.load()) {
+    // What was staged to go went; the old end starts anew.
+    evictor_ = {committed_epoch_.load(), ""};
+  }
+  uint64_t going = 0;
+  // Once round: the second time, what is hot goes too, or a full cache of hot
+  // blobs could never take a new one.
+  int rounds_left = 2;
+  while (going < bytes && rounds_left > 0) {
+    const ReaderSlots::Guard reading = EnterRead();
+    const bool spare_hot = rounds_left == 2;
+    const auto judge = [&](const Namespace& ns, absl::string_view key,
+                           Record* r) {
+      const bool frees_nothing =
+          lane == SpaceMap::Lane::kBlobs && r->extents.empty();
+      if (going >= bytes || frees_nothing) return Verdict::kKeep;
+      const bool hot = LastAccess(ns, key, *r) > r->age_hlc.unix_millis();
+      if (spare_hot && hot) {
+        r->age_hlc = shared_.hlc->Next();
+        return Verdict::kTouch;
+      }
+      going +=
+          lane == SpaceMap::Lane::kBlobs
+              ? r->allocated_units() * kUnitBytes
+              : kTreeBytesPerRecord + 3 * key.size() + r->inline_chain.size();
+      return Verdict::kRemove;
+    };
+    SliceReport report;
+    LARDER_ASSIGN_OR_RETURN(
+        const bool at_end,
+        SweepOrdered(root()->age, std::numeric_limits<uint64_t>::max(),
+                     SliceLimit(), &evictor_.cursor, judge, &report));
+    counters_.evictions.fetch_add(report.removed);
+    if (at_end) {
+      evictor_.cursor.clear();
+      --rounds_left;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status L2Store::EvictToWatermark() {
+  LARDER_RETURN_IF_ERROR(CheckUsable());
+  const double budget = static_cast<double>(options_.l2_bytes_max);
+  const double meta_most = static_cast<double>(MetaReserveBytes());
+  const double blobs_most =
+      std::max(static_cast<double>(files_.blobs->Size()),
+               budget - meta_most - static_cast<double>(FixedBytes()));
+  const double leaving = static_cast<double>(leaving_bytes_.load());
+  const double blobs_used =
+      static_cast<double>(blobs_map_->used_units() * kUnitBytes) -
+      static_cast<double>(quarantine_->blob_bytes()) - leaving;
+  if (blobs_used > kBlobsHigh * blobs_most) {
+    LARDER_RETURN_IF_ERROR(
+        EvictBytes(SpaceMap::Lane::kBlobs,
+                   static_cast<uint64_t>(blobs_used - kBlobsLow * blobs_most)));
+  }
+  const double meta_used =
+      static_cast<double>(meta_map_->used_units() * kPageBytes) -
+      static_cast<double>(quarantine_->meta_bytes());
+  if (meta_used > kMetaHigh * meta_most) {
+    LARDER_RETURN_IF_ERROR(
+        EvictBytes(SpaceMap::Lane::kMeta,
+                   static_cast<uint64_t>(meta_used - kMetaLow * meta_most)));
+  }
+  return absl::OkStatus();
+}
+
+// --- Tombstoned records: one walk over the namespaces that need it, from a
+// root that holds every put older than the tombstones, then the tombstones go.
+
+absl::Status L2Store::StartTombstoneRound() {
+  TombstoneSweep& t = tombstone_sweep_;
+  t = TombstoneSweep();
+  for (Namespace* ns : shared_.namespaces->All()) {
+    if (ns->NeedsPurge()) t.namespaces.push_back(ns);
+  }
+  if (t.namespaces.empty()) return absl::OkStatus();
+  t.round_hlc = shared_.hlc->Last();
+  {
+    // A put or a tombstone older than that is in an epoch that this closes,
+    // also when the put has its HLC and is not staged yet.
+    MutexLock lock(&commit_mu_);
+    LARDER_RETURN_IF_ERROR(CommitLocked(/*even_if_empty=*/true));
+  }
+  t.running = true;
+  return absl::OkStatus();
+}
+
+void L2Store::FinishTombstoneRound() {
+  TombstoneSweep& t = tombstone_sweep_;
+  const EpochLock::Guard guard = epoch_lock_->Enter();
+  for (Namespace* ns : t.namespaces) {
+    ns->set_purged_through(t.round_hlc);
+    for (const Tombstone& tombstone : ns->Tombstones()) {
+      if (tombstone.hlc > t.round_hlc) continue;
+      // Live until the commit that holds the removals does not need it.
+      MutexLock lock(&tombstones_mu_);
+      staged_tombstones_[guard.epoch() % 2].push_back(
+          {tombstone, 0, /*retire=*/true});
+      ++staged_tombstones_count_;
+    }
+  }
+  t = TombstoneSweep();
+}
+
+absl::StatusOr<SliceReport> L2Store::SweepTombstonedSlice(
+    SliceLimit limit,
+    absl::FunctionRef<bool(int64_t entries_max, SliceReport*)> sweep_l1) {
+  LARDER_RETURN_IF_ERROR(CheckUsable());
+  SliceReport report;
+  MutexLock lock(&tombstone_sweep_mu_);
+  TombstoneSweep& t = tombstone_sweep_;
+  if (!t.running) LARDER_RETURN_IF_ERROR(StartTombstoneRound());
+  if (!t.running) {
+    report.done = true;  // No tombstone waits for a purge.
+    return report;
+  }
+  const ReaderSlots::Guard reading = EnterRead();
+  EpochLock::Guard guard = epoch_lock_->Enter();
+  SliceClock clock(shared_.clock, limit);
+  // Not by a tombstone of a later epoch: a snapshot of this one would miss the
+  // record and not hold the tombstone.
+  const auto judge = [&](const Namespace& ns, absl::string_view key,
+                         Record* r) {
+    return ns.IsValid(key, r->hlc, r->invalidation_hashes, t.round_hlc)
+               ? Verdict::kKeep
+               : Verdict::kRemove;
+  };
+  absl::Status bad = absl::OkStatus();
+  bool out_of_budget = false;
+  while (t.at < t.namespaces.size() && !out_of_budget) {
+    Namespace* ns = t.namespaces[t.at];
+    if (t.cursor.empty()) t.cursor = RecordKey(ns->id(), "");
+    LARDER_RETURN_IF_ERROR(
+        TreeAt(root()->records)
+            .Walk(t.cursor, [&](absl::string_view record_key,
+                                absl::string_view value) {
+              uint32_t id;
+              absl::string_view key;
+              if (!SplitRecordKey(record_key, &id, &key) || id != ns->id()) {
+                return false;
+              }
+              if (!clock.Next()) {
+                t.cursor = std::string(record_key);
+                out_of_budget = true;
+                return false;
+              }
+              ++report.scanned;
+              absl::StatusOr<Record> seen = DecodeRecord(value);
+              if (seen.ok() &&
+                  ns->IsValid(key, seen->hlc, seen->invalidation_hashes,
+                              t.round_hlc)) {
+                return true;
+              }
+              absl::StatusOr<std::optional<Record>> removed =
+                  Revisit(record_key, judge);
+              if (absl::IsDataLoss(removed.status())) return true;
+              bad.Update(removed.status());
+              if (removed.ok() && removed->has_value()) {
+                report.AddRemoved(ns->name(), DiskBytes(**removed));
+              }
+              return bad.ok();
+            }));
+    LARDER_RETURN_IF_ERROR(bad);
+    if (!out_of_budget) {
+      ++t.at;
+      t.cursor.clear();
+    }
+  }
+  guard.Leave();
+  const int64_t left = limit.entries_max - report.scanned;
+  if (!out_of_budget && left > 0 && sweep_l1(left, &report)) {
+    FinishTombstoneRound();
+    report.done = true;
+  }
+  return report;
+}
+
+}  // namespace larder::cache::l2

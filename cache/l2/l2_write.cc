@@ -1,0 +1,254 @@
+// Putting into an L2: encoding, room, staging.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cache/l2/l2_store.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache::l2 {
+namespace {
+
+// `blobs` grows by this share of the budget, within these bounds.
+constexpr uint64_t kGrowShare = 64;
+constexpr uint64_t kGrowBytesMin = 256 * 1024;
+constexpr uint64_t kGrowBytesMax = 16 << 20;
+// What `blobs` leaves to `meta`: a share of the budget, at least this.
+// Source: 16 KiB blobs need 2 % for their trees, 1 KiB blobs 20 %.
+constexpr uint64_t kMetaShare = 8;
+constexpr uint64_t kMetaReserveMin = 2 << 20;
+// How often a put evicts and commits before it gives up for lack of room.
+constexpr int kRoomAttempts = 8;
+// Chains up to this size are written by one call, from one buffer.
+constexpr uint64_t kOneWriteBytesMax = 1 << 20;
+// A commit rewrites at most so many pages a change: a path in each of three
+// trees.
+constexpr uint64_t kPagesPerChangeMax = 12;
+constexpr int64_t kStagedMin = 64;
+// Source: keeps the staging table under about 64 MiB.
+constexpr int64_t kStagedMax = 200'000;
+
+}  // namespace
+
+absl::Status L2Store::CheckUsable() const {
+  if (!is_degraded_.load(std::memory_order_acquire)) return absl::OkStatus();
+  MutexLock lock(&degraded_mu_);
+  return absl::UnavailableError(
+      absl::StrCat(options_.l2_path, ": takes no changes: ", degraded_));
+}
+
+void L2Store::Degrade(const absl::Status& why) {
+  MutexLock lock(&degraded_mu_);
+  if (degraded_.empty()) degraded_ = std::string(why.message());
+  is_degraded_.store(true, std::memory_order_release);
+}
+
+uint64_t L2Store::FixedBytes() const {
+  return files_.space->Size() + files_.journal[0]->Size() +
+         files_.journal[1]->Size();
+}
+
+uint64_t L2Store::MetaReserveBytes() const {
+  const uint64_t budget = static_cast<uint64_t>(options_.l2_bytes_max);
+  return std::max({files_.meta->Size(), budget / kMetaShare,
+                   std::min(kMetaReserveMin, budget / 4)});
+}
+
+absl::Status L2Store::GrowBlobs(uint64_t units) {
+  const uint64_t budget = static_cast<uint64_t>(options_.l2_bytes_max);
+  MutexLock lock(&grow_mu_);
+  const uint64_t taken = MetaReserveBytes() + FixedBytes();
+  const uint64_t most = taken < budget ? budget - taken : 0;
+  const uint64_t now = blobs_map_->capacity_units() * kUnitBytes;
+  const uint64_t step =
+      std::max(units * kUnitBytes,
+               std::clamp(budget / kGrowShare, kGrowBytesMin, kGrowBytesMax));
+  const uint64_t next = std::min(now + step, most) / kUnitBytes * kUnitBytes;
+  if (next <= now) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(options_.l2_path, ": blobs: ", now, " bytes vs at most ",
+                     most, " within l2_bytes_max ", budget));
+  }
+  LARDER_RETURN_IF_ERROR(files_.blobs->Resize(next));
+  return blobs_map_->Grow(next / kUnitBytes);
+}
+
+absl::StatusOr<Extents> L2Store::AllocateChain(uint64_t bytes, bool may_evict) {
+  const uint64_t units = (bytes + kUnitBytes - 1) / kUnitBytes;
+  absl::Status last;
+  for (int attempt = 0; attempt < kRoomAttempts; ++attempt) {
+    absl::StatusOr<Extents> extents = blobs_map_->Allocate(units, kExtentsMax);
+    if (extents.ok()) return extents;
+    last = extents.status();
+    if (!absl::IsResourceExhausted(last)) break;
+    // Two puts may grow at once; the second finds room or grows again.
+    MutexLock lock(&room_mu_);
+    if (extents = blobs_map_->Allocate(units, kExtentsMax); extents.ok()) {
+      return extents;
+    }
+    const absl::Status grown = GrowBlobs(units);
+    if (grown.ok()) continue;
+    last = grown;
+    const uint64_t capacity = blobs_map_->capacity_units();
+    if (!may_evict || units > capacity || !absl::IsResourceExhausted(grown)) {
+      break;
+    }
+    const uint64_t want =
+        std::max(units * kUnitBytes, capacity * kUnitBytes / 16) *
+        static_cast<uint64_t>(attempt + 1);
+    LARDER_RETURN_IF_ERROR(EvictBytes(SpaceMap::Lane::kBlobs, want));
+    LARDER_RETURN_IF_ERROR(CommitNow());
+    // What still waits, waits for a snapshot: it gives way, not the cache.
+    if (quarantine_->blob_bytes() >= static_cast<int64_t>(want) / 2) {
+      epoch_lock_->AbortPinsOverLimit(options_.l2_bytes_max);
+      MutexLock commit_lock(&commit_mu_);
+      ReleaseQuarantine();
+    }
+  }
+  counters_.full_rejections.fetch_add(1);
+  return last;
+}
+
+namespace {
+
+std::string HeaderOf(absl::string_view ns, absl::string_view key,
+                     const BlobAttributes& a, const EncodedFrames& frames,
+                     uint64_t raw_bytes) {
+  ChainHeader header;
+  header.name_hash = NameHash(ns, key);
+  header.raw_bytes = raw_bytes;
+  header.stored_bytes = frames.stored_bytes;
+  header.frames = frames.frames;
+  header.tags = a.tags;
+  header.dependencies = a.dependencies;
+  header.metadata = a.metadata;
+  return EncodeChainHeader(header);
+}
+
+absl::Status WriteChain(File* blobs, const Extents& extents,
+                        absl::string_view header, const EncodedFrames& frames) {
+  if (header.size() + frames.stored_bytes <= kOneWriteBytesMax) {
+    std::string all;
+    all.reserve(header.size() + frames.stored_bytes);
+    all.append(header.data(), header.size());
+    for (absl::string_view f : frames.stored) all.append(f.data(), f.size());
+    return WriteChainBytes(blobs, extents, 0, all);
+  }
+  LARDER_RETURN_IF_ERROR(WriteChainBytes(blobs, extents, 0, header));
+  uint64_t at = header.size();
+  for (absl::string_view f : frames.stored) {
+    LARDER_RETURN_IF_ERROR(WriteChainBytes(blobs, extents, at, f));
+    at += f.size();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
+                                             absl::string_view key,
+                                             absl::string_view bytes,
+                                             BlobAttributes attributes) {
+  LARDER_RETURN_IF_ERROR(CheckUsable());
+  if (ShouldCommitEarly()) {
+    LARDER_RETURN_IF_ERROR(EvictToWatermark());
+    LARDER_RETURN_IF_ERROR(CommitNow());
+  }
+  const EncodedFrames frames =
+      EncodeFrames(bytes, options_.zstd_level, options_.compress_bytes_min);
+  if (frames.compression_skipped) counters_.compression_skipped.fetch_add(1);
+  PreparedPut put;
+  put.record_key = RecordKey(ns.id(), key);
+  const std::string header =
+      HeaderOf(ns.name(), key, attributes, frames, bytes.size());
+  put.record =
+      MakeRecord(attributes, bytes.size(), frames.stored_bytes, header);
+  if (FitsInline(put.record_key, put.record)) {
+    put.record.inline_chain = header;
+    for (absl::string_view f : frames.stored) {
+      put.record.inline_chain.append(f.data(), f.size());
+    }
+    return put;
+  }
+  LARDER_ASSIGN_OR_RETURN(put.record.extents,
+                          AllocateChain(put.record.chain_bytes(), true));
+  if (absl::Status s =
+          WriteChain(files_.blobs.get(), put.record.extents, header, frames);
+      !s.ok()) {
+    Discard(put);
+    return s;
+  }
+  return put;
+}
+
+void L2Store::Discard(const PreparedPut& put) {
+  quarantine_->FreeChain(put.record.extents, 0);
+}
+
+void L2Store::StageChange(uint64_t epoch, absl::string_view record_key,
+                          StagedPtr change) {
+  const StagedPtr replaced =
+      staging_.Stage(epoch, record_key, std::move(change));
+  // A touched record's chain is the committed one, which the commit frees.
+  if (replaced != nullptr && replaced->kind == StagedChange::Kind::kPut) {
+    quarantine_->FreeChain(replaced->record.extents, epoch);
+  }
+}
+
+void L2Store::StagePut(const EpochLock::Guard& guard, PreparedPut put, Hlc hlc,
+                       int64_t now_unix_ms) {
+  put.record.hlc = hlc;
+  put.record.age_hlc = hlc;
+  put.record.last_access_unix_ms = std::max<int64_t>(now_unix_ms, 0);
+  StageChange(guard.epoch(), put.record_key,
+              MakeChange(StagedChange::Kind::kPut, std::move(put.record)));
+}
+
+void L2Store::StageLoaded(std::string record_key, Record record) {
+  const EpochLock::Guard guard = epoch_lock_->Enter();
+  StageChange(guard.epoch(), record_key,
+              MakeChange(StagedChange::Kind::kPut, std::move(record)));
+}
+
+absl::Status L2Store::StageRemove(const EpochLock::Guard& guard,
+                                  const Namespace& ns, absl::string_view key,
+                                  Hlc hlc, bool journal) {
+  if (journal) {
+    LARDER_RETURN_IF_ERROR(CheckUsable());
+    LARDER_RETURN_IF_ERROR(journal_->Append(
+        {guard.epoch(),
+         {TombstoneKind::kKey, ns.name(), std::string(key), hlc},
+         0}));
+  }
+  StageChange(guard.epoch(), RecordKey(ns.id(), key), MakeRemoval(hlc));
+  return absl::OkStatus();
+}
+
+absl::Status L2Store::StageTombstone(const EpochLock::Guard& guard,
+                                     const Tombstone& tombstone,
+                                     uint64_t generation) {
+  LARDER_RETURN_IF_ERROR(CheckUsable());
+  LARDER_RETURN_IF_ERROR(
+      journal_->Append({guard.epoch(), tombstone, generation}));
+  MutexLock lock(&tombstones_mu_);
+  staged_tombstones_[guard.epoch() % 2].push_back(
+      {tombstone, generation, false});
+  ++staged_tombstones_count_;
+  return absl::OkStatus();
+}
+
+// A commit needs room in `meta` for what it copies; with less than that left
+// for what is staged, it must come now.
+bool L2Store::ShouldCommitEarly() const {
+  const int64_t staged = staging_.size() + staged_tombstones_count_.load();
+  if (staged < kStagedMin) return false;
+  if (staged >= kStagedMax) return true;
+  const uint64_t pages_possible = MetaReserveBytes() / kPageBytes;
+  const uint64_t used = meta_map_->used_units();
+  const uint64_t free = pages_possible > used ? pages_possible - used : 0;
+  return static_cast<uint64_t>(staged) * kPagesPerChangeMax > free &&
+         // A small tree cannot need more than its own size again.
+         used * 2 + static_cast<uint64_t>(staged) / 4 > pages_possible;
+}
+
+}  // namespace larder::cache::l2

@@ -1,0 +1,33 @@
+#include "cache/l2/meta_pages.h"
+
+#include "absl/strings/str_cat.h"
+#include "cache/l2/superblock.h"
+
+namespace larder::cache::l2 {
+
+absl::StatusOr<PageView> MetaPages::Get(const ChildRef& ref) const {
+  const auto damaged = [&](absl::string_view why) {
+    damaged_.fetch_add(1, std::memory_order_relaxed);
+    return absl::DataLossError(absl::StrCat(meta_->path(), ": at offset ",
+                                            ref.page * kPageBytes, ": ", why));
+  };
+  if (ref.page < kSuperblockPages || ref.page >= pages_max_) {
+    return damaged(absl::StrCat("page ", ref.page, ": number out of range"));
+  }
+  absl::StatusOr<const char*> bytes =
+      meta_->View(ref.page * kPageBytes, kPageBytes);
+  if (!bytes.ok()) return damaged(bytes.status().message());
+  std::atomic<uint64_t>& word = verified_[ref.page / 64];
+  const uint64_t bit = uint64_t{1} << (ref.page % 64);
+  if ((word.load(std::memory_order_relaxed) & bit) != 0) {
+    absl::StatusOr<PageView> page = PageView::Trust(*bytes, ref);
+    if (!page.ok()) return damaged(page.status().message());
+    return page;
+  }
+  absl::StatusOr<PageView> page = PageView::Verify(*bytes, ref);
+  if (!page.ok()) return damaged(page.status().message());
+  word.fetch_or(bit, std::memory_order_relaxed);
+  return page;
+}
+
+}  // namespace larder::cache::l2

@@ -1,0 +1,82 @@
+// L2's metadata of one blob, and the keys of the three trees that hold it.
+// Bytes: docs/formats/l2.md, "record".
+#ifndef LARDER_CACHE_L2_RECORD_H_
+#define LARDER_CACHE_L2_RECORD_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/numeric/int128.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cache/hlc.h"
+#include "cache/l2/space_map.h"
+#include "cache/policy.h"
+
+namespace larder::cache::l2 {
+
+// Blobs whose chain (header block and frames) is no longer sit in the leaf.
+// Source: seven such records still share a 4 KiB page.
+inline constexpr size_t kInlineBytesMax = 512;
+// A put that finds no room for its chain in so many pieces evicts instead.
+inline constexpr int kExtentsMax = 8;
+// The unit of `blobs`. Source: a 1 KiB blob then takes 1,152 bytes; larger
+// units miss the space bar at 1 KiB, smaller ones cost map bits.
+inline constexpr uint64_t kUnitBytes = 128;
+
+// A plain value. Either `extents` or `inline_chain` holds the chain.
+struct Record {
+  Hlc hlc;      // Of the put.
+  Hlc age_hlc;  // Place in the age tree: `hlc`, or later after a second chance.
+  Expiry expiry;
+  int64_t last_access_unix_ms = 0;  // As known when the record was written.
+  uint64_t version = 0;
+  uint8_t priority = 128;
+  L1Admission l1_admission = L1Admission::kAuto;
+  uint64_t raw_bytes = 0;
+  uint64_t stored_bytes = 0;      // Frames, without the header block.
+  uint32_t header_bytes = 0;      // Of the chain's header block.
+  uint64_t payload_checksum = 0;  // XXH3-64 of the header block.
+  absl::InlinedVector<uint64_t, 2> invalidation_hashes;
+  Extents extents;
+  std::string inline_chain;
+
+  uint64_t chain_bytes() const { return header_bytes + stored_bytes; }
+  uint64_t allocated_units() const {
+    uint64_t units = 0;
+    for (const Extent& e : extents) units += e.units;
+    return units;
+  }
+};
+
+// Whether the chain may sit in the leaf: it is short, and the whole entry
+// fits however its times grow.
+bool FitsInline(absl::string_view record_key, const Record& record);
+
+std::string EncodeRecord(const Record& record);
+// Errors: kDataLoss saying which field is wrong. Checks every field against
+// its limit and the fields against each other.
+absl::StatusOr<Record> DecodeRecord(absl::string_view bytes);
+
+// Key of the records tree: namespace id (big endian), then the key.
+inline constexpr size_t kNamespaceIdBytes = 4;
+std::string RecordKey(uint32_t ns_id, absl::string_view key);
+bool SplitRecordKey(absl::string_view record_key, uint32_t* ns_id,
+                    absl::string_view* key);
+
+// Key of the due tree (`at` = DueAtUnixMillis) and of the age tree (`at` =
+// age_hlc): `at` big endian, then the record key. Their values are empty.
+std::string OrderedKey(uint64_t at, absl::string_view record_key);
+bool SplitOrderedKey(absl::string_view ordered_key, uint64_t* at,
+                     absl::string_view* record_key);
+
+// What `record` adds to the content digest: independent of where its chain
+// lies, of namespace ids, and of when it was read.
+absl::uint128 DigestTerm(absl::string_view ns, absl::string_view key,
+                         const Record& record);
+
+}  // namespace larder::cache::l2
+
+#endif  // LARDER_CACHE_L2_RECORD_H_

@@ -1,0 +1,156 @@
+// Which units of one L2 file are in use: the conservative allocation map.
+#ifndef LARDER_CACHE_L2_SPACE_MAP_H_
+#define LARDER_CACHE_L2_SPACE_MAP_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "cache/l2/file.h"
+#include "cache/mutex.h"
+
+namespace larder::cache::l2 {
+
+// A run of units.
+struct Extent {
+  uint64_t first = 0;
+  uint64_t units = 0;
+  friend bool operator==(const Extent&, const Extent&) = default;
+};
+// Nearly always one extent: allocation prefers contiguous runs.
+using Extents = absl::InlinedVector<Extent, 1>;
+
+// One bit a unit, kept in memory and in sectors of the file `space`
+// (docs/formats/l2.md, "space"). Two lanes share the file: even sectors map
+// `blobs`, odd ones map `meta`.
+//
+// The invariant (design.md, L2 invariant 4): on disk a unit is marked used
+// before anything is written to it, so a crash leaves at most units that are
+// marked and not referenced. Allocate() therefore writes the sectors that it
+// marks before it returns; releases are written with the next flush.
+//
+// A sector that fails its checksum, was never written (all zero: a hole that
+// growing the other lane left behind in a shortened file), cannot be read, or
+// that the file is too short for, is taken as wholly used: nothing live can be
+// overwritten, and what is not live is found again as orphaned.
+//
+// Thread-safe. Writes sectors while holding its mutex, so that no sector is
+// ever overwritten by an older state of itself. Never syncs. Borrows `space`.
+class SpaceMap {
+ public:
+  enum class Lane { kBlobs = 0, kMeta = 1 };
+
+  static constexpr uint64_t kSectorBytes = 512;
+  static constexpr uint64_t kSectorHeaderBytes = 16;
+  // 3,968 units a sector.
+  static constexpr uint64_t kUnitsPerSector =
+      (kSectorBytes - kSectorHeaderBytes) * 8;
+
+  // Reads the lane's sectors for `capacity_units` units, growing `space` as
+  // needed. `fresh`: ignores what is in the file and writes all units as free.
+  static absl::StatusOr<std::unique_ptr<SpaceMap>> Open(File* space, Lane lane,
+                                                        uint64_t capacity_units,
+                                                        bool fresh);
+
+  // Marks `units` (> 0) units used, in as few extents as it can and at most
+  // `extents_max`, searching onward from where the last allocation ended, and
+  // writes the marks.
+  // Errors: kResourceExhausted (nothing marked); what File says (nothing
+  // stays marked in memory, though the disk may keep the mark).
+  absl::StatusOr<Extents> Allocate(uint64_t units, int extents_max)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Like Allocate(), for many single units at once (pages of a commit), with
+  // each sector written once. Takes the next free units, wherever they are.
+  absl::StatusOr<std::vector<uint64_t>> AllocateUnits(uint64_t count)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Marks units used that are known to be in use (rebuild, reserved units);
+  // some may be marked already, and stay inherited or not as they were. Not
+  // written until FlushDirty().
+  void MarkUsed(Extent extent) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Marks used units free. CHECKs that each was used: a double free is our own
+  // bug. Not written until FlushDirty() or an Allocate() in the same sector.
+  void Release(Extent extent) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Says that `extent` is accounted for (committed, then freed, waiting in
+  // quarantine): it no longer counts as inherited.
+  void Disown(Extent extent) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Writes the sectors that changed before the call. Does not sync.
+  absl::Status FlushDirty() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Raises the capacity, growing `space` as needed; new units are free, and
+  // written so before it returns. After an error the capacity is as before.
+  absl::Status Grow(uint64_t capacity_units) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Calls `visit` for runs of units that are used and *inherited*: marked when
+  // the map was opened, and neither released nor disowned since. Starts at
+  // `first`, looks at no more than `units_max` (> 0) units, joins neighbours.
+  // Returns: the unit to go on from; the capacity when done.
+  // `visit` runs without the lock.
+  uint64_t ForEachInheritedRun(uint64_t first, uint64_t units_max,
+                               absl::FunctionRef<void(Extent)> visit) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  bool IsUsed(uint64_t unit) const ABSL_LOCKS_EXCLUDED(mu_);
+  uint64_t capacity_units() const ABSL_LOCKS_EXCLUDED(mu_);
+  uint64_t used_units() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Sectors that were unreadable at Open() and taken as used.
+  uint64_t damaged_sectors() const { return damaged_sectors_; }
+
+ private:
+  SpaceMap(File* space, Lane lane) : space_(space), lane_(lane) {}
+
+  absl::Status Load(uint64_t capacity_units) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status LoadSector(uint64_t sector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SetCapacity(uint64_t capacity_units) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t FileOffset(uint64_t sector) const;
+  // Makes the file long enough for so many sectors of this lane.
+  absl::Status ReserveFile(uint64_t sectors);
+  absl::Status WriteSector(uint64_t sector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status WriteSectorsOf(absl::Span<const Extent> extents)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status MarkAndWrite(absl::Span<const Extent> extents)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CheckExtent(Extent extent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SetUsed(Extent extent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SetFree(Extent extent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t NextFree(uint64_t from, uint64_t end) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The first free run in [from, end), cut off at `units_max`; 0 units: none.
+  Extent NextFreeRun(uint64_t from, uint64_t end, uint64_t units_max) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Extents FindExtents(uint64_t units, size_t extents_max) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status Full(uint64_t units) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MoveCursor(uint64_t unit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  File* const space_;
+  const Lane lane_;
+  uint64_t damaged_sectors_ = 0;  // Set by Open() only.
+  mutable Mutex mu_;
+  uint64_t capacity_units_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t used_units_ ABSL_GUARDED_BY(mu_) = 0;
+  // Where the search for free units begins; < capacity, or 0.
+  uint64_t cursor_ ABSL_GUARDED_BY(mu_) = 0;
+  // Bit u of word u / 64. Bits at and past the capacity are set here, so that
+  // no search finds them, and clear in the file.
+  std::vector<uint64_t> used_ ABSL_GUARDED_BY(mu_);
+  std::vector<uint64_t> inherited_ ABSL_GUARDED_BY(mu_);
+  // By sector: free units, so that searches skip full ones.
+  std::vector<uint32_t> free_in_sector_ ABSL_GUARDED_BY(mu_);
+  std::vector<bool> dirty_ ABSL_GUARDED_BY(mu_);  // By sector.
+};
+
+}  // namespace larder::cache::l2
+
+#endif  // LARDER_CACHE_L2_SPACE_MAP_H_

@@ -1,0 +1,133 @@
+// A pinned, consistent, read-only view of L2 at one epoch: what backup reads.
+#ifndef LARDER_CACHE_SNAPSHOT_H_
+#define LARDER_CACHE_SNAPSHOT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/numeric/int128.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cache/blob.h"
+#include "cache/hlc.h"
+#include "cache/tombstone.h"
+
+namespace larder::cache {
+
+// One namespace as a snapshot holds it.
+struct NamespaceState {
+  std::string name;
+  uint64_t generation = 0;
+  Hlc flushed_at;  // Records with an HLC up to this one are invalid.
+};
+
+// What a snapshot is of. A plain value.
+struct SnapshotInfo {
+  std::string lineage;  // UUID text of the L2's history.
+  uint64_t epoch = 0;
+  Hlc hlc;  // No mutation in the snapshot is newer.
+  absl::uint128 content_digest = 0;
+  int64_t records = 0;
+  int64_t raw_bytes = 0;
+  int64_t stored_bytes = 0;
+  std::vector<NamespaceState> namespaces;
+  std::vector<Tombstone> tombstones;  // Live, but for namespace flushes.
+  int64_t pin_nanos = 0;              // What the pin cost beyond the commit.
+};
+
+// One independently decodable piece of a blob, as L2 stores it.
+struct Frame {
+  uint32_t stored_bytes = 0;
+  uint32_t raw_bytes = 0;
+  bool zstd = false;      // Else stored as it is.
+  uint64_t checksum = 0;  // XXH3-64 of the stored bytes.
+};
+
+// A record with everything that another L2 needs to hold the same.
+struct StoredRecord {
+  std::string ns;
+  std::string key;
+  BlobAttributes attributes;
+  int64_t last_access_unix_ms = 0;
+  uint64_t raw_bytes = 0;
+  uint64_t stored_bytes = 0;  // Sum over `frames`.
+  // XXH3-64 of the chain's header block, which holds the frames' checksums:
+  // what stands for the payload in the content digest.
+  uint64_t payload_checksum = 0;
+  std::vector<Frame> frames;
+  // Not OK (kDataLoss) when the header block could not be read: then
+  // `frames` and the string lists of `attributes` are empty.
+  absl::Status status;
+  // Where the frames are; for Snapshot::ReadFrame only.
+  std::shared_ptr<const void> location;
+};
+
+// Thread-safe. Destroying it releases the pin. Must not outlive the cache.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+
+  virtual const SnapshotInfo& info() const = 0;
+
+  // OK while the pin holds; kAborted once it was taken away (age or budget of
+  // deferred bytes): what was read since must be thrown away.
+  virtual absl::Status status() const = 0;
+
+  // A place between records. Default: before the first.
+  struct Position {
+    std::string after;  // Opaque.
+    bool at_end = false;
+  };
+
+  // Appends up to `records_max` records behind `*position`, in order of
+  // (namespace, key), and moves it. Reads no frames.
+  // Ranges lost to damaged pages are appended to `*damage`, one line each.
+  // Errors: kAborted; what the file layer says.
+  virtual absl::Status Read(int64_t records_max, Position* position,
+                            std::vector<StoredRecord>* records,
+                            std::vector<std::string>* damage) const = 0;
+
+  // Reads frame `i` of `record`, as stored, into `*out`, and verifies it.
+  // Errors: kDataLoss naming blob, frame, found and expected; kAborted.
+  virtual absl::Status ReadFrame(const StoredRecord& record, size_t i,
+                                 std::string* out) const = 0;
+};
+
+// Fills a new, empty L2 with records of a snapshot, as they were: same HLC,
+// same frames, hence the same content digest. Single-owner.
+class L2Loader {
+ public:
+  virtual ~L2Loader() = default;
+
+  // Starts a record: allocates and writes its header block. `record.status`,
+  // `.location` are ignored; its frames must be sound in size and count.
+  // Errors: kInvalidArgument (what the record says is impossible or over a
+  // limit), kResourceExhausted (budget, disk).
+  virtual absl::Status Begin(const StoredRecord& record) = 0;
+  // Appends the next frame. Errors: kDataLoss when size or checksum is not
+  // what the record said.
+  virtual absl::Status AppendFrame(absl::string_view stored) = 0;
+  // Stages the record begun; every frame must have come.
+  virtual absl::Status Finish() = 0;
+  // Frees what the record begun took; fine when there is none.
+  virtual void Abandon() = 0;
+
+  // Commits, syncs and closes. Returns what the new L2 now holds, under its
+  // new lineage. The loader is dead afterwards.
+  virtual absl::StatusOr<SnapshotInfo> Close() = 0;
+};
+
+struct BlobCacheOptions;
+
+// Creates an L2 at options.l2_path (absent, or an empty directory) with a new
+// lineage, the namespaces and tombstones of `source`, and no records.
+// Errors: kAlreadyExists when the directory is not empty.
+absl::StatusOr<std::unique_ptr<L2Loader>> CreateL2Loader(
+    const BlobCacheOptions& options, const SnapshotInfo& source);
+
+}  // namespace larder::cache
+
+#endif  // LARDER_CACHE_SNAPSHOT_H_

@@ -1,0 +1,313 @@
+#include "cache/verify.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "cache/l2/btree.h"
+#include "cache/l2/chain.h"
+#include "cache/l2/file.h"
+#include "cache/l2/l2_files.h"
+#include "cache/l2/meta_pages.h"
+#include "cache/l2/record.h"
+#include "cache/l2/space_map.h"
+#include "cache/l2/superblock.h"
+#include "cache/l2/system_tree.h"
+#include "cache/policy.h"
+#include "cache/status_macros.h"
+
+namespace larder::cache {
+namespace {
+
+using l2::ChildRef;
+using l2::Extent;
+using l2::Record;
+using l2::Tree;
+
+class Verifier {
+ public:
+  Verifier(const l2::L2Files& files, const l2::Superblock& superblock,
+           absl::FunctionRef<bool()> cancelled)
+      : files_(files),
+        cancelled_(cancelled),
+        superblock_(superblock),
+        pages_(files.meta.get(), files.meta->Size() / l2::kPageBytes + 1),
+        live_units_(files.blobs->Size() / l2::kUnitBytes + 1, false),
+        live_pages_(files.meta->Size() / l2::kPageBytes + 1, false) {
+    report_.epoch = superblock.epoch;
+    for (uint64_t p = 0; p < l2::kSuperblockPages; ++p) live_pages_[p] = true;
+  }
+
+  absl::StatusOr<VerifyReport> Run() {
+    LARDER_RETURN_IF_ERROR(ReadMeta());
+    CheckSuperblocks();
+    for (const auto& [name, root] :
+         {std::pair<const char*, ChildRef>{"records", superblock_.records},
+          {"due", superblock_.due},
+          {"age", superblock_.age},
+          {"system", superblock_.system}}) {
+      LARDER_RETURN_IF_ERROR(CheckPages(name, root));
+    }
+    LARDER_RETURN_IF_ERROR(ReadNamespaces());
+    LARDER_RETURN_IF_ERROR(CheckRecords());
+    CheckSums();
+    LARDER_RETURN_IF_ERROR(CheckSpace());
+    return std::move(report_);
+  }
+
+ private:
+  void Damaged(std::string line) {
+    if (report_.damages++ < VerifyReport::kDamagedMax) {
+      report_.damaged.push_back(std::move(line));
+    }
+  }
+
+  // Once without the mapping, through which a sector that cannot be read would
+  // end the process.
+  absl::Status ReadMeta() const {
+    std::string block(size_t{1} << 20, '\0');
+    const uint64_t size = files_.meta->Size();
+    for (uint64_t at = 0; at < size; at += block.size()) {
+      block.resize(std::min<uint64_t>(block.size(), size - at));
+      LARDER_RETURN_IF_ERROR(files_.meta->ReadAt(at, absl::MakeSpan(block)));
+    }
+    return absl::OkStatus();
+  }
+
+  // The newest pair must be sound twice.
+  void CheckSuperblocks() {
+    for (uint64_t copy = 0; copy < 2; ++copy) {
+      const uint64_t page = 2 * (superblock_.epoch % 2) + copy;
+      bool has_magic;
+      const auto s = l2::ReadSuperblock(*files_.meta, page, &has_magic);
+      if (!s.ok()) Damaged(std::string(s.status().message()));
+    }
+  }
+
+  absl::Status CheckPages(const char* name, const ChildRef& root) {
+    return Tree(&pages_, root)
+        .VisitPages(
+            [&](const Tree::PageInfo& page) {
+              ++report_.pages;
+              if (live_pages_[page.ref.page]) {
+                Damaged(absl::StrCat(files_.meta->path(), ": page ",
+                                     page.ref.page, ": reached twice"));
+              }
+              live_pages_[page.ref.page] = true;
+            },
+            [&](const Tree::Damage& d) {
+              Damaged(absl::StrCat(d.status.message(), ": tree `", name,
+                                   "`, keys from \"", absl::CHexEscape(d.low),
+                                   "\" to \"", absl::CHexEscape(d.high), "\""));
+            });
+  }
+
+  absl::Status ReadNamespaces() {
+    return Tree(&pages_, superblock_.system)
+        .WalkDespiteDamage(
+            absl::string_view(&l2::kNamespaceTag, 1),
+            [&](absl::string_view key, absl::string_view value) {
+              if (key[0] != l2::kNamespaceTag) return false;
+              if (const auto e = l2::DecodeNamespaceEntry(value); e.ok()) {
+                names_[e->id] = std::string(key.substr(1));
+              } else {
+                Damaged(absl::StrCat(files_.meta->path(), ": ",
+                                     e.status().message()));
+              }
+              return true;
+            },
+            [&](const Tree::Damage&) { names_hidden_ = true; });
+  }
+
+  absl::Status CheckRecords() {
+    bool stopped = false;
+    LARDER_RETURN_IF_ERROR(
+        Tree(&pages_, superblock_.records)
+            .WalkDespiteDamage(
+                "",
+                [&](absl::string_view record_key, absl::string_view value) {
+                  CheckRecord(record_key, value);
+                  stopped = cancelled_();
+                  return !stopped;
+                },
+                [](const Tree::Damage&) {}));
+    return stopped ? absl::CancelledError("stopped on request")
+                   : absl::OkStatus();
+  }
+
+  void CheckRecord(absl::string_view record_key, absl::string_view value) {
+    uint32_t id;
+    absl::string_view key;
+    const absl::StatusOr<Record> record = l2::DecodeRecord(value);
+    if (!record.ok() || !l2::SplitRecordKey(record_key, &id, &key)) {
+      Damaged(absl::StrCat(files_.meta->path(), ": record \"",
+                           absl::CHexEscape(record_key),
+                           "\": ", record.status().message()));
+      return;
+    }
+    const auto name = names_.find(id);
+    if (name == names_.end()) {
+      // What a damaged page hides was said once.
+      if (!names_hidden_) {
+        Damaged(absl::StrCat(files_.meta->path(), ": record \"",
+                             absl::CHexEscape(record_key),
+                             "\": unknown namespace ", id));
+      }
+      const std::string label = absl::StrCat("namespace ", id);
+      for (const Extent& e : record->extents) MarkLive(e, label, key);
+      return;
+    }
+    ++report_.records;
+    raw_bytes_ += record->raw_bytes;
+    stored_bytes_ += record->stored_bytes;
+    digest_ += l2::DigestTerm(name->second, key, *record);
+    if (DueAtUnixMillis(record->expiry, record->last_access_unix_ms) != 0) {
+      ++due_;
+    }
+    if (!record->extents.empty()) ++report_.chains;
+    for (const Extent& e : record->extents) MarkLive(e, name->second, key);
+    if (absl::Status s = CheckChain(*record, name->second, key); !s.ok()) {
+      Damaged(absl::StrCat(files_.blobs->path(), ": chain at offset ",
+                           record->extents.empty()
+                               ? 0
+                               : record->extents[0].first * l2::kUnitBytes,
+                           " of ", absl::CHexEscape(name->second), "/",
+                           absl::CHexEscape(key), ": ", s.message()));
+    }
+  }
+
+  void MarkLive(Extent e, absl::string_view ns, absl::string_view key) {
+    for (uint64_t u = e.first; u < e.first + e.units; ++u) {
+      if (u >= live_units_.size() || live_units_[u]) {
+        Damaged(absl::StrCat(
+            files_.blobs->path(), ": unit ", u, " at offset ",
+            u * l2::kUnitBytes, " of ", absl::CHexEscape(ns), "/",
+            absl::CHexEscape(key),
+            u >= live_units_.size() ? ": beyond the file" : ": used twice"));
+        return;
+      }
+      live_units_[u] = true;
+    }
+  }
+
+  absl::Status CheckChain(const Record& record, absl::string_view ns,
+                          absl::string_view key) {
+    const l2::ChainReader chain(files_.blobs.get(), &record,
+                                l2::ChainReader::Access::kCopy);
+    LARDER_ASSIGN_OR_RETURN(const l2::ChainHeader header, chain.Header());
+    if (header.name_hash != l2::NameHash(ns, key)) {
+      return absl::DataLossError("chain header: is another blob's");
+    }
+    uint64_t at = record.header_bytes;
+    std::string scratch, raw;
+    for (const Frame& frame : header.frames) {
+      LARDER_ASSIGN_OR_RETURN(const absl::string_view stored,
+                              chain.Bytes(at, frame.stored_bytes, &scratch));
+      LARDER_RETURN_IF_ERROR(l2::VerifyFrame(frame, stored));
+      raw.clear();
+      LARDER_RETURN_IF_ERROR(l2::DecodeFrame(frame, stored, &raw));
+      at += frame.stored_bytes;
+    }
+    return absl::OkStatus();
+  }
+
+  void CheckSums() {
+    report_.digest_ok =
+        digest_ == superblock_.content_digest &&
+        static_cast<uint64_t>(report_.records) == superblock_.record_count &&
+        raw_bytes_ == superblock_.raw_bytes &&
+        stored_bytes_ == superblock_.stored_bytes &&
+        superblock_.records.entries == superblock_.record_count &&
+        superblock_.age.entries == superblock_.record_count &&
+        superblock_.due.entries == due_;
+  }
+
+  // Holds the allocation map against what is reached.
+  absl::Status CheckSpace() {
+    bool marked_ok = true;
+    const auto check = [&](l2::SpaceMap::Lane lane, uint64_t units,
+                           uint64_t committed_units, uint64_t unit_bytes,
+                           const std::vector<bool>& live,
+                           const l2::File& file) -> absl::Status {
+      // What a file grew by since the commit need not be mapped yet.
+      LARDER_ASSIGN_OR_RETURN(
+          const auto committed,
+          l2::SpaceMap::Open(files_.space.get(), lane,
+                             std::min(units, committed_units), false));
+      if (committed->damaged_sectors() > 0) {
+        Damaged(absl::StrCat(files_.space->path(), ": ",
+                             committed->damaged_sectors(),
+                             " damaged sectors, taken as used"));
+      }
+      LARDER_ASSIGN_OR_RETURN(
+          const auto map,
+          l2::SpaceMap::Open(files_.space.get(), lane, units, false));
+      l2::ChainStarts starts(files_.blobs.get());
+      for (uint64_t u = 0; u < units; ++u) {
+        const bool used = map->IsUsed(u);
+        if (live[u] && !used) {
+          marked_ok = false;
+          Damaged(absl::StrCat(file.path(), ": unit ", u, " at offset ",
+                               u * unit_bytes,
+                               ": holds data and is marked free"));
+        }
+        int64_t& sum = live[u] ? report_.live_bytes
+                       : used  ? report_.orphaned_bytes
+                               : report_.free_bytes;
+        sum += static_cast<int64_t>(unit_bytes);
+        if (lane == l2::SpaceMap::Lane::kBlobs && used && !live[u] &&
+            starts.IsAt(u)) {
+          ++report_.orphan_chains;
+        }
+      }
+      report_.file_bytes += static_cast<int64_t>(units * unit_bytes);
+      return absl::OkStatus();
+    };
+    LARDER_RETURN_IF_ERROR(check(
+        l2::SpaceMap::Lane::kBlobs, files_.blobs->Size() / l2::kUnitBytes,
+        superblock_.blob_units, l2::kUnitBytes, live_units_, *files_.blobs));
+    LARDER_RETURN_IF_ERROR(check(
+        l2::SpaceMap::Lane::kMeta, files_.meta->Size() / l2::kPageBytes,
+        superblock_.meta_pages, l2::kPageBytes, live_pages_, *files_.meta));
+    report_.accounting_ok =
+        marked_ok &&
+        report_.live_bytes + report_.orphaned_bytes + report_.free_bytes ==
+            report_.file_bytes;
+    return absl::OkStatus();
+  }
+
+  const l2::L2Files& files_;
+  const absl::FunctionRef<bool()> cancelled_;
+  const l2::Superblock superblock_;
+  const l2::MetaPages pages_;
+  VerifyReport report_;
+  std::map<uint32_t, std::string> names_;
+  bool names_hidden_ = false;  // By a damaged page: some may be missing.
+  std::vector<bool> live_units_, live_pages_;
+  absl::uint128 digest_ = 0;
+  uint64_t raw_bytes_ = 0, stored_bytes_ = 0, due_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<VerifyReport> VerifyL2(const BlobCacheOptions& options,
+                                      absl::FunctionRef<bool()> cancelled) {
+  l2::FileSystem* fs = options.file_system != nullptr ? options.file_system
+                                                      : l2::PosixFileSystem();
+  LARDER_ASSIGN_OR_RETURN(
+      const l2::L2Files files,
+      l2::OpenL2Files(fs, options.l2_path, /*create=*/false,
+                      static_cast<uint64_t>(options.l2_bytes_max)));
+  LARDER_ASSIGN_OR_RETURN(const l2::Superblock superblock,
+                          l2::ReadNewestSuperblock(*files.meta));
+  return Verifier(files, superblock, cancelled).Run();
+}
+
+}  // namespace larder::cache

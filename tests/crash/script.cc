@@ -1,0 +1,237 @@
+#include "tests/crash/script.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "cache/verify.h"
+#include "tests/support/content.h"
+
+namespace larder::tests {
+namespace {
+
+using cache::BlobCache;
+using Kind = LoggedMutation::Kind;
+
+constexpr int64_t kStart = 1'700'000'000'000;
+constexpr int kKeys = 18;
+constexpr int kSteps = 66;
+constexpr size_t kContentBytesMax = 30'000;
+
+std::string KeyName(int i) { return absl::StrCat("p", i % 3, "/", i % kKeys); }
+
+std::vector<std::string> AllKeys() {
+  std::vector<std::string> keys = {"after"};
+  for (int i = 0; i < kKeys; ++i) keys.push_back(KeyName(i));
+  return keys;
+}
+
+}  // namespace
+
+Script::Script(Options options)
+    : options_(options),
+      oracle_({{"ns"}, AllKeys(), kContentBytesMax, options.evicting}),
+      clock_(kStart) {}
+
+cache::BlobCacheOptions Script::CacheOptions() {
+  cache::BlobCacheOptions o;
+  o.l2_path = "/var/l2";
+  o.l2_bytes_max = options_.evicting ? cache::kL2BytesMin : int64_t{16} << 20;
+  o.l1_bytes_max = 100'000;
+  o.l1_shards = 1;
+  o.background_commits = false;
+  o.durability = options_.durability;
+  o.clock = &clock_;
+  o.file_system = &disk_;
+  o.random_seed = 7;
+  return o;
+}
+
+void Script::Note(const absl::Status& status) {
+  if (status.ok()) return;
+  EXPECT_TRUE(on_status_ && on_status_(status)) << status;
+}
+
+absl::Status Script::Open() {
+  auto opened = BlobCache::Open(CacheOptions());
+  if (!opened.ok()) return opened.status();
+  cache_ = *std::move(opened);
+  created_ = true;
+  return absl::OkStatus();
+}
+
+void Script::Close() {
+  snapshot_.reset();
+  cache_.reset();
+}
+
+void Script::Run(const bool* stop,
+                 std::function<bool(const absl::Status&)> on_status) {
+  on_status_ = std::move(on_status);
+  Note(Open());
+  if (cache_ == nullptr) return;
+  for (int i = 0; i < kSteps && !*stop; ++i) {
+    SCOPED_TRACE(absl::StrCat("step ", i));
+    Step(i);
+    if (!*stop) EndOfStep();
+  }
+}
+
+void Script::EndOfStep() {
+  const cache::L2Stats s = cache_->Stats().l2;
+  committed_epoch_ = s.epoch;
+  durable_epoch_ = s.durable_epoch;
+  EXPECT_LE(s.file_bytes, s.bytes_max);
+}
+
+void Script::Step(int i) {
+  switch (i % 22) {
+    case 5:
+    case 17:
+      return Note(cache_->Flush());
+    case 8:
+      return Invalidate(Kind::kDelete, KeyName(i));
+    case 10:
+      return Sweep();
+    case 11:
+      return Snapshot();
+    case 13:
+      return i < 22   ? Invalidate(Kind::kTag, "t")
+             : i < 44 ? Invalidate(Kind::kPrefix, "p1/")
+                      : Invalidate(Kind::kDependency, "d");
+    case 15:
+      return clock_.AdvanceMillis(400);
+    case 19:
+      if (i > 22) return Invalidate(Kind::kFlush, "");
+      return Sweep();
+    default:
+      break;
+  }
+  cache::PutOptions o;
+  o.version = static_cast<uint64_t>(i);
+  if (i % 3 == 0) o.tags = {"t"};
+  if (i % 4 == 0) o.dependencies = {"d"};
+  if (i % 7 == 0) o.expires_at_unix_ms = now() + 500;
+  if (options_.evicting) {
+    Put(KeyName(i), next_content_++, o);
+    // What is read survives longer: evictions give it a second chance.
+    oracle_.CheckHit("ns", KeyName(1), cache_->Get("ns", KeyName(1)), now());
+  }
+  Put(KeyName(i * 5), next_content_++, o);
+}
+
+void Script::Put(const std::string& key, uint32_t content,
+                 const cache::PutOptions& options) {
+  LoggedMutation m;
+  m.ns = "ns";
+  m.name = key;
+  m.content = options_.evicting
+                  ? IncompressibleContent(content * 40'000 % 700'000, content)
+                  : content * 1000003;
+  m.options = options;
+  const auto put =
+      cache_->Put("ns", key, ContentOf(m.content, kContentBytesMax), options);
+  Note(put.status());
+  if (put.ok()) {
+    m.at = *put;
+    oracle_.Acknowledge(std::move(m), now());
+  } else if (options_.durability == cache::Durability::kEveryPut) {
+    oracle_.Doubt(std::move(m));
+  }
+}
+
+void Script::Invalidate(Kind kind, const std::string& name) {
+  LoggedMutation m;
+  m.ns = "ns";
+  m.kind = kind;
+  m.name = name;
+  absl::StatusOr<cache::Mutation> done = absl::UnknownError("not called");
+  if (kind == Kind::kDelete) {
+    done = cache_->InvalidateKey("ns", name);
+  } else if (kind == Kind::kPrefix) {
+    done = cache_->InvalidatePrefix("ns", name);
+  } else if (kind == Kind::kTag) {
+    done = cache_->InvalidateTags("ns", {name});
+  } else if (kind == Kind::kDependency) {
+    done = cache_->InvalidateDependencies("ns", {name});
+  } else {
+    const auto flushed = cache_->FlushNamespace("ns");
+    done = flushed.ok() ? absl::StatusOr<cache::Mutation>(flushed->mutation)
+                        : flushed.status();
+  }
+  Note(done.status());
+  if (done.ok()) {
+    m.at = *done;
+    oracle_.Acknowledge(std::move(m), now());
+  } else {
+    oracle_.Doubt(std::move(m));
+  }
+}
+
+void Script::Sweep() {
+  Note(cache_->SweepL1Slice({}).status());
+  Note(cache_->SweepDueSlice({}).status());
+  Note(cache_->SweepTombstonedSlice({.entries_max = 3}).status());
+  Note(cache_->SweepTombstonedSlice({}).status());
+  for (int i = 0; i < 3; ++i) {
+    Note(cache_->ReclaimOrphansSlice({}).status());
+  }
+}
+
+// Keeps a pin for a third of the script.
+void Script::Snapshot() {
+  snapshot_.reset();
+  auto taken = cache_->TakeSnapshot({.owner = "script"});
+  Note(taken.status());
+  if (taken.ok()) snapshot_ = *std::move(taken);
+}
+
+uint64_t Script::VerifyBeforeOpen() {
+  const auto report = cache::VerifyL2(CacheOptions());
+  if (!report.ok()) {
+    EXPECT_FALSE(created_) << report.status();
+    return 0;
+  }
+  std::vector<std::string> damaged = report->damaged;
+  EXPECT_LE(std::erase_if(damaged,
+                          [](const std::string& line) {
+                            return absl::StrContains(line, "superblock: ");
+                          }),
+            1);
+  EXPECT_THAT(damaged, ::testing::ElementsAre());
+  EXPECT_TRUE(report->accounting_ok);
+  EXPECT_TRUE(report->digest_ok);
+  return report->epoch;
+}
+
+void Script::ExpectWorks() {
+  on_status_ = nullptr;
+  Put("after", 999);
+  Note(cache_->Flush());
+  oracle_.CheckHit("ns", "after", cache_->Get("ns", "after"), now());
+  for (bool done = false; !done;) {
+    const auto slice = cache_->ReclaimOrphansSlice({});
+    ASSERT_TRUE(slice.ok()) << slice.status();
+    done = slice->done;
+  }
+  oracle_.CheckAll(cache_.get(), now());
+  Close();
+  const auto report = cache::VerifyL2(CacheOptions());
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(report->damaged, ::testing::ElementsAre());
+  EXPECT_TRUE(report->clean());
+  EXPECT_EQ(report->orphaned_bytes, 0);
+}
+
+uint64_t OperationsOf(const Script::Options& options) {
+  Script script(options);
+  const bool never = false;
+  script.Run(&never);
+  script.Close();
+  return script.disk()->operation_count();
+}
+
+}  // namespace larder::tests

@@ -1,0 +1,89 @@
+// A fixed workload that touches every write path of an L2, for tests that make
+// one I/O operation of it go wrong.
+#ifndef LARDER_TESTS_CRASH_SCRIPT_H_
+#define LARDER_TESTS_CRASH_SCRIPT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cache/blob_cache.h"
+#include "cache/clock.h"
+#include "cache/l2/simulated_disk.h"
+#include "cache/options.h"
+#include "cache/snapshot.h"
+#include "tests/support/oracle.h"
+
+namespace larder::tests {
+
+// Single-owner. What goes wrong in it goes to the oracle, or is reported
+// through GoogleTest.
+class Script {
+ public:
+  struct Options {
+    cache::Durability durability = cache::Durability::kInterval;
+    // Fills the smallest L2 there is, so that puts must evict. Takes longer.
+    bool evicting = false;
+  };
+  explicit Script(Options options);
+
+  // Opens a new L2 on the disk and runs, until the end or until `*stop`.
+  // Statuses go to `on_status`, which says whether one is allowed; null: only
+  // OK is.
+  void Run(const bool* stop,
+           std::function<bool(const absl::Status&)> on_status = nullptr);
+
+  // Drops the cache, as a closing or dying process does.
+  void Close();
+  // Opens the L2 again.
+  absl::Status Open();
+  // Verifies what a crash or a fault left, and returns the epoch of the newest
+  // commit; 0 when nothing was created yet. A superblock may lack its twin:
+  // opening gives it back.
+  uint64_t VerifyBeforeOpen();
+  // Puts, commits, gets and closes; reclaims orphans; expects a sound L2
+  // without any.
+  void ExpectWorks();
+
+  cache::BlobCacheOptions CacheOptions();
+  cache::l2::SimulatedDisk* disk() { return &disk_; }
+  cache::BlobCache* cache() { return cache_.get(); }
+  Oracle* oracle() { return &oracle_; }
+  int64_t now() const { return clock_.NowUnixMillis(); }
+  // Newest epochs that were seen while the cache lived.
+  uint64_t committed_epoch() const { return committed_epoch_; }
+  uint64_t durable_epoch() const { return durable_epoch_; }
+  bool created() const { return created_; }
+
+ private:
+  void Step(int i);
+  void Put(const std::string& key, uint32_t content,
+           const cache::PutOptions& options = {});
+  void Invalidate(LoggedMutation::Kind kind, const std::string& name);
+  void Sweep();
+  void Snapshot();
+  void Note(const absl::Status& status);
+  void EndOfStep();
+
+  const Options options_;
+  Oracle oracle_;
+  cache::ManualClock clock_;
+  cache::l2::SimulatedDisk disk_;
+  std::unique_ptr<cache::BlobCache> cache_;
+  std::unique_ptr<cache::Snapshot> snapshot_;
+  std::function<bool(const absl::Status&)> on_status_;
+  bool created_ = false;
+  uint32_t next_content_ = 1;
+  uint64_t committed_epoch_ = 0, durable_epoch_ = 0;
+};
+
+// How many operations of the disk the whole script takes.
+uint64_t OperationsOf(const Script::Options& options);
+
+}  // namespace larder::tests
+
+#endif  // LARDER_TESTS_CRASH_SCRIPT_H_

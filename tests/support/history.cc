@@ -1,0 +1,68 @@
+#include "tests/support/history.h"
+
+#include <algorithm>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
+
+namespace larder::tests {
+namespace {
+
+using Kind = LoggedMutation::Kind;
+
+}  // namespace
+
+bool Covers(const LoggedMutation& m, const std::string& ns,
+            const std::string& key, const Expected& blob) {
+  if (m.ns != ns) return false;
+  switch (m.kind) {
+    case Kind::kPut:
+    case Kind::kDelete:
+      return key == m.name;
+    case Kind::kPrefix:
+      return absl::StartsWith(key, m.name);
+    case Kind::kTag:
+      return absl::c_linear_search(blob.options.tags, m.name);
+    case Kind::kDependency:
+      return absl::c_linear_search(blob.options.dependencies, m.name);
+    case Kind::kFlush:
+      return true;
+  }
+  return false;
+}
+
+bool Covers(const LoggedMutation& mutation, const LoggedMutation& put) {
+  return Covers(mutation, put.ns, put.name,
+                {put.content, put.at.hlc, put.options});
+}
+
+void Apply(const LoggedMutation& mutation, Contents* contents) {
+  std::erase_if(*contents, [&](const auto& entry) {
+    return Covers(mutation, entry.first.first, entry.first.second,
+                  entry.second);
+  });
+  if (mutation.kind == Kind::kPut) {
+    (*contents)[{mutation.ns, mutation.name}] = {
+        mutation.content, mutation.at.hlc, mutation.options};
+  }
+}
+
+Contents ContentsAt(uint64_t epoch, std::vector<LoggedMutation> mutations,
+                    Contents base) {
+  std::sort(mutations.begin(), mutations.end(),
+            [](const LoggedMutation& a, const LoggedMutation& b) {
+              return a.at.hlc < b.at.hlc;
+            });
+  for (const LoggedMutation& m : mutations) {
+    if (m.at.epoch <= epoch) Apply(m, &base);
+  }
+  return base;
+}
+
+bool IsExpired(const Expected& blob, int64_t now_unix_ms) {
+  return blob.options.expires_at_unix_ms != 0 &&
+         now_unix_ms >= blob.options.expires_at_unix_ms +
+                            blob.options.stale_while_revalidate_ms;
+}
+
+}  // namespace larder::tests

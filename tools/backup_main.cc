@@ -1,0 +1,5 @@
+#include "tools/command_line.h"
+
+int main(int argc, char** argv) {
+  return larder::tools::RunBackupProgram(argc, argv);
+}

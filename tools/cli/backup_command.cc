@@ -1,0 +1,224 @@
+#include "tools/cli/backup_command.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "backup/blob_cache_source.h"
+#include "backup/directory_sink.h"
+#include "backup/directory_source.h"
+#include "backup/format/dump.pb.h"
+#include "backup/orchestrator.h"
+#include "backup/outcome.h"
+#include "cache/blob_cache.h"
+#include "cache/status_macros.h"
+#include "tools/cli/interrupt.h"
+#include "tools/cli/json_writer.h"
+#include "tools/cli/units.h"
+
+namespace larder::cli {
+namespace {
+
+using backup::BackupReport;
+using backup::SinkResult;
+using backup::SourceResult;
+
+JsonObject SourceFacts(const SourceResult& source) {
+  JsonObject facts;
+  facts.String("name", source.name)
+      .Bool("ok", source.status.ok())
+      .Int("blobs", source.totals.records())
+      .Int("files", source.totals.files())
+      .Int("bytes", source.totals.raw_bytes() + source.totals.file_bytes())
+      .Int("stored_bytes", source.totals.stored_bytes())
+      .Int("problems", source.totals.problems_count())
+      .Int("specials_skipped", source.totals.specials_ignored())
+      .Int("directories_excluded", source.totals.directories_excluded());
+  if (!source.status.ok()) facts.String("error", source.status.message());
+  if (source.info.kind() == backup::format::SOURCE_KIND_BLOB_CACHE) {
+    const backup::format::CacheInfo& cache = source.info.cache();
+    facts.String("lineage", cache.lineage())
+        .Id("epoch", cache.epoch())
+        .Bool("blobs_included", cache.blobs_included())
+        .Int("pin_nanos", cache.pin_nanos());
+  }
+  return facts;
+}
+
+JsonObject SinkFacts(const SinkResult& sink) {
+  JsonObject facts;
+  facts.String("name", sink.name).Bool("ok", sink.status.ok());
+  if (sink.status.ok()) {
+    facts.Int("bytes", sink.receipt.bytes_written)
+        .Int("packs", sink.receipt.packs);
+  } else {
+    facts.String("error", sink.status.message());
+  }
+  return facts;
+}
+
+void AddFacts(const BackupReport& report, JsonObject* facts) {
+  JsonArray sources;
+  for (const SourceResult& source : report.sources) {
+    sources.Object(SourceFacts(source));
+  }
+  JsonArray sinks;
+  for (const SinkResult& sink : report.sinks) sinks.Object(SinkFacts(sink));
+  if (report.outcome != backup::Outcome::kFailed) {
+    facts->String("snapshot", report.snapshot_id)
+        .Int("created_unix_ms", report.created_unix_ms);
+  }
+  facts->Array("sources", sources)
+      .Array("sinks", sinks)
+      .Int("bytes_sent", report.bytes_sent)
+      .Number("seconds", static_cast<double>(report.elapsed_nanos) / 1e9);
+}
+
+std::string SourceLine(const SourceResult& source) {
+  const backup::format::SourceTotals& totals = source.totals;
+  if (source.info.kind() != backup::format::SOURCE_KIND_BLOB_CACHE) {
+    return absl::StrCat(FormatPlural(totals.files(), "file"), ", ",
+                        FormatBytes(totals.file_bytes()));
+  }
+  const backup::format::CacheInfo& cache = source.info.cache();
+  const std::string epoch =
+      absl::StrCat("; epoch ", cache.epoch(), ", pinned in ",
+                   FormatNanos(cache.pin_nanos()));
+  if (!cache.blobs_included()) {
+    return absl::StrCat(
+        "flushes and invalidations only (--include-blob-cache takes the "
+        "blobs)",
+        epoch);
+  }
+  return absl::StrCat(FormatPlural(totals.records(), "blob"), ", ",
+                      FormatBytes(totals.raw_bytes()), ", compressed to ",
+                      FormatBytes(totals.stored_bytes()), epoch);
+}
+
+void Print(const BackupReport& report, Console* console) {
+  const auto row = [console](absl::string_view name, absl::string_view value) {
+    console->Say(absl::StrFormat("%-10s %s", name, value));
+  };
+  row("snapshot", report.snapshot_id);
+  for (const SourceResult& source : report.sources) {
+    if (source.status.ok()) row(source.name, SourceLine(source));
+  }
+  for (const SinkResult& sink : report.sinks) {
+    if (!sink.status.ok()) continue;
+    row("written",
+        absl::StrCat(sink.name, ": ", FormatBytes(sink.receipt.bytes_written),
+                     " in ", FormatPlural(sink.receipt.packs, "pack")));
+  }
+  for (const SourceResult& source : report.sources) {
+    if (const int64_t n = source.totals.specials_ignored(); n > 0) {
+      row("skipped", absl::StrCat(source.name, ": ", FormatCount(n),
+                                  " links and special files"));
+    }
+    if (const int64_t n = source.totals.directories_excluded(); n > 0) {
+      row("skipped", absl::StrCat(source.name,
+                                  ": the L2 and archives of this "
+                                  "backup, found ",
+                                  FormatPlural(n, "time"), " below it"));
+    }
+  }
+  row("took", FormatNanos(report.elapsed_nanos));
+}
+
+void AddFailures(const BackupReport& report, Console* console,
+                 Failures* failures) {
+  for (const SourceResult& source : report.sources) {
+    if (!source.status.ok()) {
+      console->Fail(source.name, source.status.message(), failures);
+    }
+    for (const std::string& problem : source.totals.problems()) {
+      console->Fail(source.name, problem, failures);
+    }
+    const int64_t unlisted =
+        source.totals.problems_count() - source.totals.problems_size();
+    if (unlisted > 0) {
+      console->Fail(source.name, absl::StrCat(unlisted, " more problems"),
+                    failures);
+    }
+  }
+  for (const SinkResult& sink : report.sinks) {
+    if (!sink.status.ok()) {
+      console->Fail(sink.name, sink.status.message(), failures);
+    }
+  }
+}
+
+// Errors: kInvalidArgument when two of the directories are the same.
+absl::Status CheckDistinct(const std::vector<std::string>& directories) {
+  absl::flat_hash_set<std::string> seen;
+  for (const std::string& directory : directories) {
+    std::error_code error;
+    const auto path = std::filesystem::weakly_canonical(
+        std::filesystem::absolute(directory) / ".", error);
+    if (!error && !seen.insert(path.string()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--to: ", directory, ": given twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Backup(const BackupFlags& flags, Console* console,
+                    CommandResult* result) {
+  LARDER_RETURN_IF_ERROR(CheckDistinct(flags.directories));
+  LARDER_ASSIGN_OR_RETURN(const auto cache,
+                          OpenCache(flags.cache, OpenMode::kLook));
+  backup::BackupOrchestrator orchestrator({});
+  orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
+      [&cache](const cache::EpochLock::PinOptions& pin) {
+        return cache->TakeSnapshot(pin);
+      },
+      backup::BlobCacheSource::Options{.required = true}));
+  if (!flags.files.empty()) {
+    backup::DirectorySource::Options options;
+    options.excluded = flags.directories;
+    options.excluded.push_back(flags.cache.l2);
+    orchestrator.AddSource(std::make_unique<backup::DirectorySource>(
+        flags.files, std::move(options)));
+  }
+  for (const std::string& directory : flags.directories) {
+    orchestrator.AddSink(backup::DirectorySink::Create(directory, {}));
+  }
+  Progress* progress = console->StartProgress("backup", 0);
+  backup::BackupRequest request;
+  request.include_blob_cache = flags.include_blob_cache;
+  request.cancellation = InterruptFlag();
+  request.progress = [progress](const backup::BackupProgress& done) {
+    progress->Set(done.bytes_done, done.bytes_total);
+  };
+  const BackupReport report = orchestrator.Run(request);
+  console->EndProgress();
+  AddFacts(report, &result->facts);
+  if (report.outcome == backup::Outcome::kFailed) {
+    if (absl::IsCancelled(report.status)) {
+      return absl::CancelledError("interrupted; nothing was listed anywhere");
+    }
+    return report.status;
+  }
+  Print(report, console);
+  AddFailures(report, console, &result->failures);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandResult RunBackup(const BackupFlags& flags, Console* console) {
+  InterruptScope interruptible;
+  CommandResult result;
+  result.status = Backup(flags, console, &result);
+  return result;
+}
+
+}  // namespace larder::cli

@@ -1,0 +1,111 @@
+#include "tools/cli/list_command.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "backup/archive.h"
+#include "backup/format/dump.pb.h"
+#include "cache/status_macros.h"
+#include "tools/cli/json_writer.h"
+#include "tools/cli/units.h"
+
+namespace larder::cli {
+namespace {
+
+// What a manifest says, added up over its sources.
+struct Summary {
+  int64_t blobs = 0;
+  int64_t files = 0;
+  int64_t raw_bytes = 0;
+  std::string lineage;
+  uint64_t epoch = 0;
+};
+
+Summary Summarize(const backup::format::Manifest& manifest) {
+  Summary summary;
+  for (const auto& end : manifest.trailer().sources()) {
+    summary.blobs += end.totals().records();
+    summary.files += end.totals().files();
+    summary.raw_bytes += end.totals().raw_bytes() + end.totals().file_bytes();
+  }
+  for (const auto& source : manifest.header().sources()) {
+    if (!source.has_cache()) continue;
+    summary.lineage = source.cache().lineage();
+    summary.epoch = source.cache().epoch();
+  }
+  return summary;
+}
+
+JsonObject EntryFacts(const backup::SnapshotEntry& entry) {
+  JsonObject facts;
+  facts.String("id", entry.id).Bool("complete", entry.complete);
+  if (!entry.status.ok()) {
+    return facts.String("error", entry.status.message());
+  }
+  if (!entry.complete) facts.String("error", entry.incomplete_reason);
+  const Summary summary = Summarize(entry.manifest);
+  return facts.Int("created_unix_ms", entry.manifest.header().created_unix_ms())
+      .Int("blobs", summary.blobs)
+      .Int("files", summary.files)
+      .Int("bytes", summary.raw_bytes)
+      .Int("archive_bytes", entry.bytes)
+      .String("lineage", summary.lineage)
+      .Id("epoch", summary.epoch);
+}
+
+void Print(const backup::SnapshotEntry& entry, Console* console) {
+  if (!entry.status.ok()) return;
+  const Summary summary = Summarize(entry.manifest);
+  const absl::Time created =
+      absl::FromUnixMillis(entry.manifest.header().created_unix_ms());
+  console->Say(absl::StrFormat(
+      "%-25s  %s  %8s  %8s  %10s  %10s  %6d", entry.id,
+      absl::FormatTime("%Y-%m-%d %H:%M:%S", created, absl::LocalTimeZone()),
+      FormatCount(summary.blobs), FormatCount(summary.files),
+      FormatBytes(summary.raw_bytes), FormatBytes(entry.bytes), summary.epoch));
+}
+
+absl::Status List(const ListFlags& flags, Console* console,
+                  CommandResult* result) {
+  LARDER_ASSIGN_OR_RETURN(
+      const backup::Archive archive,
+      backup::Archive::Open(flags.directory, /*file_system=*/nullptr));
+  LARDER_ASSIGN_OR_RETURN(const std::vector<backup::SnapshotEntry> entries,
+                          archive.List());
+  if (entries.empty()) {
+    console->Say(absl::StrCat("no snapshots in ", flags.directory));
+  } else {
+    console->Say(absl::StrFormat("%-25s  %-19s  %8s  %8s  %10s  %10s  %6s",
+                                 "snapshot", "created", "blobs", "files",
+                                 "bytes", "archived", "epoch"));
+  }
+  JsonArray array;
+  for (const backup::SnapshotEntry& entry : entries) {
+    array.Object(EntryFacts(entry));
+    Print(entry, console);
+  }
+  for (const backup::SnapshotEntry& entry : entries) {
+    if (!entry.status.ok()) {
+      console->Fail(entry.id, entry.status.message(), &result->failures);
+    } else if (!entry.complete) {
+      console->Fail(entry.id, entry.incomplete_reason, &result->failures);
+    }
+  }
+  result->facts.Array("snapshots", array);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandResult RunList(const ListFlags& flags, Console* console) {
+  CommandResult result;
+  result.status = List(flags, console, &result);
+  return result;
+}
+
+}  // namespace larder::cli

@@ -1,0 +1,153 @@
+#include "tools/cli/verify_command.h"
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "backup/archive.h"
+#include "backup/verify.h"
+#include "cache/status_macros.h"
+#include "cache/verify.h"
+#include "tools/cli/interrupt.h"
+#include "tools/cli/json_writer.h"
+#include "tools/cli/units.h"
+
+namespace larder::cli {
+namespace {
+
+void Row(Console* console, absl::string_view name, absl::string_view value) {
+  console->Say(absl::StrFormat("%-12s %s", name, value));
+}
+
+absl::string_view Tick(bool ok) { return ok ? "ok" : "WRONG"; }
+
+void AddFacts(const cache::VerifyReport& report, JsonObject* facts) {
+  facts->Bool("clean", report.clean())
+      .Id("epoch", report.epoch)
+      .Int("pages", report.pages)
+      .Int("records", report.records)
+      .Int("chains", report.chains)
+      .Int("live_bytes", report.live_bytes)
+      .Int("free_bytes", report.free_bytes)
+      .Int("orphaned_bytes", report.orphaned_bytes)
+      .Int("orphan_chains", report.orphan_chains)
+      .Int("file_bytes", report.file_bytes)
+      .Int("damages", report.damages)
+      .Bool("digest_ok", report.digest_ok)
+      .Bool("accounting_ok", report.accounting_ok);
+}
+
+absl::Status VerifyCache(const VerifyFlags& flags, Console* console,
+                         CommandResult* result) {
+  LARDER_ASSIGN_OR_RETURN(
+      const cache::VerifyReport report,
+      cache::VerifyL2(ToolOptions(flags.cache, OpenMode::kLook), Interrupted));
+  AddFacts(report, &result->facts);
+  for (const std::string& damage : report.damaged) {
+    console->Fail(flags.cache.l2, damage, &result->failures);
+  }
+  Row(console, "read",
+      absl::StrCat(FormatPlural(report.pages, "page"), ", ",
+                   FormatPlural(report.records, "record"), ", ",
+                   FormatPlural(report.chains, "chain")));
+  Row(console, "space",
+      absl::StrCat("live ", FormatBytes(report.live_bytes), " + free ",
+                   FormatBytes(report.free_bytes), " + orphaned ",
+                   FormatBytes(report.orphaned_bytes), " = files ",
+                   FormatBytes(report.file_bytes), ": ",
+                   Tick(report.accounting_ok)));
+  Row(console, "digest", Tick(report.digest_ok));
+  Row(console, "damage",
+      report.damages == 0 ? "none" : FormatPlural(report.damages, "piece"));
+  if (report.orphan_chains > 0) {
+    Row(console, "orphans",
+        absl::StrCat(FormatPlural(report.orphan_chains, "chain"),
+                     ", harmless; 'larder sweep --orphans' reclaims them"));
+  }
+  if (report.clean()) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(flags.cache.l2, ": damaged"));
+}
+
+// Prints and counts one verdict.
+JsonObject Judge(const backup::SnapshotVerdict& verdict, Console* console,
+                 Failures* failures) {
+  for (const std::string& problem : verdict.problems) {
+    console->Fail(verdict.id, problem, failures);
+  }
+  if (!verdict.status.ok() && verdict.problems.empty()) {
+    console->Fail(verdict.id, verdict.status.message(), failures);
+  }
+  Row(console, verdict.status.ok() ? "sound" : "DAMAGED",
+      absl::StrCat(verdict.id, ": ", FormatPlural(verdict.records, "blob"),
+                   ", ", FormatPlural(verdict.files, "file"), ", ",
+                   FormatBytes(verdict.bytes), " in ",
+                   FormatPlural(verdict.chunks, "chunk")));
+  if (!verdict.lost.empty()) {
+    Row(console, "",
+        absl::StrCat("a restore would lose ",
+                     FormatPlural(verdict.lost.blobs, "blob"), " and ",
+                     FormatPlural(verdict.lost.files, "file")));
+  }
+  return JsonObject()
+      .String("id", verdict.id)
+      .Bool("sound", verdict.status.ok())
+      .Int("blobs", verdict.records)
+      .Int("files", verdict.files)
+      .Int("chunks", verdict.chunks)
+      .Int("bytes", verdict.bytes)
+      .Int("lost_blobs", verdict.lost.blobs)
+      .Int("lost_files", verdict.lost.files);
+}
+
+absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
+                           CommandResult* result) {
+  LARDER_ASSIGN_OR_RETURN(
+      const backup::Archive archive,
+      backup::Archive::Open(flags.directory, /*file_system=*/nullptr));
+  Progress* progress = console->StartProgress("verify", 0);
+  backup::VerifyOptions options;
+  options.snapshot_id = flags.snapshot;
+  options.cancellation = InterruptFlag();
+  options.progress = [progress](const backup::RestoreProgress& done) {
+    progress->Set(done.bytes_done, done.bytes_total);
+  };
+  const auto report = backup::VerifyArchive(archive, options);
+  console->EndProgress();
+  LARDER_RETURN_IF_ERROR(report.status());
+  JsonArray verdicts;
+  for (const backup::SnapshotVerdict& verdict : report->snapshots) {
+    verdicts.Object(Judge(verdict, console, &result->failures));
+  }
+  result->facts.Bool("clean", report->status.ok())
+      .Array("snapshots", verdicts)
+      .Bool("backup_running", report->backup_running)
+      .Int("leftover_files", report->leftover_files);
+  if (report->snapshots.empty()) {
+    console->Say(absl::StrCat("no snapshots in ", flags.directory));
+  }
+  if (report->backup_running) {
+    Row(console, "running", "a backup is writing to this archive");
+  }
+  if (report->leftover_files > 0) {
+    Row(console, "leftovers",
+        absl::StrCat(FormatPlural(report->leftover_files, "file"),
+                     " of backups cut short, harmless; the next backup "
+                     "removes them"));
+  }
+  return report->status;
+}
+
+}  // namespace
+
+CommandResult RunVerify(const VerifyFlags& flags, Console* console) {
+  InterruptScope interruptible;
+  CommandResult result;
+  result.status = flags.directory.empty()
+                      ? VerifyCache(flags, console, &result)
+                      : VerifyArchive(flags, console, &result);
+  return result;
+}
+
+}  // namespace larder::cli
