@@ -353,6 +353,62 @@ TEST_F(BlobCacheSweeperTest, ALimitOfTimeTruncatesAndResumes) {
   Close();
 }
 
+// Each look at it takes longer than a slice may. Stops a sweep that would
+// never end.
+class SlowClock : public cache::Clock {
+ public:
+  static constexpr int64_t kLooksMax = 100'000;
+  int64_t NowUnixMillis() const override { return kNow + offset_millis; }
+  int64_t NowSteadyNanos() const override {
+    if (looks_.fetch_add(1) >= kLooksMax) stop = true;
+    return looks_ * 5'000'000;
+  }
+  std::atomic<int64_t> offset_millis{0};
+  mutable std::atomic<bool> stop{false};
+
+ private:
+  mutable std::atomic<int64_t> looks_{0};
+};
+
+TEST_F(BlobCacheSweeperTest, SweepsGetOnWhereASliceIsTooShortForAnything) {
+  Close();
+  SlowClock clock;
+  Open(&clock);
+  PutMany("due", 300, {.ttl_ms = 10, .l1_admission = L1Admission::kNever});
+  PutMany("tagged", 300, {.tags = {"t"}});
+  PutMany("kept", 10, {});
+  Commit();
+  for (uint32_t i = 0; i < 20; ++i) {
+    Put("orphaned", absl::StrCat("key", i), RandomBytes(50'000, i));
+  }
+  Crash();
+  Open(&clock);
+  clock.offset_millis = 10;
+  ASSERT_TRUE(cache_->InvalidateTags("tagged", {"t"}).ok());
+  EXPECT_FALSE(Sweep({.stop = &clock.stop}).truncated_due_to_limit);
+  const absl::StatusOr<OrphanReport> orphans =
+      sweeper_->ReclaimOrphans({.stop = &clock.stop});
+  ASSERT_TRUE(orphans.ok()) << orphans.status();
+  EXPECT_FALSE(orphans->truncated_due_to_limit);
+  EXPECT_EQ(orphans->blob_chains_reclaimed, 20);
+  Commit();
+  EXPECT_EQ(L2Records(), 10);
+  Close();
+}
+
+TEST_F(BlobCacheSweeperTest, EvictionGetsOnWhereASliceIsTooShortForAnything) {
+  Close();
+  SlowClock clock;
+  Open(&clock);
+  for (uint32_t i = 0; i < 100; ++i) {  // Of the 64 MiB there are.
+    Put("n", absl::StrCat("key", i), RandomBytes(1 << 20, i),
+        {.l1_admission = L1Admission::kNever});
+    Commit();
+  }
+  EXPECT_GT(cache_->Stats().l2.evictions, 0);
+  Close();
+}
+
 // --- Errors
 
 TEST_F(BlobCacheSweeperTest, AFailingTierDoesNotKeepTheOtherFromItsSweep) {

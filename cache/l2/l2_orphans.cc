@@ -5,12 +5,15 @@
 #include "absl/strings/str_cat.h"
 #include "cache/l2/l2_snapshot.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/slice_clock.h"
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
 namespace {
 
-constexpr uint64_t kUnitsPerStep = 1 << 16;
+// What a slice looks at between two looks at the clock: where all of it is
+// orphaned, 1 MiB is read.
+constexpr uint64_t kUnitsPerStep = 8192;
 
 void SetBits(std::vector<uint64_t>* bits, Extent e) {
   for (uint64_t unit = e.first; unit < e.first + e.units; ++unit) {
@@ -57,25 +60,24 @@ absl::Status L2Store::MarkSlice(SliceLimit limit, SliceReport* report) {
   const ReaderSlots::Guard reading = pinned->EnterPinned();
   LARDER_RETURN_IF_ERROR(pinned->status());
   const EpochLock::Guard guard = epoch_lock_->Enter();
-  const int64_t end_nanos = shared_.clock->NowSteadyNanos() + limit.nanos_max;
-  int64_t left = limit.entries_max;
+  SliceClock clock(shared_.clock, limit);
   bool more = false;
   // A damaged page hides what it references: nothing may be reclaimed.
   LARDER_RETURN_IF_ERROR(
       TreeAt(pinned->root().records)
-          .Walk(sweep.cursor, [&](absl::string_view key,
-                                  absl::string_view value) {
-            if (left-- == 0 || shared_.clock->NowSteadyNanos() >= end_nanos) {
-              sweep.cursor = std::string(key);
-              more = true;
-              return false;
-            }
-            ++report->scanned;
-            if (absl::StatusOr<Record> r = DecodeRecord(value); r.ok()) {
-              for (const Extent& e : r->extents) SetBits(&sweep.used, e);
-            }
-            return true;
-          }));
+          .Walk(sweep.cursor,
+                [&](absl::string_view key, absl::string_view value) {
+                  if (!clock.Next()) {
+                    sweep.cursor = std::string(key);
+                    more = true;
+                    return false;
+                  }
+                  ++report->scanned;
+                  if (absl::StatusOr<Record> r = DecodeRecord(value); r.ok()) {
+                    for (const Extent& e : r->extents) SetBits(&sweep.used, e);
+                  }
+                  return true;
+                }));
   sweep.marked = !more;
   return absl::OkStatus();
 }
@@ -99,31 +101,30 @@ void L2Store::ForEachOrphanRun(uint64_t first, uint64_t units_max,
 
 void L2Store::ReclaimSlice(SliceLimit limit, SliceReport* report) {
   const EpochLock::Guard guard = epoch_lock_->Enter();
-  const int64_t end_nanos = shared_.clock->NowSteadyNanos() + limit.nanos_max;
-  int64_t left = limit.entries_max;
+  SliceClock clock(shared_.clock, limit);
   const uint64_t capacity = blobs_map_->capacity_units();
   ChainStarts starts(files_.blobs.get());
   while (orphans_.next_unit < capacity) {
     uint64_t next;
-    bool cut = false;
     std::vector<OrphanPiece> pieces;
     ForEachOrphanRun(orphans_.next_unit, kUnitsPerStep, &next, [&](Extent run) {
       ForEachPieceIn(&starts, run,
                      [&](const OrphanPiece& p) { pieces.push_back(p); });
     });
     for (const auto& [piece, starts_chain] : pieces) {
-      if (left-- == 0 || shared_.clock->NowSteadyNanos() >= end_nanos) {
+      if (!clock.Next()) {
         orphans_.next_unit = piece.first;
-        cut = true;
-        break;
+        return;
       }
       quarantine_->Free(SpaceMap::Lane::kBlobs, piece, 0);
-      ++report->scanned;
+      // The end of a step may lie within a chain.
+      if (starts_chain || piece.first != orphans_.freed_end) ++report->scanned;
       if (starts_chain) ++report->removed;
       report->bytes += static_cast<int64_t>(piece.units * kUnitBytes);
+      orphans_.freed_end = piece.first + piece.units;
     }
-    if (cut) return;
     orphans_.next_unit = next;
+    if (clock.IsTimeUp()) return;
   }
   report->done = true;
 }

@@ -225,6 +225,7 @@ class L2Store {
     bool marked = false;
     std::string cursor;          // Of the mark.
     uint64_t next_unit = 0;      // Of the sweep.
+    uint64_t freed_end = 0;      // Behind the last unit that it gave back.
     std::vector<uint64_t> used;  // Bits: units that records hold.
   };
   struct Evictor {

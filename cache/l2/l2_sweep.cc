@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "cache/check.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/slice_clock.h"
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
@@ -21,24 +22,6 @@ constexpr double kMetaLow = 0.45;
 // What a record takes in the three trees besides its key thrice and what is
 // inline, at a leaf fill of about 70 %.
 constexpr uint64_t kTreeBytesPerRecord = 200;
-
-// Ends a slice by whichever limit comes first.
-class SliceClock {
- public:
-  SliceClock(const Clock* clock, SliceLimit limit)
-      : clock_(clock),
-        entries_left_(limit.entries_max),
-        end_nanos_(clock->NowSteadyNanos() + limit.nanos_max) {}
-  // Whether one more entry may be looked at.
-  bool Next() {
-    return entries_left_-- > 0 && clock_->NowSteadyNanos() < end_nanos_;
-  }
-
- private:
-  const Clock* const clock_;
-  int64_t entries_left_;
-  const int64_t end_nanos_;
-};
 
 int64_t DiskBytes(const Record& r) {
   return static_cast<int64_t>(r.extents.empty()
