@@ -90,6 +90,15 @@ void PlanProblems(const format::Manifest& manifest, uint16_t index,
   if (unlisted > 0) warn(absl::StrCat(unlisted, " more problems"));
 }
 
+// Whether what was flushed in `other` was flushed for `cache` too: it is a
+// later state of the same L2, or of one that was restored from it.
+bool IsOrDescendsFrom(const format::CacheInfo& other,
+                      const format::CacheInfo& cache) {
+  return other.lineage() == cache.lineage() ||
+         std::find(other.ancestors().begin(), other.ancestors().end(),
+                   cache.lineage()) != other.ancestors().end();
+}
+
 void PlanCache(const SnapshotEntry& snapshot, uint16_t index,
                const std::vector<SnapshotEntry>& all, RestorePlan* plan) {
   const format::CacheInfo& cache =
@@ -112,9 +121,10 @@ void PlanCache(const SnapshotEntry& snapshot, uint16_t index,
     }
     for (const auto& source : other.manifest.header().sources()) {
       if (source.kind() != format::SOURCE_KIND_BLOB_CACHE) continue;
-      if (source.cache().lineage() != cache.lineage()) {
+      if (!IsOrDescendsFrom(source.cache(), cache)) {
         plan->newer_of_other_lineages.push_back(other.id);
-      } else if (source.cache().epoch() >= cache.epoch()) {
+      } else if (source.cache().lineage() != cache.lineage() ||
+                 source.cache().epoch() >= cache.epoch()) {
         plan->newer_snapshots.push_back(other.id);
       }
     }
@@ -176,12 +186,14 @@ absl::Status RestoreRun::CollectInvalidations(uint16_t index,
   const auto quiet = [](const absl::Status&) {};
   LARDER_RETURN_IF_ERROR(backup_internal::ReadInvalidations(
       archive_, manifest_, index, quiet, options_.cancellation, merged));
-  const std::string& lineage =
-      manifest_.header().sources(index).cache().lineage();
+  const format::CacheInfo& cache =
+      manifest_.header().sources(index).cache();
   for (const std::string& id : report_->plan.newer_snapshots) {
     LARDER_ASSIGN_OR_RETURN(const SnapshotEntry other, archive_.Find(id));
     for (int i = 0; i < other.manifest.header().sources_size(); ++i) {
-      if (other.manifest.header().sources(i).cache().lineage() != lineage ||
+      const format::SourceInfo& source = other.manifest.header().sources(i);
+      if (source.kind() != format::SOURCE_KIND_BLOB_CACHE ||
+          !IsOrDescendsFrom(source.cache(), cache) ||
           other.manifest.trailer().sources(i).status_code() != 0) {
         continue;
       }

@@ -63,12 +63,12 @@ struct RestorePlan {
   // Newer snapshots passed over because they are damaged; what of the sources
   // could not be taken when the backup was made; and the like.
   std::vector<std::string> warnings;
-  // Newer snapshots of the same lineage, whose flushes and invalidations are
-  // applied: what was flushed never comes back, also from an older dump.
+  // Newer snapshots of the same lineage and of those restored from it, whose
+  // flushes and invalidations are applied: what was flushed never comes back,
+  // also from an older dump.
   std::vector<std::string> newer_snapshots;
-  // Newer snapshots of other lineages: of other caches, or of an L2 that was
-  // restored from this lineage, which nothing tells apart. What was flushed
-  // there is not applied.
+  // Newer snapshots of other caches, and of restores from before this lineage.
+  // What was flushed there is not applied.
   std::vector<std::string> newer_of_other_lineages;
 };
 

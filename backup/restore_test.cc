@@ -247,6 +247,31 @@ TEST_F(RestoreTest, WhatWasFlushedNeverComesBackFromAnOlderDump) {
   EXPECT_THAT(restored.info.tombstones, SizeIs(3));
 }
 
+TEST_F(RestoreTest, FlushesOfWhatWasRestoredFromItCount) {
+  FakeCache old = MakeFakeCache(8, 500), restored;
+  const std::string old_id = Backup(&old).snapshot_id;
+  FakeCache grandchild;
+  grandchild.info.ancestors = {"child", old.info.lineage};
+  grandchild.info.lineage = "grandchild";
+  grandchild.info.epoch = 2;  // Epochs of two lineages say nothing.
+  grandchild.info.namespaces = {
+      {.name = old.blobs.begin()->first.first,
+       .generation = 3,
+       .flushed_at = {uint64_t{1} << 40}}};
+  const std::string new_id = Backup(&grandchild).snapshot_id;
+  const RestoreReport report = Restore(&restored, old_id);
+  ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+  EXPECT_THAT(report.plan.newer_snapshots, ElementsAre(new_id));
+  EXPECT_THAT(report.plan.newer_of_other_lineages, IsEmpty());
+  EXPECT_GT(report.records_skipped, 0);
+  for (const auto& [key, blob] : restored.blobs) {
+    EXPECT_NE(key.first, grandchild.info.namespaces[0].name);
+  }
+  // What the older one flushed is no news to who descends from it.
+  FakeCache again;
+  EXPECT_THAT(Restore(&again, new_id).plan.newer_snapshots, IsEmpty());
+}
+
 TEST_F(RestoreTest, ASourceThatLostItsPinCannotBeRestored) {
   FakeCache cache = MakeFakeCache(20, 500), restored;
   cache.frames_until_abort = 10;

@@ -169,8 +169,7 @@ absl::Status BlobCacheImpl::OpenTiers() {
   LARDER_ASSIGN_OR_RETURN(
       l2_, l2::L2Store::Open(options_,
                              {&namespaces_, &hlc_, &key_locks_, &accesses_,
-                              clock_, last_read, on_removed},
-                             /*must_be_new=*/false));
+                              clock_, last_read, on_removed}));
   return absl::OkStatus();
 }
 

@@ -27,6 +27,8 @@ struct NamespaceState {
 // What a snapshot is of. A plain value.
 struct SnapshotInfo {
   std::string lineage;  // UUID text of the L2's history.
+  // What it was restored from, and that from before it; the nearest first.
+  std::vector<std::string> ancestors;
   uint64_t epoch = 0;
   Hlc hlc;  // No mutation in the snapshot is newer.
   absl::uint128 content_digest = 0;
@@ -123,8 +125,10 @@ class L2Loader {
 struct BlobCacheOptions;
 
 // Creates an L2 at options.l2_path (absent, or an empty directory) with a new
-// lineage, the namespaces and tombstones of `source`, and no records.
-// Errors: kAlreadyExists when the directory is not empty.
+// lineage that descends from source.lineage, the namespaces and tombstones of
+// `source`, and no records.
+// Errors: kAlreadyExists when the directory is not empty; kInvalidArgument
+// when `source` is impossible.
 absl::StatusOr<std::unique_ptr<L2Loader>> CreateL2Loader(
     const BlobCacheOptions& options, const SnapshotInfo& source);
 

@@ -238,6 +238,7 @@ absl::StatusOr<cache::Tombstone> FromMessage(const Tombstone& m) {
 CacheInfo ToMessage(const cache::SnapshotInfo& info) {
   CacheInfo m;
   m.set_lineage(info.lineage);
+  for (const std::string& ancestor : info.ancestors) m.add_ancestors(ancestor);
   m.set_epoch(info.epoch);
   m.set_hlc(info.hlc.value);
   m.set_content_digest(EncodeUint128(info.content_digest));
@@ -253,6 +254,7 @@ CacheInfo ToMessage(const cache::SnapshotInfo& info) {
 cache::SnapshotInfo FromMessage(const CacheInfo& m) {
   cache::SnapshotInfo info;
   info.lineage = m.lineage();
+  info.ancestors.assign(m.ancestors().begin(), m.ancestors().end());
   info.epoch = m.epoch();
   info.hlc.value = m.hlc();
   DecodeUint128(m.content_digest(), &info.content_digest);

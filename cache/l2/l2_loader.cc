@@ -60,20 +60,39 @@ class Loader : public L2Loader {
   int64_t since_commit_ = 0;
 };
 
+absl::StatusOr<std::vector<Lineage>> AncestorsOfNew(
+    const SnapshotInfo& source) {
+  std::vector<std::string> texts = {source.lineage};
+  texts.insert(texts.end(), source.ancestors.begin(), source.ancestors.end());
+  if (texts.size() > kAncestorsMax) texts.resize(kAncestorsMax);
+  std::vector<Lineage> ancestors;
+  for (const std::string& text : texts) {
+    const std::optional<Lineage> lineage = ParseLineage(text);
+    if (!lineage.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "lineage: '", absl::CHexEscape(text), "' vs a UUID"));
+    }
+    ancestors.push_back(*lineage);
+  }
+  return ancestors;
+}
+
 absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
     BlobCacheOptions options, const SnapshotInfo& source) {
   if (options.clock == nullptr) options.clock = SystemClock();
   if (options.file_system == nullptr) options.file_system = PosixFileSystem();
   options.background_commits = false;
   options.l2_must_exist = false;
+  LARDER_ASSIGN_OR_RETURN(const std::vector<Lineage> ancestors,
+                          AncestorsOfNew(source));
   std::unique_ptr<Loader> loader(
       new Loader(options.clock, std::numeric_limits<int32_t>::max()));
   LARDER_ASSIGN_OR_RETURN(
       loader->store_,
-      L2Store::Open(options,
+      L2Store::Create(options,
                     {&loader->namespaces_, &loader->hlc_, &loader->key_locks_,
                      &loader->accesses_, options.clock, nullptr, nullptr},
-                    /*must_be_new=*/true));
+                    ancestors));
   LARDER_RETURN_IF_ERROR(loader->TakeOver(source));
   return std::unique_ptr<L2Loader>(std::move(loader));
 }

@@ -79,14 +79,15 @@ absl::Status Settle(bool sync, Superblock* superblock, L2Files* files) {
 L2Store::L2Store(const BlobCacheOptions& options, const Shared& shared)
     : options_(options), shared_(shared) {}
 
-absl::StatusOr<std::unique_ptr<L2Store>> L2Store::Open(
-    const BlobCacheOptions& options, const Shared& shared, bool must_be_new) {
+absl::StatusOr<std::unique_ptr<L2Store>> L2Store::OpenAs(
+    const BlobCacheOptions& options, const Shared& shared,
+    const std::vector<Lineage>* ancestors_of_new) {
   if (options.l2_bytes_max < kL2BytesMin) {
     return absl::InvalidArgumentError(absl::StrCat(
         "l2_bytes_max: ", options.l2_bytes_max, " vs at least ", kL2BytesMin));
   }
   std::unique_ptr<L2Store> store(new L2Store(options, shared));
-  if (absl::Status s = store->OpenFiles(must_be_new); !s.ok()) {
+  if (absl::Status s = store->OpenFiles(ancestors_of_new); !s.ok()) {
     // Nothing half recovered may be committed on the way out: the next open
     // would take it for all that the journal held.
     MutexLock lock(&store->commit_mu_);
@@ -99,9 +100,10 @@ absl::StatusOr<std::unique_ptr<L2Store>> L2Store::Open(
   return store;
 }
 
-absl::Status L2Store::OpenFiles(bool must_be_new) {
+absl::Status L2Store::OpenFiles(
+    const std::vector<Lineage>* ancestors_of_new) {
   FileSystem* fs = options_.file_system;
-  if (must_be_new && fs->Exists(options_.l2_path)) {
+  if (ancestors_of_new != nullptr && fs->Exists(options_.l2_path)) {
     LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                             fs->List(options_.l2_path));
     if (!names.empty()) {
@@ -116,7 +118,10 @@ absl::Status L2Store::OpenFiles(bool must_be_new) {
                                        files_.journal[1].get());
   LARDER_ASSIGN_OR_RETURN(const bool cut_short,
                           IsCreationCutShort(*files_.meta, *files_.blobs));
-  if (cut_short) return CreateNew();
+  if (cut_short) {
+    return CreateNew(ancestors_of_new != nullptr ? *ancestors_of_new
+                                                 : std::vector<Lineage>());
+  }
   LARDER_ASSIGN_OR_RETURN(const Superblock superblock,
                           ReadNewestSuperblock(*files_.meta));
   return Load(superblock);
@@ -124,9 +129,10 @@ absl::Status L2Store::OpenFiles(bool must_be_new) {
 
 // The superblock comes last, when nothing else of the L2 can be lost. Until it
 // is whole, IsCreationCutShort() knows that nothing was ever stored.
-absl::Status L2Store::CreateNew() {
+absl::Status L2Store::CreateNew(const std::vector<Lineage>& ancestors) {
   Superblock first;
   first.lineage = NewLineage(options_.random_seed);
+  first.ancestors = ancestors;
   first.epoch = kFirstEpoch;
   first.hlc = shared_.hlc->Next();
   first.meta_pages = kFirstMetaPages;

@@ -199,6 +199,9 @@ SnapshotInfo L2Store::InfoLocked() const {
   const Superblock& root = *root_owner_;
   SnapshotInfo info;
   info.lineage = LineageText(root.lineage);
+  for (const Lineage& ancestor : root.ancestors) {
+    info.ancestors.push_back(LineageText(ancestor));
+  }
   info.epoch = root.epoch;
   info.hlc = root.hlc;
   info.content_digest = root.content_digest;

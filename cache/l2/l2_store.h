@@ -85,10 +85,19 @@ class L2Store {
     std::function<void(const Namespace&, absl::string_view key, Hlc hlc)>
         on_removed;
   };
-  // Opens or creates; see BlobCache::Open for errors. `must_be_new`: fail with
-  // kAlreadyExists unless the directory is absent or empty.
+  // Opens or creates; see BlobCache::Open for errors.
   static absl::StatusOr<std::unique_ptr<L2Store>> Open(
-      const BlobCacheOptions& options, const Shared& shared, bool must_be_new);
+      const BlobCacheOptions& options, const Shared& shared) {
+    return OpenAs(options, shared, /*ancestors_of_new=*/nullptr);
+  }
+  // Creates one that descends from `ancestors`, at most kAncestorsMax, the
+  // nearest first. Errors: as Open(), and kAlreadyExists unless the directory
+  // is absent or empty.
+  static absl::StatusOr<std::unique_ptr<L2Store>> Create(
+      const BlobCacheOptions& options, const Shared& shared,
+      const std::vector<Lineage>& ancestors) {
+    return OpenAs(options, shared, &ancestors);
+  }
   ~L2Store();  // Close(), best effort.
 
   // Commits, gives back what it can, syncs, and takes no more changes.
@@ -236,8 +245,11 @@ class L2Store {
   L2Store(const BlobCacheOptions& options, const Shared& shared);
 
   // l2_open.cc
-  absl::Status OpenFiles(bool must_be_new);
-  absl::Status CreateNew();
+  static absl::StatusOr<std::unique_ptr<L2Store>> OpenAs(
+      const BlobCacheOptions& options, const Shared& shared,
+      const std::vector<Lineage>* ancestors_of_new);
+  absl::Status OpenFiles(const std::vector<Lineage>* ancestors_of_new);
+  absl::Status CreateNew(const std::vector<Lineage>& ancestors);
   absl::Status Load(Superblock superblock);
   absl::Status MarkReachable(const Superblock& superblock);
   absl::Status LoadSystem(const Tree& system);

@@ -1,9 +1,12 @@
 #include "cache/l2/superblock.h"
 
+#include <cstring>
 #include <optional>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "cache/check.h"
 #include "cache/l2/coding.h"
 #include "cache/l2/hash.h"
@@ -32,6 +35,27 @@ bool ReadRef(ByteReader* in, ChildRef* ref) {
          in->ReadFixed64(&ref->checksum) && in->ReadFixed64(&ref->entries);
 }
 
+void AppendLineage(std::string* out, const Lineage& lineage) {
+  out->append(reinterpret_cast<const char*>(lineage.data()), lineage.size());
+}
+
+bool ReadLineage(ByteReader* in, Lineage* lineage) {
+  absl::string_view bytes;
+  if (!in->ReadRaw(lineage->size(), &bytes)) return false;
+  std::memcpy(lineage->data(), bytes.data(), bytes.size());
+  return true;
+}
+
+bool ReadAncestors(ByteReader* in, std::vector<Lineage>* ancestors) {
+  uint32_t count;
+  if (!in->ReadFixed32(&count) || count > kAncestorsMax) return false;
+  ancestors->resize(count);
+  for (Lineage& lineage : *ancestors) {
+    if (!ReadLineage(in, &lineage)) return false;
+  }
+  return true;
+}
+
 bool ReadUint128(ByteReader* in, absl::uint128* v) {
   uint64_t low, high;
   if (!in->ReadFixed64(&low) || !in->ReadFixed64(&high)) return false;
@@ -49,7 +73,7 @@ std::string EncodeSuperblock(const Superblock& s) {
   AppendFixed32(&out, kPageBytes);
   AppendFixed32(&out, kUnitBytes);
   AppendFixed32(&out, s.next_namespace_id);
-  out.append(reinterpret_cast<const char*>(s.lineage.data()), s.lineage.size());
+  AppendLineage(&out, s.lineage);
   AppendFixed64(&out, s.epoch);
   AppendFixed64(&out, s.hlc.value);
   for (const ChildRef* ref : {&s.records, &s.due, &s.age, &s.system}) {
@@ -63,6 +87,9 @@ std::string EncodeSuperblock(const Superblock& s) {
   AppendFixed64(&out, s.meta_pages);
   AppendFixed64(&out, s.blob_units);
   AppendFixed32(&out, s.unsynced ? 1 : 0);
+  LARDER_CHECK(s.ancestors.size() <= kAncestorsMax);
+  AppendFixed32(&out, static_cast<uint32_t>(s.ancestors.size()));
+  for (const Lineage& lineage : s.ancestors) AppendLineage(&out, lineage);
   LARDER_CHECK(out.size() <= kChecksumOffset);
   out.resize(kChecksumOffset, '\0');
   AppendFixed64(&out, Checksum64(out));
@@ -96,24 +123,22 @@ absl::StatusOr<Superblock> DecodeSuperblock(absl::string_view page) {
         "newer Larder",
         version, kFormatVersion));
   }
-  absl::string_view lineage;
   if (!in.ReadFixed32(&page_bytes) || page_bytes != kPageBytes ||
       !in.ReadFixed32(&unit_bytes) || unit_bytes != kUnitBytes ||
       !in.ReadFixed32(&s.next_namespace_id) ||
-      !in.ReadRaw(s.lineage.size(), &lineage) || !in.ReadFixed64(&s.epoch) ||
+      !ReadLineage(&in, &s.lineage) || !in.ReadFixed64(&s.epoch) ||
       !in.ReadFixed64(&s.hlc.value) || !ReadRef(&in, &s.records) ||
       !ReadRef(&in, &s.due) || !ReadRef(&in, &s.age) ||
       !ReadRef(&in, &s.system) || !in.ReadFixed64(&s.record_count) ||
       !in.ReadFixed64(&s.raw_bytes) || !in.ReadFixed64(&s.stored_bytes) ||
       !ReadUint128(&in, &s.content_digest) || !in.ReadFixed64(&s.meta_pages) ||
       !in.ReadFixed64(&s.blob_units) || !in.ReadFixed32(&unsynced) ||
-      unsynced > 1 || s.epoch == 0 || s.epoch >= kEpochMax ||
+      !ReadAncestors(&in, &s.ancestors) || unsynced > 1 || s.epoch == 0 || s.epoch >= kEpochMax ||
       s.meta_pages >= kEpochMax || s.blob_units >= kEpochMax ||
       s.hlc.value > kHlcMax) {
     return absl::DataLossError("superblock: impossible field");
   }
   s.unsynced = unsynced != 0;
-  std::memcpy(s.lineage.data(), lineage.data(), lineage.size());
   return s;
 }
 
@@ -198,13 +223,23 @@ absl::Status ReplaceSuperblocks(const Superblock& s, File* meta) {
   return absl::OkStatus();
 }
 
-std::string LineageText(const std::array<uint8_t, 16>& b) {
+std::string LineageText(const Lineage& b) {
   std::string out;
   for (size_t i = 0; i < b.size(); ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) out.push_back('-');
     absl::StrAppendFormat(&out, "%02x", b[i]);
   }
   return out;
+}
+
+std::optional<Lineage> ParseLineage(absl::string_view text) {
+  const std::string bytes =
+      absl::HexStringToBytes(absl::StrReplaceAll(text, {{"-", ""}}));
+  Lineage lineage;
+  if (bytes.size() != lineage.size()) return std::nullopt;
+  std::memcpy(lineage.data(), bytes.data(), bytes.size());
+  if (LineageText(lineage) != text) return std::nullopt;
+  return lineage;
 }
 
 }  // namespace larder::cache::l2

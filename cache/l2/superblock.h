@@ -5,7 +5,9 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/numeric/int128.h"
 #include "absl/status/status.h"
@@ -22,9 +24,16 @@ namespace larder::cache::l2 {
 inline constexpr uint64_t kSuperblockPages = 4;
 inline constexpr uint32_t kFormatVersion = 1;
 
+// A UUID: one history of commits.
+using Lineage = std::array<uint8_t, 16>;
+// Restores of restores that an L2 knows of: a night's work each, two months.
+inline constexpr size_t kAncestorsMax = 64;
+
 // A plain value.
 struct Superblock {
-  std::array<uint8_t, 16> lineage{};
+  Lineage lineage{};
+  // What this L2 was restored from, and that from before it; the nearest first.
+  std::vector<Lineage> ancestors;
   uint64_t epoch = 0;
   Hlc hlc;  // Not before any mutation that the epoch holds.
   ChildRef records, due, age, system;
@@ -67,7 +76,9 @@ absl::Status HealSuperblock(const Superblock& superblock, File* meta);
 absl::Status ReplaceSuperblocks(const Superblock& superblock, File* meta);
 
 // Lineages as UUID text.
-std::string LineageText(const std::array<uint8_t, 16>& lineage);
+std::string LineageText(const Lineage& lineage);
+// Nothing when `text` is not what LineageText() makes.
+std::optional<Lineage> ParseLineage(absl::string_view text);
 
 }  // namespace larder::cache::l2
 

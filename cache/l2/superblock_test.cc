@@ -12,6 +12,7 @@ namespace {
 Superblock Example(uint64_t epoch) {
   Superblock s;
   s.lineage = {1, 2, 3};
+  s.ancestors = {{4, 5}, {6}};
   s.epoch = epoch;
   s.hlc = Hlc{77};
   s.records = {5, 4, 0xabc, 9};
@@ -80,10 +81,31 @@ TEST_F(SuperblockTest, ANewerFormatIsRefusedWhateverElseIsThere) {
   EXPECT_TRUE(absl::IsFailedPrecondition(read.status())) << read.status();
 }
 
+TEST_F(SuperblockTest, AncestorsAreBounded) {
+  Superblock s = Example(9);
+  s.ancestors.assign(kAncestorsMax, {7});
+  std::string bytes = EncodeSuperblock(s);
+  const auto read = DecodeSuperblock(bytes);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->ancestors, s.ancestors);
+  bytes[244] = static_cast<char>(kAncestorsMax + 1);
+  const uint64_t checksum = Checksum64(bytes.substr(0, kPageBytes - 8));
+  bytes.replace(kPageBytes - 8, 8, reinterpret_cast<const char*>(&checksum), 8);
+  EXPECT_TRUE(absl::IsDataLoss(DecodeSuperblock(bytes).status()));
+}
+
 TEST_F(SuperblockTest, LineageText) {
-  std::array<uint8_t, 16> lineage{};
+  Lineage lineage{};
   for (uint8_t i = 0; i < 16; ++i) lineage[i] = static_cast<uint8_t>(i * 17);
-  EXPECT_EQ(LineageText(lineage), "00112233-4455-6677-8899-aabbccddeeff");
+  const std::string text = "00112233-4455-6677-8899-aabbccddeeff";
+  EXPECT_EQ(LineageText(lineage), text);
+  EXPECT_EQ(ParseLineage(text), lineage);
+  for (const std::string& wrong :
+       {std::string(), text + "0", text.substr(1), "g" + text.substr(1),
+        "0" + text, "00112233445566778899aabbccddeeff" + std::string(),
+        "A" + text.substr(1)}) {
+    EXPECT_EQ(ParseLineage(wrong), std::nullopt) << wrong;
+  }
 }
 
 }  // namespace
