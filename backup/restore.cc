@@ -186,8 +186,7 @@ absl::Status RestoreRun::CollectInvalidations(uint16_t index,
   const auto quiet = [](const absl::Status&) {};
   LARDER_RETURN_IF_ERROR(backup_internal::ReadInvalidations(
       archive_, manifest_, index, quiet, options_.cancellation, merged));
-  const format::CacheInfo& cache =
-      manifest_.header().sources(index).cache();
+  const format::CacheInfo& cache = manifest_.header().sources(index).cache();
   for (const std::string& id : report_->plan.newer_snapshots) {
     LARDER_ASSIGN_OR_RETURN(const SnapshotEntry other, archive_.Find(id));
     for (int i = 0; i < other.manifest.header().sources_size(); ++i) {

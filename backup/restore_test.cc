@@ -254,10 +254,9 @@ TEST_F(RestoreTest, FlushesOfWhatWasRestoredFromItCount) {
   grandchild.info.ancestors = {"child", old.info.lineage};
   grandchild.info.lineage = "grandchild";
   grandchild.info.epoch = 2;  // Epochs of two lineages say nothing.
-  grandchild.info.namespaces = {
-      {.name = old.blobs.begin()->first.first,
-       .generation = 3,
-       .flushed_at = {uint64_t{1} << 40}}};
+  grandchild.info.namespaces = {{.name = old.blobs.begin()->first.first,
+                                 .generation = 3,
+                                 .flushed_at = {uint64_t{1} << 40}}};
   const std::string new_id = Backup(&grandchild).snapshot_id;
   const RestoreReport report = Restore(&restored, old_id);
   ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;

@@ -50,7 +50,8 @@ class Blob {
 
   const BlobAttributes& attributes() const { return attributes_; }
   absl::string_view bytes() const { return bytes_; }
-  // Whether the bytes are in this object rather than in an L2 chain.
+  // Whether the bytes are in this object rather than in an L2 chain or a buffer
+  // that was read from one.
   bool owns_bytes() const { return owner_ == nullptr; }
   // Heap that a blob of its own std::make_shared takes, payload (unless it is
   // borrowed) and overhead. Costs a walk over tags and metadata.

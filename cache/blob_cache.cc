@@ -167,9 +167,9 @@ absl::Status BlobCacheImpl::OpenTiers() {
     l1_.EraseIfUnchanged(ns.name(), key, hlc);
   };
   LARDER_ASSIGN_OR_RETURN(
-      l2_, l2::L2Store::Open(options_,
-                             {&namespaces_, &hlc_, &key_locks_, &accesses_,
-                              clock_, last_read, on_removed}));
+      l2_,
+      l2::L2Store::Open(options_, {&namespaces_, &hlc_, &key_locks_, &accesses_,
+                                   clock_, last_read, on_removed}));
   return absl::OkStatus();
 }
 
@@ -803,6 +803,7 @@ absl::StatusOr<std::unique_ptr<BlobCache>> BlobCache::Open(
   LARDER_RETURN_IF_ERROR(positive("namespaces_max", options.namespaces_max));
   LARDER_RETURN_IF_ERROR(
       positive("commit_interval_ms", options.commit_interval_ms));
+  LARDER_RETURN_IF_ERROR(positive("decode_threads", options.decode_threads));
   if (options.l1_shards < 1 ||
       (options.l1_shards & (options.l1_shards - 1)) != 0) {
     return absl::InvalidArgumentError(

@@ -227,6 +227,33 @@ TEST_F(BlobCacheTest, KillLosesOnlyWhatNoCommitHolds) {
   EXPECT_EQ(CloseAndVerify().orphaned_bytes, 0);
 }
 
+// Puts commit in groups; what changes nothing needs no commit, and must not
+// wait for one.
+TEST_F(BlobCacheTest, WhoPutsTogetherIsDurableTogether) {
+  BlobCacheOptions options = Options();
+  options.durability = Durability::kEveryPut;
+  auto opened = BlobCache::Open(options);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  cache_ = *std::move(opened);
+  constexpr int kThreads = 8;
+  constexpr int kPuts = 40;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kPuts; ++i) {
+        const absl::StatusOr<Mutation> put =
+            cache_->Put("n", absl::StrCat(t, "/", i), "v", {});
+        ASSERT_TRUE(put.ok()) << put.status();
+        EXPECT_GE(cache_->Stats().l2.durable_epoch, put->epoch);
+        EXPECT_TRUE(cache_->InvalidateKey("nobody", "k").ok());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(cache_->Stats().l2.records, kThreads * kPuts);
+  EXPECT_LE(cache_->Stats().l2.commits, kThreads * kPuts);
+}
+
 TEST_F(BlobCacheTest, EveryPutSurvivesAPowerCut) {
   BlobCacheOptions options = Options();
   options.durability = Durability::kEveryPut;

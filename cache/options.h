@@ -45,6 +45,8 @@ struct BlobCacheOptions {
   bool background_commits = true;
 
   int32_t zstd_level = 1;
+  // How many threads decompress one large blob, the caller's among them.
+  int32_t decode_threads = 2;
   // Blobs below this many bytes are not compressed.
   int64_t compress_bytes_min = 1024;
 

@@ -206,13 +206,14 @@ class Verifier {
       return absl::DataLossError("chain header: is another blob's");
     }
     uint64_t at = record.header_bytes;
-    std::string scratch, raw;
+    std::string scratch;
+    std::string raw(std::min<uint64_t>(record.raw_bytes, l2::kFrameRawBytes),
+                    '\0');
     for (const Frame& frame : header.frames) {
       LARDER_ASSIGN_OR_RETURN(const absl::string_view stored,
                               chain.Bytes(at, frame.stored_bytes, &scratch));
       LARDER_RETURN_IF_ERROR(l2::VerifyFrame(frame, stored));
-      raw.clear();
-      LARDER_RETURN_IF_ERROR(l2::DecodeFrame(frame, stored, &raw));
+      LARDER_RETURN_IF_ERROR(l2::DecodeFrame(frame, stored, raw.data()));
       at += frame.stored_bytes;
     }
     return absl::OkStatus();

@@ -22,6 +22,7 @@
 #include "cache/options.h"
 #include "cache/policy.h"
 #include "cache/stats.h"
+#include "cache/verify.h"
 #include "cache/walks.h"
 #include "gtest/gtest.h"
 #include "sweeper/reports.h"
@@ -102,6 +103,16 @@ class BlobCacheSweeperTest : public testing::Test {
     absl::StatusOr<SweepReport> report = sweeper_->SweepExpired(limit);
     EXPECT_TRUE(report.ok()) << report.status();
     return report.ok() ? *std::move(report) : SweepReport();
+  }
+
+  // Of what is on the disk, once the cache let go of it.
+  absl::StatusOr<cache::VerifyReport> Verify() {
+    Close();
+    BlobCacheOptions options;
+    options.l2_path = "/l2";
+    options.l2_bytes_max = 64 << 20;
+    options.file_system = &disk_;
+    return cache::VerifyL2(options);
   }
 
   int64_t L1Entries() const { return cache_->Stats().l1.entries; }
@@ -351,6 +362,65 @@ TEST_F(BlobCacheSweeperTest, ALimitOfTimeTruncatesAndResumes) {
   Commit();
   EXPECT_EQ(L2Records(), 0);
   Close();
+}
+
+// --- Between a sweep and the commit of what it removes
+
+TEST_F(BlobCacheSweeperTest, WhatWasSweptIsNotSweptAgain) {
+  PutMany("due", 200, {.ttl_ms = 10, .l1_admission = L1Admission::kNever});
+  PutMany("idle", 50, {.idle_ttl_ms = 10});
+  Commit();
+  clock_.AdvanceMillis(10);
+  const SweepReport first = Sweep();
+  EXPECT_EQ(first.entries_evicted, 250 + 50);  // The idle ones in L1, too.
+  EXPECT_GT(first.bytes_reclaimed, 0);
+  EXPECT_EQ(first.remaining_debt, 0);
+  const SweepReport second = Sweep();
+  EXPECT_EQ(second.entries_evicted, 0);
+  EXPECT_EQ(second.remaining_debt, 0);
+  EXPECT_EQ(L2Records(), 250);
+  Commit();
+  EXPECT_EQ(L2Records(), 0);
+  EXPECT_EQ(Sweep().entries_scanned, 0);
+  EXPECT_EQ(cache_->Stats().l2.expirations, 250);
+}
+
+TEST_F(BlobCacheSweeperTest, APutWinsOverTheSweepOfWhatItReplaces) {
+  PutMany("n", 30, {.ttl_ms = 10});
+  Commit();
+  clock_.AdvanceMillis(10);
+  // Replaced before the sweep, after it, and not at all; and that is again due
+  // at the same time as before.
+  Put("n", "key0", "new");
+  EXPECT_EQ(Sweep().entries_evicted, 29 + 29);
+  Put("n", "key1", "new");
+  Put("n", "key2", "due at once", {.expires_at_unix_ms = kNow + 10});
+  Commit();
+  EXPECT_TRUE(Holds("n", "key0"));
+  EXPECT_TRUE(Holds("n", "key1"));
+  EXPECT_FALSE(Holds("n", "key2"));
+  EXPECT_EQ(L2Records(), 3);
+  Sweep();
+  Commit();
+  EXPECT_EQ(L2Records(), 2);
+  const absl::StatusOr<cache::VerifyReport> report = Verify();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_TRUE(report->clean());
+}
+
+TEST_F(BlobCacheSweeperTest, ASweepThatWasNotCommittedIsMadeAgain) {
+  PutMany("n", 100, {.ttl_ms = 10, .l1_admission = L1Admission::kNever});
+  PutMany("kept", 10, {});
+  Commit();
+  clock_.AdvanceMillis(10);
+  EXPECT_EQ(Sweep().entries_evicted, 100);
+  Crash();
+  Open();
+  EXPECT_EQ(L2Records(), 110);
+  EXPECT_FALSE(Holds("n", "key7"));
+  EXPECT_EQ(Sweep().entries_evicted, 100);
+  Commit();
+  EXPECT_EQ(L2Records(), 10);
 }
 
 // Each look at it takes longer than a slice may. Stops a sweep that would

@@ -1,8 +1,8 @@
 """xxHash (Debian: libxxhash-dev): checksums of pages and frames.
 
-Debian's library is built for SSE2. A source that defines XXH_INLINE_ALL before
-`#include <xxhash.h>` compiles its own copy, with the instruction set of its
-own copts; it must check the CPU before it runs more than SSE2.
+Debian's library chooses vectors by the CPU only behind <xxh_x86dispatch.h>: see
+cache/xxh3.h. Short keys are hashed inline, by XXH_INLINE_ALL before
+`#include <xxhash.h>`.
 """
 
 load(":pkg_config.bzl", "pkg_config_repository")

@@ -1,9 +1,8 @@
 #include "backup/format/checksum.h"
 
-#include <xxhash.h>
-
 #include "absl/strings/str_format.h"
 #include "cache/check.h"
+#include "cache/xxh3.h"
 
 namespace larder::backup::format {
 namespace {

@@ -123,6 +123,8 @@ absl::StatusOr<Rows> SweepDue(const Setting& setting) {
     const Stopwatch watch;
     LARDER_ASSIGN_OR_RETURN(const sweeper::SweepReport report,
                             sweeper.SweepExpired({}));
+    // Until nothing of it is left to be done later.
+    LARDER_RETURN_IF_ERROR(cache->Flush());
     const double seconds = watch.seconds();
     const std::vector<double> meanwhile = reader.Stop();
     if (report.entries_evicted != records) {

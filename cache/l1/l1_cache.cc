@@ -227,7 +227,8 @@ void L1Cache::Shard::Publish() {
   if (due_min.load(std::memory_order_relaxed) != due) {
     due_min.store(due, std::memory_order_relaxed);
   }
-  entries.store(static_cast<int64_t>(list.size()), std::memory_order_relaxed);
+  // Whoever finds 0 takes no lock.
+  entries.store(static_cast<int64_t>(list.size()), std::memory_order_release);
 }
 
 L1Cache::L1Cache(const Options& options)
@@ -257,6 +258,7 @@ L1Cache::Found L1Cache::Get(absl::string_view ns, absl::string_view key,
                             int64_t now_unix_ms) {
   const Name name = NameOf(ns, key);
   const Shard& shard = ShardOf(name.hash);
+  if (shard.entries.load(std::memory_order_acquire) == 0) return {};
   ReaderLock lock(&shard.mu);
   Entry* const entry = shard.Find(name);
   if (entry == nullptr || entry->hidden.load()) return {};

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 
+#include "absl/container/fixed_array.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/types/span.h"
@@ -120,10 +122,20 @@ bool CompressFrame(absl::string_view raw, int level, std::string* out) {
 }  // namespace
 
 uint64_t NameHash(absl::string_view ns, absl::string_view key) {
-  std::string name;
-  AppendBytes(&name, ns);
-  name.append(key.data(), key.size());
-  return Hash64(name, kNameSeed);
+  // Length (varint), namespace, key: one string, on the stack unless long.
+  constexpr size_t kVarintBytesMax = 10;
+  absl::FixedArray<char, 256> name(kVarintBytesMax + ns.size() + key.size());
+  char* end = name.data();
+  uint64_t length = ns.size();
+  for (; length >= 0x80; length >>= 7)
+    *end++ = static_cast<char>(length | 0x80);
+  *end++ = static_cast<char>(length);
+  for (const absl::string_view part : {ns, key}) {
+    if (!part.empty()) std::memcpy(end, part.data(), part.size());
+    end += part.size();
+  }
+  return Hash64({name.data(), static_cast<size_t>(end - name.data())},
+                kNameSeed);
 }
 
 Record MakeRecord(const BlobAttributes& a, uint64_t raw_bytes,
@@ -280,18 +292,15 @@ absl::Status VerifyFrame(const Frame& frame, absl::string_view stored) {
 }
 
 absl::Status DecodeFrame(const Frame& frame, absl::string_view stored,
-                         std::string* out) {
+                         char* out) {
   if (!frame.zstd) {
-    out->append(stored.data(), stored.size());
+    LARDER_CHECK(stored.size() == frame.raw_bytes);
+    std::memcpy(out, stored.data(), stored.size());
     return absl::OkStatus();
   }
-  const size_t before = out->size();
-  out->resize(before + frame.raw_bytes);
-  const size_t n =
-      ZSTD_decompressDCtx(ThreadDecompressor(), out->data() + before,
-                          frame.raw_bytes, stored.data(), stored.size());
+  const size_t n = ZSTD_decompressDCtx(
+      ThreadDecompressor(), out, frame.raw_bytes, stored.data(), stored.size());
   if (ZSTD_isError(n) || n != frame.raw_bytes) {
-    out->resize(before);
     return absl::DataLossError(absl::StrCat(
         "frame: zstd: ",
         ZSTD_isError(n) ? ZSTD_getErrorName(n) : "decodes to fewer bytes",

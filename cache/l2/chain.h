@@ -104,11 +104,11 @@ struct EncodedFrames {
 EncodedFrames EncodeFrames(absl::string_view bytes, int level,
                            int64_t compress_bytes_min);
 
-// Appends the raw bytes of one frame to `*out`. `stored` must already match
-// frame.checksum (VerifyFrame). Never writes more than frame.raw_bytes.
-// Errors: kDataLoss.
+// Writes the raw bytes of one frame to `out`, frame.raw_bytes of them.
+// `stored` must already match frame.checksum (VerifyFrame).
+// Errors: kDataLoss; then what `out` holds means nothing.
 absl::Status DecodeFrame(const Frame& frame, absl::string_view stored,
-                         std::string* out);
+                         char* out);
 // Errors: kDataLoss with found and expected.
 absl::Status VerifyFrame(const Frame& frame, absl::string_view stored);
 

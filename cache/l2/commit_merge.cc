@@ -66,16 +66,60 @@ absl::StatusOr<ChildRef> TreeChanges::Apply(const PageSource* source,
                     });
 }
 
-RecordsMerge::RecordsMerge(Changes changes, NameOf name_of)
+RecordsMerge::RecordsMerge(Changes changes,
+                           std::vector<absl::string_view> swept, NameOf name_of)
     : changes_(std::move(changes)), name_of_(name_of) {
-  values_.reserve(changes_.size());  // `ops_` views its strings.
-  ops_.reserve(changes_.size());
-  for (const auto& [key, change] : changes_) {
-    values_.push_back(change->kind == StagedChange::Kind::kRemove
-                          ? std::string()
-                          : EncodeRecord(change->record));
-    ops_.push_back({key, values_.back()});
+  struct Swept {
+    absl::string_view record_key;
+    uint64_t due;
+  };
+  std::vector<Swept> sorted;
+  sorted.reserve(swept.size());
+  for (absl::string_view ordered_key : swept) {
+    Swept s;
+    LARDER_CHECK(SplitOrderedKey(ordered_key, &s.due, &s.record_key));
+    sorted.push_back(s);
   }
+  std::sort(sorted.begin(), sorted.end(), [](const Swept& a, const Swept& b) {
+    return a.record_key < b.record_key;
+  });
+  values_.reserve(changes_.size());  // `ops_` views its strings.
+  ops_.reserve(changes_.size() + sorted.size());
+  items_.reserve(changes_.size() + sorted.size());
+  size_t next = 0;
+  for (const Swept& s : sorted) {
+    // A record has one due time; an older one is moot.
+    if (!ops_.empty() && ops_.back().key == s.record_key) continue;
+    while (next < changes_.size() && changes_[next].first < s.record_key) {
+      AddChange(next++);
+    }
+    if (next < changes_.size() && changes_[next].first == s.record_key) {
+      // To touch what is due would only move it.
+      if (changes_[next].second->kind == StagedChange::Kind::kTouch) {
+        AddSwept(s.record_key, s.due);
+      } else {
+        AddChange(next);
+      }
+      ++next;
+      continue;
+    }
+    AddSwept(s.record_key, s.due);
+  }
+  while (next < changes_.size()) AddChange(next++);
+}
+
+void RecordsMerge::AddChange(size_t i) {
+  const auto& [key, change] = changes_[i];
+  values_.push_back(change->kind == StagedChange::Kind::kRemove
+                        ? std::string()
+                        : EncodeRecord(change->record));
+  ops_.push_back({key, values_.back()});
+  items_.push_back({change.get(), 0});
+}
+
+void RecordsMerge::AddSwept(absl::string_view record_key, uint64_t due) {
+  ops_.push_back({record_key, {}});
+  items_.push_back({nullptr, due});
 }
 
 absl::StatusOr<ChildRef> RecordsMerge::Apply(const PageSource* source,
@@ -93,9 +137,22 @@ absl::StatusOr<ChildRef> RecordsMerge::Apply(const PageSource* source,
   return merged;
 }
 
+Resolution RecordsMerge::ResolveSwept(absl::string_view key, uint64_t due,
+                                      const Record& old) {
+  // Put since it was swept: that is another record.
+  if (static_cast<uint64_t>(
+          DueAtUnixMillis(old.expiry, old.last_access_unix_ms)) != due) {
+    return Resolution::kKeep;
+  }
+  Unlink(key, old);
+  freed_.insert(freed_.end(), old.extents.begin(), old.extents.end());
+  return Resolution::kErase;
+}
+
 Resolution RecordsMerge::Resolve(size_t i,
                                  std::optional<absl::string_view> existing) {
-  const auto& [key, change] = changes_[i];
+  const absl::string_view key = ops_[i].key;
+  const StagedChange* const change = items_[i].change;
   std::optional<Record> old;
   if (existing.has_value()) {
     absl::StatusOr<Record> decoded = DecodeRecord(*existing);
@@ -104,6 +161,10 @@ Resolution RecordsMerge::Resolve(size_t i,
       return Resolution::kKeep;
     }
     old = *std::move(decoded);
+  }
+  if (change == nullptr) {
+    return old.has_value() ? ResolveSwept(key, items_[i].due, *old)
+                           : Resolution::kKeep;
   }
   if (change->kind == StagedChange::Kind::kTouch) {
     // Only of the record that it was made from: nothing comes back by it.
@@ -142,7 +203,8 @@ void RecordsMerge::Link(absl::string_view record_key, const Record& r) {
   Account(record_key, r, +1);
   const int64_t due = DueAtUnixMillis(r.expiry, r.last_access_unix_ms);
   if (due != 0) {
-    due_.Put(OrderedKey(static_cast<uint64_t>(due), record_key), "");
+    due_.Put(OrderedKey(static_cast<uint64_t>(due), record_key),
+             EncodeDueEntry(DueEntryOf(r)));
   }
   age_.Put(OrderedKey(r.age_hlc.value, record_key), "");
 }

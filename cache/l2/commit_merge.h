@@ -84,8 +84,10 @@ class RecordsMerge {
     std::vector<absl::string_view> added_keys;  // That were absent.
   };
 
-  // `changes` sorted by key; its views must outlive the merge.
-  RecordsMerge(Changes changes, NameOf name_of);
+  // `changes` sorted by key; `swept`: keys of the due tree in any order. What
+  // is both put and swept is put. All views must outlive the merge.
+  RecordsMerge(Changes changes, std::vector<absl::string_view> swept,
+               NameOf name_of);
 
   absl::StatusOr<ChildRef> Apply(const PageSource* source, PageSink* sink,
                                  const ChildRef& root, uint64_t epoch);
@@ -99,7 +101,17 @@ class RecordsMerge {
   absl::uint128 digest_delta() const { return digest_delta_; }
 
  private:
+  // What one op of the batch is: a change, or the removal of a record that is
+  // due at `due`.
+  struct Item {
+    const StagedChange* change;  // Null: swept.
+    uint64_t due;
+  };
+  void AddChange(size_t i);
+  void AddSwept(absl::string_view record_key, uint64_t due);
   Resolution Resolve(size_t i, std::optional<absl::string_view> existing);
+  Resolution ResolveSwept(absl::string_view key, uint64_t due,
+                          const Record& old);
   void Unlink(absl::string_view record_key, const Record& record);
   void Link(absl::string_view record_key, const Record& record);
   void Account(absl::string_view record_key, const Record& record, int sign);
@@ -107,7 +119,8 @@ class RecordsMerge {
   const Changes changes_;
   const NameOf name_of_;
   std::vector<std::string> values_;
-  std::vector<TreeOp> ops_;
+  std::vector<TreeOp> ops_;  // With `items_`.
+  std::vector<Item> items_;
   absl::Status bad_;  // The first record that does not decode.
   TreeChanges due_, age_;
   std::map<uint32_t, NamespaceDelta> deltas_;

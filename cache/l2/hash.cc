@@ -1,7 +1,6 @@
 #include "cache/l2/hash.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "cache/xxh3.h"
 
 namespace larder::cache::l2 {
 

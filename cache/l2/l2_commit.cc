@@ -31,6 +31,9 @@ constexpr int64_t kAdvanceTimeoutMs = 30'000;
 constexpr uint64_t kMetaGrowShare = 256;
 constexpr uint64_t kMetaGrowPagesMin = 64;
 constexpr uint64_t kMetaGrowPagesMax = 1024;
+// A group commit waits for more puts for at most this share of what the last
+// one took.
+constexpr int kGatherShare = 4;
 
 }  // namespace
 
@@ -48,7 +51,8 @@ class Commit {
                store->meta_pages_.get(), grow_),
         name_of_(
             [this](uint32_t id) -> const std::string& { return Of(id).name; }),
-        merge_(store->staging_.Sorted(epoch), name_of_) {
+        merge_(store->staging_.Sorted(epoch), store->swept_.Of(epoch),
+               name_of_) {
     next_.epoch = epoch;
   }
 
@@ -274,7 +278,8 @@ void Commit::FreeUnlinked() {
 // --- L2Store
 
 bool L2Store::NothingToCommit() const {
-  return staging_.size() == 0 && staged_tombstones_count_.load() == 0;
+  return staging_.size() == 0 && swept_.size() == 0 &&
+         staged_tombstones_count_.load() == 0;
 }
 
 absl::Status L2Store::CommitLocked(bool even_if_empty) {
@@ -351,6 +356,8 @@ void L2Store::Publish(uint64_t epoch, const Superblock& next, bool synced) {
   committed_epoch_.store(epoch, std::memory_order_seq_cst);
   if (synced) durable_epoch_.store(epoch, std::memory_order_seq_cst);
   staging_.Clear(epoch);
+  swept_.Clear(epoch);
+  revisited_[epoch % 2].store(0);
   {
     MutexLock lock(&tombstones_mu_);
     auto& staged = staged_tombstones_[epoch % 2];
@@ -406,12 +413,39 @@ absl::Status L2Store::CommitNow() {
   return CommitLocked();
 }
 
+// One of those that wait commits for all of them. Who was in the last group is
+// likely about to come again: without waiting for them the first to come would
+// commit alone, and the rest one commit later.
 absl::Status L2Store::CommitThrough(uint64_t epoch) {
-  // Whoever has the mutex commits for all that staged before it advanced; the
-  // others find their epoch done when they get it.
-  MutexLock lock(&commit_mu_);
-  if (committed_epoch_.load() >= epoch) return CheckUsable();
-  return CommitLocked();
+  MutexLock lock(&group_mu_);
+  ++group_waiting_;
+  group_gathered_.notify_one();
+  absl::Status status = absl::OkStatus();
+  while (committed_epoch_.load() < epoch) {
+    if (group_has_leader_) {
+      group_committed_.wait(group_mu_);
+      continue;
+    }
+    group_has_leader_ = true;
+    const auto start = std::chrono::steady_clock::now();
+    const auto deadline = start + group_duration_ / kGatherShare;
+    while (group_waiting_ < group_last_ &&
+           group_gathered_.wait_until(group_mu_, deadline) !=
+               std::cv_status::timeout) {
+    }
+    group_last_ = group_waiting_;
+    group_mu_.unlock();
+    status = CommitNow();
+    group_mu_.lock();
+    group_duration_ = std::chrono::steady_clock::now() - start;
+    group_has_leader_ = false;
+    group_committed_.notify_all();
+    // Also when there was nothing to commit, and so no new epoch.
+    break;
+  }
+  --group_waiting_;
+  LARDER_RETURN_IF_ERROR(status);
+  return CheckUsable();
 }
 
 void L2Store::CommitterLoop() {

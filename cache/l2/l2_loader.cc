@@ -69,8 +69,8 @@ absl::StatusOr<std::vector<Lineage>> AncestorsOfNew(
   for (const std::string& text : texts) {
     const std::optional<Lineage> lineage = ParseLineage(text);
     if (!lineage.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "lineage: '", absl::CHexEscape(text), "' vs a UUID"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("lineage: '", absl::CHexEscape(text), "' vs a UUID"));
     }
     ancestors.push_back(*lineage);
   }
@@ -90,9 +90,9 @@ absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
   LARDER_ASSIGN_OR_RETURN(
       loader->store_,
       L2Store::Create(options,
-                    {&loader->namespaces_, &loader->hlc_, &loader->key_locks_,
-                     &loader->accesses_, options.clock, nullptr, nullptr},
-                    ancestors));
+                      {&loader->namespaces_, &loader->hlc_, &loader->key_locks_,
+                       &loader->accesses_, options.clock, nullptr, nullptr},
+                      ancestors));
   LARDER_RETURN_IF_ERROR(loader->TakeOver(source));
   return std::unique_ptr<L2Loader>(std::move(loader));
 }

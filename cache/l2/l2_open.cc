@@ -77,7 +77,9 @@ absl::Status Settle(bool sync, Superblock* superblock, L2Files* files) {
 }  // namespace
 
 L2Store::L2Store(const BlobCacheOptions& options, const Shared& shared)
-    : options_(options), shared_(shared) {}
+    : options_(options),
+      shared_(shared),
+      decoders_(options.decode_threads - 1) {}
 
 absl::StatusOr<std::unique_ptr<L2Store>> L2Store::OpenAs(
     const BlobCacheOptions& options, const Shared& shared,
@@ -100,8 +102,7 @@ absl::StatusOr<std::unique_ptr<L2Store>> L2Store::OpenAs(
   return store;
 }
 
-absl::Status L2Store::OpenFiles(
-    const std::vector<Lineage>* ancestors_of_new) {
+absl::Status L2Store::OpenFiles(const std::vector<Lineage>* ancestors_of_new) {
   FileSystem* fs = options_.file_system;
   if (ancestors_of_new != nullptr && fs->Exists(options_.l2_path)) {
     LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> names,

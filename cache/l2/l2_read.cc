@@ -6,6 +6,15 @@
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
+namespace {
+
+// Below this one thread decodes a blob: waking another takes tens of
+// microseconds, in which one decodes some 20 KiB.
+constexpr uint64_t kDecodeTogetherBytesMin = uint64_t{1} << 20;
+// What is no longer is copied out: that costs less than to hold its chain.
+constexpr uint64_t kCopyBytesMax = 4096;
+
+}  // namespace
 
 absl::StatusOr<std::optional<Record>> L2Store::FindCommitted(
     absl::string_view record_key) const {
@@ -19,7 +28,7 @@ absl::StatusOr<std::optional<Record>> L2Store::FindCommitted(
 
 bool L2Store::FindStaged(const Namespace& ns, absl::string_view key,
                          std::optional<Record>* record) const {
-  const StagedPtr staged = staging_.Find(RecordKey(ns.id(), key));
+  const StagedPtr staged = staging_.Find(LookupKey(ns.id(), key).view());
   if (staged == nullptr) return false;
   if (staged->kind != StagedChange::Kind::kRemove) *record = staged->record;
   return true;
@@ -47,8 +56,9 @@ absl::StatusOr<std::optional<Record>> L2Store::FindRecord(
     const Namespace& ns, absl::string_view key) const {
   // Staged first, then the root: a commit publishes its root before it clears
   // what it staged.
-  const std::string record_key = RecordKey(ns.id(), key);
-  if (const StagedPtr staged = staging_.Find(record_key); staged != nullptr) {
+  const LookupKey record_key(ns.id(), key);
+  if (const StagedPtr staged = staging_.Find(record_key.view());
+      staged != nullptr) {
     if (staged->kind == StagedChange::Kind::kRemove) {
       return std::optional<Record>();
     }
@@ -59,7 +69,8 @@ absl::StatusOr<std::optional<Record>> L2Store::FindRecord(
     counters_.negative_skips.fetch_add(1, std::memory_order_relaxed);
     return std::optional<Record>();
   }
-  absl::StatusOr<std::optional<Record>> found = FindCommitted(record_key);
+  absl::StatusOr<std::optional<Record>> found =
+      FindCommitted(record_key.view());
   if (!found.ok()) counters_.damaged_reads.fetch_add(1);
   return found;
 }
@@ -81,32 +92,80 @@ BlobAttributes AttributesOf(const Record& record, ChainHeader header) {
   return a;
 }
 
-// Frames that hold [offset, offset + length) of the raw bytes.
-struct FrameRange {
-  size_t first = 0;
+// What to read for [offset, offset + length) of the raw bytes.
+struct Part {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  size_t first = 0;  // Frames [first, end) hold it.
   size_t end = 0;
-  uint64_t stored_offset = 0;  // Of `first`, in the chain.
-  uint64_t stored_bytes = 0;
-  uint64_t raw_offset = 0;  // Of `first`, in the blob.
-  bool all_raw = true;
+  uint64_t raw_offset = 0;  // Of frame `first`, in the blob.
+  uint64_t raw_bytes = 0;   // Of these frames.
+  bool all_raw = true;      // None of them is compressed.
 };
-FrameRange RangeOf(const ChainHeader& header, uint32_t header_bytes,
-                   uint64_t offset, uint64_t length) {
-  FrameRange r;
-  if (length == 0) return r;
-  r.first = offset / kFrameRawBytes;
-  r.end = (offset + length + kFrameRawBytes - 1) / kFrameRawBytes;
-  r.stored_offset = header_bytes;
-  for (size_t i = 0; i < r.end; ++i) {
-    if (i < r.first) {
-      r.stored_offset += header.frames[i].stored_bytes;
-      r.raw_offset += header.frames[i].raw_bytes;
-    } else {
-      r.stored_bytes += header.frames[i].stored_bytes;
-      r.all_raw &= !header.frames[i].zstd;
-    }
+Part PartOf(const ChainHeader& header, uint64_t offset, uint64_t length) {
+  Part p;
+  p.offset = std::min(offset, header.raw_bytes);
+  p.length = std::min(length, header.raw_bytes - p.offset);
+  if (p.length == 0) return p;
+  p.first = p.offset / kFrameRawBytes;
+  p.end = (p.offset + p.length + kFrameRawBytes - 1) / kFrameRawBytes;
+  p.raw_offset = p.first * uint64_t{kFrameRawBytes};
+  for (size_t i = p.first; i < p.end; ++i) {
+    p.raw_bytes += header.frames[i].raw_bytes;
+    p.all_raw &= !header.frames[i].zstd;
   }
-  return r;
+  return p;
+}
+
+// Where frame `i` stands in the chain.
+uint64_t FrameOffset(const ChainHeader& header, uint32_t header_bytes,
+                     size_t i) {
+  uint64_t offset = header_bytes;
+  for (size_t f = 0; f < i; ++f) offset += header.frames[f].stored_bytes;
+  return offset;
+}
+
+// Verifies the frames of `part` where they are, and returns its bytes there.
+absl::StatusOr<absl::string_view> VerifyInPlace(const ChainReader& chain,
+                                                const ChainHeader& header,
+                                                uint64_t frames_at,
+                                                const Part& part) {
+  std::string unused;
+  LARDER_ASSIGN_OR_RETURN(const absl::string_view all,
+                          chain.Bytes(frames_at, part.raw_bytes, &unused));
+  for (size_t i = part.first; i < part.end; ++i) {
+    const uint64_t at = (i - part.first) * uint64_t{kFrameRawBytes};
+    LARDER_RETURN_IF_ERROR(VerifyFrame(
+        header.frames[i], all.substr(at, header.frames[i].stored_bytes)));
+  }
+  return all.substr(part.offset - part.raw_offset, part.length);
+}
+
+// Verifies and decodes the frames of `part` to `out`.
+absl::Status DecodeTo(const ChainReader& chain, const ChainHeader& header,
+                      uint64_t frames_at, const Part& part, WorkerPool* pool,
+                      char* out) {
+  const size_t count = part.end - part.first;
+  std::vector<uint64_t> at(count, frames_at);
+  for (size_t i = 1; i < count; ++i) {
+    at[i] = at[i - 1] + header.frames[part.first + i - 1].stored_bytes;
+  }
+  const auto decode = [&](size_t i) -> absl::Status {
+    const Frame& frame = header.frames[part.first + i];
+    std::string scratch;
+    LARDER_ASSIGN_OR_RETURN(const absl::string_view stored,
+                            chain.Bytes(at[i], frame.stored_bytes, &scratch));
+    LARDER_RETURN_IF_ERROR(VerifyFrame(frame, stored));
+    return DecodeFrame(frame, stored, out + i * uint64_t{kFrameRawBytes});
+  };
+  if (part.all_raw || part.raw_bytes < kDecodeTogetherBytesMin) {
+    for (size_t i = 0; i < count; ++i) LARDER_RETURN_IF_ERROR(decode(i));
+    return absl::OkStatus();
+  }
+  std::vector<absl::Status> done(count);
+  pool->ForEach(count, [&](size_t i) { done[i] = decode(i); });
+  for (absl::Status& status : done) LARDER_RETURN_IF_ERROR(status);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -114,58 +173,41 @@ FrameRange RangeOf(const ChainHeader& header, uint32_t header_bytes,
 absl::StatusOr<std::shared_ptr<const Blob>> L2Store::Load(
     const Namespace& ns, absl::string_view key, const Record& record,
     uint64_t offset, uint64_t length) const {
-  const auto load = [&]() -> absl::StatusOr<std::shared_ptr<const Blob>> {
-    const ChainReader chain(files_.blobs.get(), &record,
-                            ChainReader::Access::kView);
-    LARDER_ASSIGN_OR_RETURN(ChainHeader header, chain.Header());
-    if (header.name_hash != NameHash(ns.name(), key)) {
-      return absl::DataLossError("chain header: is another blob's");
-    }
-    offset = std::min(offset, record.raw_bytes);
-    length = std::min(length, record.raw_bytes - offset);
-    const FrameRange range =
-        RangeOf(header, record.header_bytes, offset, length);
-    // Held before it is read, and while the reader's slot still guards it.
-    std::shared_ptr<const void> hold;
-    const bool in_one_piece = record.extents.size() == 1;
-    if (in_one_piece && range.all_raw && length > 0) {
-      hold = std::make_shared<ChainHold>(held_, files_.blobs,
-                                         record.extents[0].first);
-    }
-    std::string scratch, raw;
-    uint64_t at = range.stored_offset;
-    if (!range.all_raw || hold == nullptr) {
-      raw.reserve((range.end - range.first) * uint64_t{kFrameRawBytes} <
-                          record.raw_bytes
-                      ? (range.end - range.first) * kFrameRawBytes
-                      : record.raw_bytes);
-    }
-    for (size_t i = range.first; i < range.end; ++i) {
-      const Frame& frame = header.frames[i];
-      LARDER_ASSIGN_OR_RETURN(const absl::string_view stored,
-                              chain.Bytes(at, frame.stored_bytes, &scratch));
-      LARDER_RETURN_IF_ERROR(VerifyFrame(frame, stored));
-      if (hold == nullptr) {
-        LARDER_RETURN_IF_ERROR(DecodeFrame(frame, stored, &raw));
-      }
-      at += frame.stored_bytes;
-    }
-    BlobAttributes attributes = AttributesOf(record, std::move(header));
-    // In the first frame read; of nothing when nothing was asked for.
-    const uint64_t skip = length > 0 ? offset - range.raw_offset : 0;
-    if (hold != nullptr) {
-      LARDER_ASSIGN_OR_RETURN(
-          const absl::string_view view,
-          chain.Bytes(range.stored_offset + skip, length, &scratch));
-      return std::make_shared<const Blob>(std::move(attributes), view,
-                                          std::move(hold));
-    }
-    if (skip != 0 || raw.size() != length) raw = raw.substr(skip, length);
-    return std::make_shared<const Blob>(std::move(attributes), std::move(raw));
-  };
-  absl::StatusOr<std::shared_ptr<const Blob>> blob = load();
+  absl::StatusOr<std::shared_ptr<const Blob>> blob =
+      LoadVerified(NameHash(ns.name(), key), record, offset, length);
   if (!blob.ok()) counters_.damaged_reads.fetch_add(1);
   return blob;
+}
+
+absl::StatusOr<std::shared_ptr<const Blob>> L2Store::LoadVerified(
+    uint64_t name_hash, const Record& record, uint64_t offset,
+    uint64_t length) const {
+  const ChainReader chain(files_.blobs.get(), &record,
+                          ChainReader::Access::kView);
+  LARDER_ASSIGN_OR_RETURN(ChainHeader header, chain.Header());
+  if (header.name_hash != name_hash) {
+    return absl::DataLossError("chain header: is another blob's");
+  }
+  const Part part = PartOf(header, offset, length);
+  const uint64_t frames_at =
+      FrameOffset(header, record.header_bytes, part.first);
+  const bool in_one_piece = record.extents.size() == 1;
+  if (in_one_piece && part.all_raw && part.length > kCopyBytesMax) {
+    // Held before it is read, and while the reader's slot still guards it.
+    auto hold = std::make_shared<ChainHold>(held_, files_.blobs,
+                                            record.extents[0].first);
+    LARDER_ASSIGN_OR_RETURN(const absl::string_view view,
+                            VerifyInPlace(chain, header, frames_at, part));
+    return std::make_shared<const Blob>(AttributesOf(record, std::move(header)),
+                                        view, std::move(hold));
+  }
+  const auto raw = std::make_shared_for_overwrite<char[]>(part.raw_bytes);
+  LARDER_RETURN_IF_ERROR(
+      DecodeTo(chain, header, frames_at, part, &decoders_, raw.get()));
+  const absl::string_view bytes(raw.get() + (part.offset - part.raw_offset),
+                                part.length);
+  return std::make_shared<const Blob>(AttributesOf(record, std::move(header)),
+                                      bytes, raw);
 }
 
 int64_t L2Store::LastAccess(const Namespace& ns, absl::string_view key,

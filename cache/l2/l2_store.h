@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -43,7 +44,9 @@
 #include "cache/l2/space_map.h"
 #include "cache/l2/staging.h"
 #include "cache/l2/superblock.h"
+#include "cache/l2/swept_keys.h"
 #include "cache/l2/synopsis.h"
+#include "cache/l2/worker_pool.h"
 #include "cache/mutex.h"
 #include "cache/namespace_table.h"
 #include "cache/options.h"
@@ -268,6 +271,9 @@ class L2Store {
   absl::StatusOr<std::optional<Record>> FindCommitted(
       absl::string_view record_key) const;
   const Synopsis* SynopsisOf(uint32_t ns_id) const;
+  absl::StatusOr<std::shared_ptr<const Blob>> LoadVerified(
+      uint64_t name_hash, const Record& record, uint64_t offset,
+      uint64_t length) const;
   int64_t LastAccess(const Namespace& ns, absl::string_view key,
                      const Record& record) const;
 
@@ -311,12 +317,20 @@ class L2Store {
   // Returns: the record, if it was removed.
   absl::StatusOr<std::optional<Record>> Revisit(absl::string_view record_key,
                                                 JudgeFn judge);
-  // One slice over the keys of an ordered tree (due, age) up to `end`: hands
-  // each record to Revisit() until a limit or the end.
+  // Null when the key is impossible or of a namespace that nobody knows.
+  const Namespace* NamespaceOf(absl::string_view record_key) const;
+  absl::Status RevisitDue(absl::string_view record_key, int64_t now,
+                          SliceReport* report);
+  // Returns: whether what follows may be due too.
+  absl::StatusOr<bool> SweepDueEntry(uint64_t epoch,
+                                     absl::string_view ordered_key,
+                                     absl::string_view value, int64_t now,
+                                     SliceReport* report);
+  // One slice over the age tree from `*cursor`: hands each record to Revisit()
+  // until a limit or the end.
   // Returns: whether the end was reached.
-  absl::StatusOr<bool> SweepOrdered(const ChildRef& tree, uint64_t end,
-                                    SliceLimit limit, std::string* cursor,
-                                    JudgeFn judge, SliceReport* report);
+  absl::StatusOr<bool> SweepByAge(SliceLimit limit, std::string* cursor,
+                                  JudgeFn judge, SliceReport* report);
   absl::Status StartTombstoneRound()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(tombstone_sweep_mu_);
   void FinishTombstoneRound()
@@ -343,7 +357,11 @@ class L2Store {
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<EpochLock> epoch_lock_;
   mutable ReaderSlots readers_;
+  mutable WorkerPool decoders_;
   StagingTable staging_;
+  SweptKeys swept_;
+  // Idle-limited records that the sweep looked at, by the parity of the epoch.
+  std::atomic<int64_t> revisited_[2] = {0, 0};
 
   // The published root; old ones go when no reader can have them.
   std::atomic<const Superblock*> root_{nullptr};
@@ -397,6 +415,15 @@ class L2Store {
         negative_skips{0}, compression_skipped{0};
   };
   mutable Counters counters_;
+
+  // Puts that wait for their commit: one of them leads.
+  Mutex group_mu_;
+  std::condition_variable_any group_gathered_, group_committed_;
+  bool group_has_leader_ ABSL_GUARDED_BY(group_mu_) = false;
+  int64_t group_waiting_ ABSL_GUARDED_BY(group_mu_) = 0;
+  int64_t group_last_ ABSL_GUARDED_BY(group_mu_) = 0;  // In the last commit.
+  std::chrono::steady_clock::duration group_duration_
+      ABSL_GUARDED_BY(group_mu_){};
 
   Mutex committer_mu_;
   std::condition_variable_any committer_wake_;

@@ -22,14 +22,19 @@ constexpr double kMetaLow = 0.45;
 // What a record takes in the three trees besides its key thrice and what is
 // inline, at a leaf fill of about 70 %.
 constexpr uint64_t kTreeBytesPerRecord = 200;
-
-int64_t DiskBytes(const Record& r) {
-  return static_cast<int64_t>(r.extents.empty()
-                                  ? r.inline_chain.size()
-                                  : r.allocated_units() * kUnitBytes);
-}
+// Swept keys that wait for a commit take so much memory; then one comes early.
+// Large, since a commit that removes much rewrites few pages a record.
+constexpr int64_t kSweptBytesMax = int64_t{64} << 20;
 
 }  // namespace
+
+const Namespace* L2Store::NamespaceOf(absl::string_view record_key) const {
+  uint32_t id;
+  absl::string_view key;
+  return SplitRecordKey(record_key, &id, &key)
+             ? shared_.namespaces->FindById(id)
+             : nullptr;
+}
 
 absl::StatusOr<std::optional<Record>> L2Store::Revisit(
     absl::string_view record_key, JudgeFn judge) {
@@ -66,60 +71,50 @@ absl::StatusOr<std::optional<Record>> L2Store::Revisit(
   }
   LARDER_RETURN_IF_ERROR(StageRemove(guard, *ns, key, shared_.hlc->Next(),
                                      /*journal=*/false));
-  leaving_bytes_ += DiskBytes(*record);
+  leaving_bytes_ += static_cast<int64_t>(DiskBytes(*record));
   if (shared_.on_removed) shared_.on_removed(*ns, key, record->hlc);
   return record;
 }
 
-absl::StatusOr<bool> L2Store::SweepOrdered(const ChildRef& tree, uint64_t end,
-                                           SliceLimit limit,
-                                           std::string* cursor, JudgeFn judge,
-                                           SliceReport* report) {
+absl::StatusOr<bool> L2Store::SweepByAge(SliceLimit limit, std::string* cursor,
+                                         JudgeFn judge, SliceReport* report) {
   const EpochLock::Guard guard = epoch_lock_->Enter();
   SliceClock clock(shared_.clock, limit);
   absl::Status bad = absl::OkStatus();
   bool at_end = true;
-  LARDER_RETURN_IF_ERROR(TreeAt(tree).Walk(*cursor, [&](absl::string_view key,
-                                                        absl::string_view) {
-    uint64_t at;
-    absl::string_view record_key;
-    if (!SplitOrderedKey(key, &at, &record_key)) return true;
-    if (at > end) return false;
-    if (!clock.Next()) {
-      *cursor = std::string(key);
-      at_end = false;
-      return false;
-    }
-    ++report->scanned;
-    absl::StatusOr<std::optional<Record>> removed = Revisit(record_key, judge);
-    if (absl::IsDataLoss(removed.status())) {
-      // A damaged page hides this record; what lies behind it is due too.
-      counters_.damaged_reads.fetch_add(1);
-      return true;
-    }
-    if (!removed.ok()) {
-      bad = removed.status();
-      return false;
-    }
-    if (removed->has_value()) {
-      uint32_t ns_id;
-      absl::string_view user_key;
-      SplitRecordKey(record_key, &ns_id, &user_key);
-      report->AddRemoved(shared_.namespaces->FindById(ns_id)->name(),
-                         DiskBytes(**removed));
-    }
-    return true;
-  }));
+  LARDER_RETURN_IF_ERROR(
+      TreeAt(root()->age)
+          .Walk(*cursor, [&](absl::string_view key, absl::string_view) {
+            uint64_t at;
+            absl::string_view record_key;
+            if (!SplitOrderedKey(key, &at, &record_key)) return true;
+            if (!clock.Next()) {
+              *cursor = std::string(key);
+              at_end = false;
+              return false;
+            }
+            ++report->scanned;
+            absl::StatusOr<std::optional<Record>> removed =
+                Revisit(record_key, judge);
+            if (absl::IsDataLoss(removed.status())) {
+              // A damaged page hides this record; others can go.
+              counters_.damaged_reads.fetch_add(1);
+              return true;
+            }
+            bad.Update(removed.status());
+            if (removed.ok() && removed->has_value()) {
+              report->AddRemoved(NamespaceOf(record_key)->name(),
+                                 static_cast<int64_t>(DiskBytes(**removed)));
+            }
+            return bad.ok();
+          }));
   LARDER_RETURN_IF_ERROR(bad);
   return at_end;
 }
 
-absl::StatusOr<SliceReport> L2Store::SweepDueSlice(SliceLimit limit) {
-  LARDER_RETURN_IF_ERROR(CheckUsable());
-  SliceReport report;
-  MutexLock lock(&due_mu_);
-  const ReaderSlots::Guard reading = EnterRead();
-  const int64_t now = shared_.clock->NowUnixMillis();
+// What reads put off is looked at again, and may get a later time.
+absl::Status L2Store::RevisitDue(absl::string_view record_key, int64_t now,
+                                 SliceReport* report) {
   const auto judge = [&](const Namespace& ns, absl::string_view key,
                          Record* r) {
     const int64_t due = DueAtUnixMillis(r->expiry, r->last_access_unix_ms);
@@ -131,9 +126,78 @@ absl::StatusOr<SliceReport> L2Store::SweepDueSlice(SliceLimit limit) {
     r->last_access_unix_ms = last_access;  // Idle time was extended.
     return Verdict::kTouch;
   };
-  LARDER_ASSIGN_OR_RETURN(
-      report.done, SweepOrdered(root()->due, static_cast<uint64_t>(now), limit,
-                                &due_.cursor, judge, &report));
+  absl::StatusOr<std::optional<Record>> removed = Revisit(record_key, judge);
+  if (absl::IsDataLoss(removed.status())) {
+    // A damaged page hides this record; what lies behind it is due too.
+    counters_.damaged_reads.fetch_add(1);
+    return absl::OkStatus();
+  }
+  LARDER_RETURN_IF_ERROR(removed.status());
+  if (removed->has_value()) {
+    report->AddRemoved(NamespaceOf(record_key)->name(),
+                       static_cast<int64_t>(DiskBytes(**removed)));
+  }
+  return absl::OkStatus();
+}
+
+// A record that expired is invisible already. So its removal is not staged, it
+// waits in `swept_`, and its record is not even read: the due tree says all
+// there is to know, and the commit looks before it removes.
+absl::StatusOr<bool> L2Store::SweepDueEntry(uint64_t epoch,
+                                            absl::string_view ordered_key,
+                                            absl::string_view value,
+                                            int64_t now, SliceReport* report) {
+  uint64_t due;
+  absl::string_view record_key;
+  if (!SplitOrderedKey(ordered_key, &due, &record_key)) return true;
+  if (due > static_cast<uint64_t>(now)) return false;
+  ++report->scanned;
+  const absl::StatusOr<DueEntry> entry = DecodeDueEntry(value);
+  const Namespace* ns = NamespaceOf(record_key);
+  if (!entry.ok() || ns == nullptr) {
+    counters_.damaged_reads.fetch_add(1);
+    return true;
+  }
+  if (entry->idle_limited) {
+    revisited_[epoch % 2].fetch_add(1);
+    LARDER_RETURN_IF_ERROR(RevisitDue(record_key, now, report));
+    return true;
+  }
+  const StagedPtr staged = staging_.Find(record_key);
+  const bool is_replaced =
+      staged != nullptr && staged->kind != StagedChange::Kind::kTouch;
+  if (is_replaced || !swept_.Add(epoch, ordered_key)) return true;
+  const int64_t bytes = static_cast<int64_t>(entry->disk_bytes);
+  leaving_bytes_ += bytes;
+  report->AddRemoved(ns->name(), bytes);
+  return true;
+}
+
+absl::StatusOr<SliceReport> L2Store::SweepDueSlice(SliceLimit limit) {
+  LARDER_RETURN_IF_ERROR(CheckUsable());
+  if (swept_.bytes() > kSweptBytesMax) LARDER_RETURN_IF_ERROR(CommitNow());
+  SliceReport report;
+  MutexLock lock(&due_mu_);
+  const ReaderSlots::Guard reading = EnterRead();
+  const EpochLock::Guard guard = epoch_lock_->Enter();
+  SliceClock clock(shared_.clock, limit);
+  const int64_t now = shared_.clock->NowUnixMillis();
+  absl::Status bad = absl::OkStatus();
+  report.done = true;
+  LARDER_RETURN_IF_ERROR(TreeAt(root()->due)
+                             .Walk(due_.cursor, [&](absl::string_view key,
+                                                    absl::string_view value) {
+                               if (!clock.Next()) {
+                                 due_.cursor = std::string(key);
+                                 report.done = false;
+                                 return false;
+                               }
+                               const absl::StatusOr<bool> go_on = SweepDueEntry(
+                                   guard.epoch(), key, value, now, &report);
+                               bad.Update(go_on.status());
+                               return go_on.ok() && *go_on;
+                             }));
+  LARDER_RETURN_IF_ERROR(bad);
   if (report.done) due_.cursor.clear();
   counters_.expirations.fetch_add(report.removed);
   return report;
@@ -144,8 +208,9 @@ absl::StatusOr<int64_t> L2Store::SweepDebt() const {
   const uint64_t now = static_cast<uint64_t>(shared_.clock->NowUnixMillis());
   LARDER_ASSIGN_OR_RETURN(const uint64_t due,
                           TreeAt(root()->due).Rank(OrderedKey(now + 1, "")));
-  // What a sweep staged to go is still in the committed tree.
-  return std::max<int64_t>(0, static_cast<int64_t>(due) - staging_.size());
+  // What a sweep has dealt with stays in the committed tree until the commit.
+  const int64_t done = swept_.size() + revisited_[0] + revisited_[1];
+  return std::max<int64_t>(0, static_cast<int64_t>(due) - done);
 }
 
 // --- Eviction: from the old end of the age tree; what was read since it got
@@ -183,8 +248,7 @@ absl::Status L2Store::EvictBytes(SpaceMap::Lane lane, uint64_t bytes) {
     SliceReport report;
     LARDER_ASSIGN_OR_RETURN(
         const bool at_end,
-        SweepOrdered(root()->age, std::numeric_limits<uint64_t>::max(),
-                     SliceLimit(), &evictor_.cursor, judge, &report));
+        SweepByAge(SliceLimit(), &evictor_.cursor, judge, &report));
     counters_.evictions.fetch_add(report.removed);
     if (at_end) {
       evictor_.cursor.clear();
@@ -313,7 +377,8 @@ absl::StatusOr<SliceReport> L2Store::SweepTombstonedSlice(
               if (absl::IsDataLoss(removed.status())) return true;
               bad.Update(removed.status());
               if (removed.ok() && removed->has_value()) {
-                report.AddRemoved(ns->name(), DiskBytes(**removed));
+                report.AddRemoved(ns->name(),
+                                  static_cast<int64_t>(DiskBytes(**removed)));
               }
               return bad.ok();
             }));

@@ -240,9 +240,10 @@ absl::Status L2Store::StageTombstone(const EpochLock::Guard& guard,
 // A commit needs room in `meta` for what it copies; with less than that left
 // for what is staged, it must come now.
 bool L2Store::ShouldCommitEarly() const {
-  const int64_t staged = staging_.size() + staged_tombstones_count_.load();
+  const int64_t staged =
+      staging_.size() + swept_.size() + staged_tombstones_count_.load();
   if (staged < kStagedMin) return false;
-  if (staged >= kStagedMax) return true;
+  if (staging_.size() >= kStagedMax) return true;
   const uint64_t pages_possible = MetaReserveBytes() / kPageBytes;
   const uint64_t used = meta_map_->used_units();
   const uint64_t free = pages_possible > used ? pages_possible - used : 0;

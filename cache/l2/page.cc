@@ -25,10 +25,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "cache/check.h"
+#include "cache/l2/hash.h"
 #include "cache/status_macros.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 namespace larder::cache::l2 {
 namespace {
@@ -95,7 +93,7 @@ void StoreNumber(char* to, uint64_t value) {
 }
 
 uint64_t Checksum(const char* bytes) {
-  return XXH3_64bits(bytes + kChecksumBytes, kPageBytes - kChecksumBytes);
+  return Checksum64({bytes + kChecksumBytes, kPageBytes - kChecksumBytes});
 }
 
 // The first entry that searches look at: a parent's entry 0 stands for

@@ -1,5 +1,6 @@
 #include "cache/l2/record.h"
 
+#include <cstring>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +17,8 @@ constexpr uint64_t kUnixMillisMax = uint64_t{1} << 48;  // As in the HLC.
 // admission, priority, extent count; HLC and checksum; nine varints.
 constexpr size_t kFixedBytesMax = 4 + 16 + 9 * 10 + 2;
 constexpr uint64_t kHashesMax = kTagsMax + kDependenciesMax;
+constexpr char kDueIdleLimited = 1;
+constexpr uint64_t kDueBytesMax = uint64_t{1} << 40;  // No chain has as many.
 
 static_assert(kNamespaceIdBytes + kKeyBytesMax + kFixedBytesMax +
                   8 * (kTagsMax + kDependenciesMax) + kExtentsMax * 20 <=
@@ -171,6 +174,15 @@ std::string RecordKey(uint32_t ns_id, absl::string_view key) {
   return out;
 }
 
+LookupKey::LookupKey(uint32_t ns_id, absl::string_view key)
+    : bytes_(kNamespaceIdBytes + key.size()) {
+  const uint32_t big = __builtin_bswap32(ns_id);
+  std::memcpy(bytes_.data(), &big, sizeof(big));
+  if (!key.empty()) {
+    std::memcpy(bytes_.data() + kNamespaceIdBytes, key.data(), key.size());
+  }
+}
+
 bool SplitRecordKey(absl::string_view record_key, uint32_t* ns_id,
                     absl::string_view* key) {
   if (record_key.size() <= kNamespaceIdBytes ||
@@ -196,6 +208,36 @@ bool SplitOrderedKey(absl::string_view ordered_key, uint64_t* at,
   *at = LoadBig64(ordered_key.data());
   *record_key = ordered_key.substr(8);
   return true;
+}
+
+DueEntry DueEntryOf(const Record& record) {
+  return {.idle_limited = record.expiry.idle_ttl_ms != 0,
+          .disk_bytes = DiskBytes(record)};
+}
+
+std::string EncodeDueEntry(const DueEntry& entry) {
+  std::string out;
+  out.push_back(entry.idle_limited ? kDueIdleLimited : '\0');
+  AppendVarint(&out, entry.disk_bytes);
+  return out;
+}
+
+absl::StatusOr<DueEntry> DecodeDueEntry(absl::string_view bytes) {
+  ByteReader in(bytes);
+  uint8_t flags;
+  DueEntry entry;
+  if (!in.ReadByte(&flags) || flags > kDueIdleLimited ||
+      !in.ReadVarint(&entry.disk_bytes) || !in.empty() ||
+      entry.disk_bytes > kDueBytesMax) {
+    return absl::DataLossError("due entry: impossible");
+  }
+  entry.idle_limited = flags == kDueIdleLimited;
+  return entry;
+}
+
+uint64_t DiskBytes(const Record& record) {
+  return record.extents.empty() ? record.inline_chain.size()
+                                : record.allocated_units() * kUnitBytes;
 }
 
 absl::uint128 DigestTerm(absl::string_view ns, absl::string_view key,

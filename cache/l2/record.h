@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/container/fixed_array.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/numeric/int128.h"
 #include "absl/status/status.h"
@@ -63,6 +64,15 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view bytes);
 // Key of the records tree: namespace id (big endian), then the key.
 inline constexpr size_t kNamespaceIdBytes = 4;
 std::string RecordKey(uint32_t ns_id, absl::string_view key);
+// The same, for the length of a lookup: on the stack unless it is long.
+class LookupKey {
+ public:
+  LookupKey(uint32_t ns_id, absl::string_view key);
+  absl::string_view view() const { return {bytes_.data(), bytes_.size()}; }
+
+ private:
+  absl::FixedArray<char, 128> bytes_;
+};
 bool SplitRecordKey(absl::string_view record_key, uint32_t* ns_id,
                     absl::string_view* key);
 
@@ -71,6 +81,20 @@ bool SplitRecordKey(absl::string_view record_key, uint32_t* ns_id,
 std::string OrderedKey(uint64_t at, absl::string_view record_key);
 bool SplitOrderedKey(absl::string_view ordered_key, uint64_t* at,
                      absl::string_view* record_key);
+
+// What the due tree says of a record, so that a sweep need not look it up.
+struct DueEntry {
+  // Reads put its time off: only the record and its last access tell.
+  bool idle_limited = false;
+  uint64_t disk_bytes = 0;  // What its removal gives back.
+};
+DueEntry DueEntryOf(const Record& record);
+std::string EncodeDueEntry(const DueEntry& entry);
+// Errors: kDataLoss.
+absl::StatusOr<DueEntry> DecodeDueEntry(absl::string_view bytes);
+
+// Bytes of `blobs`, or of the leaf, that the record's chain takes.
+uint64_t DiskBytes(const Record& record);
 
 // What `record` adds to the content digest: independent of where its chain
 // lies, of namespace ids, and of when it was read.

@@ -1,7 +1,5 @@
 #include "cache/l2/space_map.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -16,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cache/check.h"
+#include "cache/l2/hash.h"
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
@@ -54,8 +53,8 @@ const char* MagicOf(SpaceMap::Lane lane) {
 
 uint64_t ChecksumOf(const SectorImage& image) {
   const char* bytes = reinterpret_cast<const char*>(&image);
-  return XXH3_64bits(bytes + sizeof(image.checksum),
-                     sizeof(image) - sizeof(image.checksum));
+  return Checksum64(
+      {bytes + sizeof(image.checksum), sizeof(image) - sizeof(image.checksum)});
 }
 
 absl::string_view BytesOf(const SectorImage& image) {

@@ -25,6 +25,7 @@ StagedPtr StagingTable::Stage(uint64_t epoch, absl::string_view record_key,
 }
 
 StagedPtr StagingTable::Find(absl::string_view record_key) const {
+  if (size_.load(std::memory_order_seq_cst) == 0) return nullptr;
   const Shard& shard = shards_[ShardIndex(record_key)];
   if (shard.entries.load(std::memory_order_seq_cst) == 0) return nullptr;
   ReaderLock lock(&shard.mu);

@@ -125,17 +125,17 @@ absl::StatusOr<Superblock> DecodeSuperblock(absl::string_view page) {
   }
   if (!in.ReadFixed32(&page_bytes) || page_bytes != kPageBytes ||
       !in.ReadFixed32(&unit_bytes) || unit_bytes != kUnitBytes ||
-      !in.ReadFixed32(&s.next_namespace_id) ||
-      !ReadLineage(&in, &s.lineage) || !in.ReadFixed64(&s.epoch) ||
-      !in.ReadFixed64(&s.hlc.value) || !ReadRef(&in, &s.records) ||
-      !ReadRef(&in, &s.due) || !ReadRef(&in, &s.age) ||
-      !ReadRef(&in, &s.system) || !in.ReadFixed64(&s.record_count) ||
-      !in.ReadFixed64(&s.raw_bytes) || !in.ReadFixed64(&s.stored_bytes) ||
+      !in.ReadFixed32(&s.next_namespace_id) || !ReadLineage(&in, &s.lineage) ||
+      !in.ReadFixed64(&s.epoch) || !in.ReadFixed64(&s.hlc.value) ||
+      !ReadRef(&in, &s.records) || !ReadRef(&in, &s.due) ||
+      !ReadRef(&in, &s.age) || !ReadRef(&in, &s.system) ||
+      !in.ReadFixed64(&s.record_count) || !in.ReadFixed64(&s.raw_bytes) ||
+      !in.ReadFixed64(&s.stored_bytes) ||
       !ReadUint128(&in, &s.content_digest) || !in.ReadFixed64(&s.meta_pages) ||
       !in.ReadFixed64(&s.blob_units) || !in.ReadFixed32(&unsynced) ||
-      !ReadAncestors(&in, &s.ancestors) || unsynced > 1 || s.epoch == 0 || s.epoch >= kEpochMax ||
-      s.meta_pages >= kEpochMax || s.blob_units >= kEpochMax ||
-      s.hlc.value > kHlcMax) {
+      !ReadAncestors(&in, &s.ancestors) || unsynced > 1 || s.epoch == 0 ||
+      s.epoch >= kEpochMax || s.meta_pages >= kEpochMax ||
+      s.blob_units >= kEpochMax || s.hlc.value > kHlcMax) {
     return absl::DataLossError("superblock: impossible field");
   }
   s.unsynced = unsynced != 0;

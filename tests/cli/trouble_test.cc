@@ -253,8 +253,8 @@ TEST_F(Trouble, FlushesOfARestoredL2ReachOlderSnapshotsToo) {
   EXPECT_EQ(restore(first, At("d")).err, "");
   EXPECT_EQ(get(At("d")), 10);
   // Another L2 in the same archive has no say, and that is told.
-  ASSERT_EQ(Larder({"put", "--l2", At("foreign"), "-n", "n", "k"}, "w").exit_code,
-            0);
+  ASSERT_EQ(
+      Larder({"put", "--l2", At("foreign"), "-n", "n", "k"}, "w").exit_code, 0);
   const std::string foreign = backup(At("foreign"));
   const ProgramEnd end = restore(first, At("e"));
   EXPECT_THAT(end.err, HasSubstr("another lineage"));
