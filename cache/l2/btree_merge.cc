@@ -120,10 +120,16 @@ class Merger {
 };
 
 size_t Merger::OpsBelow(absl::string_view high, OpRange ops) const {
-  if (high.empty() || ops.begin == ops.end) return ops.end;
-  const auto begin = ops_.begin() + ops.begin;
+  if (high.empty()) return ops.end;
+  // In growing steps, since one child of many has but a few of the ops.
+  size_t step = 1;
+  while (step < ops.end - ops.begin && ops_[ops.begin + step].key < high) {
+    ops.begin += step;
+    step *= 2;
+  }
+  const size_t end = std::min(ops.begin + step, ops.end);
   return std::partition_point(
-             begin, ops_.begin() + ops.end,
+             ops_.begin() + ops.begin, ops_.begin() + end,
              [high](const TreeOp& op) { return op.key < high; }) -
          ops_.begin();
 }
@@ -154,9 +160,14 @@ void Merger::MergeLeaf(const PageView* page, const ChildRef& ref,
   };
   for (size_t i = ops.begin; i < ops.end; ++i) {
     const TreeOp& op = ops_[i];
-    copy_to(size == 0 ? 0 : page->LowerBound(op.key));
+    // Batches that remove or replace much meet one entry after the other.
+    bool exists = next < size && page->key(next) == op.key;
+    if (!exists && next < size) {
+      copy_to(page->LowerBound(op.key));
+      exists = next < size && page->key(next) == op.key;
+    }
     std::optional<absl::string_view> existing;
-    if (next < size && page->key(next) == op.key) existing = page->value(next);
+    if (exists) existing = page->value(next);
     const Resolution resolution = resolve_(i, existing);
     if (resolution == Resolution::kPut) {
       LARDER_CHECK(op.key.size() + op.value.size() <= kEntryBytesMax);

@@ -1,8 +1,10 @@
 #include "cache/l2/commit_merge.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "cache/check.h"
+#include "cache/l2/coding.h"
 #include "cache/policy.h"
 #include "cache/status_macros.h"
 
@@ -12,6 +14,26 @@ namespace {
 // Pages that a commit asks for at a time: each batch is marked by about one
 // write.
 constexpr uint64_t kPageBatch = 64;
+
+// The first eight bytes of `key`, padded with zeros, as a number that compares
+// as they do.
+uint64_t Head64(absl::string_view key) {
+  if (key.size() >= sizeof(uint64_t)) return LoadBig64(key.data());
+  char padded[sizeof(uint64_t)] = {};
+  if (!key.empty()) std::memcpy(padded, key.data(), key.size());
+  return LoadBig64(padded);
+}
+
+class BigEndian {
+ public:
+  explicit BigEndian(uint64_t value) : bytes_(__builtin_bswap64(value)) {}
+  absl::string_view view() const {
+    return {reinterpret_cast<const char*>(&bytes_), sizeof(bytes_)};
+  }
+
+ private:
+  const uint64_t bytes_;
+};
 
 }  // namespace
 
@@ -40,6 +62,29 @@ absl::Status CommitPages::Write(uint64_t page, absl::string_view bytes) {
   return meta_->WriteAt(page * kPageBytes, bytes);
 }
 
+void TreeChanges::Put(absl::string_view key, absl::string_view value) {
+  Add(arena_.Copy({key}), arena_.Copy({value}), true);
+}
+
+void TreeChanges::Erase(absl::string_view key) {
+  Add(arena_.Copy({key}), {}, false);
+}
+
+void TreeChanges::PutAt(uint64_t at, absl::string_view record_key,
+                        absl::string_view value) {
+  Add(arena_.Copy({BigEndian(at).view(), record_key}), arena_.Copy({value}),
+      true);
+}
+
+void TreeChanges::EraseAt(uint64_t at, absl::string_view record_key) {
+  Add(arena_.Copy({BigEndian(at).view(), record_key}), {}, false);
+}
+
+void TreeChanges::Add(absl::string_view key, absl::string_view value,
+                      bool put) {
+  changes_.push_back({Head64(key), key, value, put});
+}
+
 absl::StatusOr<ChildRef> TreeChanges::Apply(const PageSource* source,
                                             PageSink* sink,
                                             const ChildRef& root,
@@ -47,7 +92,9 @@ absl::StatusOr<ChildRef> TreeChanges::Apply(const PageSource* source,
   // Puts sort behind erases of the same key, and the last one counts.
   std::sort(changes_.begin(), changes_.end(),
             [](const Change& a, const Change& b) {
-              return a.key != b.key ? a.key < b.key : a.put < b.put;
+              if (a.head != b.head) return a.head < b.head;
+              const int order = a.key.compare(b.key);
+              return order != 0 ? order < 0 : a.put < b.put;
             });
   std::vector<TreeOp> ops;
   std::vector<bool> puts;
@@ -70,6 +117,7 @@ RecordsMerge::RecordsMerge(Changes changes,
                            std::vector<absl::string_view> swept, NameOf name_of)
     : changes_(std::move(changes)), name_of_(name_of) {
   struct Swept {
+    uint64_t heads[2];  // Of the key's first 16 bytes.
     absl::string_view record_key;
     uint64_t due;
   };
@@ -78,9 +126,14 @@ RecordsMerge::RecordsMerge(Changes changes,
   for (absl::string_view ordered_key : swept) {
     Swept s;
     LARDER_CHECK(SplitOrderedKey(ordered_key, &s.due, &s.record_key));
+    s.heads[0] = Head64(s.record_key);
+    s.heads[1] = Head64(s.record_key.substr(
+        std::min(sizeof(uint64_t), s.record_key.size())));
     sorted.push_back(s);
   }
   std::sort(sorted.begin(), sorted.end(), [](const Swept& a, const Swept& b) {
+    if (a.heads[0] != b.heads[0]) return a.heads[0] < b.heads[0];
+    if (a.heads[1] != b.heads[1]) return a.heads[1] < b.heads[1];
     return a.record_key < b.record_key;
   });
   values_.reserve(changes_.size());  // `ops_` views its strings.
@@ -195,18 +248,18 @@ Resolution RecordsMerge::Resolve(size_t i,
 void RecordsMerge::Unlink(absl::string_view record_key, const Record& r) {
   Account(record_key, r, -1);
   const int64_t due = DueAtUnixMillis(r.expiry, r.last_access_unix_ms);
-  if (due != 0) due_.Erase(OrderedKey(static_cast<uint64_t>(due), record_key));
-  age_.Erase(OrderedKey(r.age_hlc.value, record_key));
+  if (due != 0) due_.EraseAt(static_cast<uint64_t>(due), record_key);
+  age_.EraseAt(r.age_hlc.value, record_key);
 }
 
 void RecordsMerge::Link(absl::string_view record_key, const Record& r) {
   Account(record_key, r, +1);
   const int64_t due = DueAtUnixMillis(r.expiry, r.last_access_unix_ms);
   if (due != 0) {
-    due_.Put(OrderedKey(static_cast<uint64_t>(due), record_key),
-             EncodeDueEntry(DueEntryOf(r)));
+    due_.PutAt(static_cast<uint64_t>(due), record_key,
+               EncodeDueEntry(DueEntryOf(r)));
   }
-  age_.Put(OrderedKey(r.age_hlc.value, record_key), "");
+  age_.PutAt(r.age_hlc.value, record_key, "");
 }
 
 void RecordsMerge::Account(absl::string_view record_key, const Record& r,

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "cache/l2/btree.h"
 #include "cache/l2/file.h"
+#include "cache/l2/key_arena.h"
 #include "cache/l2/meta_pages.h"
 #include "cache/l2/record.h"
 #include "cache/l2/space_map.h"
@@ -51,22 +52,29 @@ class CommitPages : public PageSink {
 // A batch of changes of one tree, in any order. Single-owner.
 class TreeChanges {
  public:
-  void Put(std::string key, std::string value) {
-    changes_.push_back({std::move(key), std::move(value), true});
-  }
-  void Erase(std::string key) {
-    changes_.push_back({std::move(key), std::string(), false});
-  }
+  // Copies what it is given.
+  void Put(absl::string_view key, absl::string_view value);
+  void Erase(absl::string_view key);
+  // The same at OrderedKey(at, record_key).
+  void PutAt(uint64_t at, absl::string_view record_key,
+             absl::string_view value);
+  void EraseAt(uint64_t at, absl::string_view record_key);
   // Merges the batch. Where a key is both erased and put, the put wins.
   absl::StatusOr<ChildRef> Apply(const PageSource* source, PageSink* sink,
                                  const ChildRef& root, uint64_t epoch);
 
  private:
   struct Change {
-    std::string key;
-    std::string value;
+    // The key's first eight bytes as a number that compares as they do: it
+    // mostly decides.
+    uint64_t head;
+    absl::string_view key;
+    absl::string_view value;
     bool put;
   };
+  void Add(absl::string_view key, absl::string_view value, bool put);
+
+  KeyArena arena_;
   std::vector<Change> changes_;
 };
 

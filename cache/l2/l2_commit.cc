@@ -236,11 +236,11 @@ absl::Status Commit::RebuildSynopsis(uint32_t id,
                 }));
   built->TakeDirtyChunks();
   for (uint64_t i = 0; i < std::max(old_chunks, built->chunks()); ++i) {
-    std::string key = SynopsisEntryKey(id, static_cast<uint32_t>(i));
+    const std::string key = SynopsisEntryKey(id, static_cast<uint32_t>(i));
     if (i < built->chunks()) {
-      system->Put(std::move(key), built->Chunk(i));
+      system->Put(key, built->Chunk(i));
     } else {
-      system->Erase(std::move(key));
+      system->Erase(key);
     }
   }
   ns->synopsis = std::move(built);

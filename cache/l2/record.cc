@@ -242,8 +242,9 @@ uint64_t DiskBytes(const Record& record) {
 
 absl::uint128 DigestTerm(absl::string_view ns, absl::string_view key,
                          const Record& r) {
-  std::string b;
-  b.reserve(96 + ns.size() + key.size());
+  // Kept: it is needed for each record that comes or goes.
+  thread_local std::string b;
+  b.clear();
   AppendBytes(&b, ns);
   AppendBytes(&b, key);
   AppendFixed64(&b, r.hlc.value);

@@ -1,9 +1,6 @@
 #include "cache/l2/swept_keys.h"
 
-#include <cstring>
 #include <utility>
-
-#include "cache/check.h"
 
 namespace larder::cache::l2 {
 
@@ -14,15 +11,7 @@ bool SweptKeys::Add(uint64_t epoch, absl::string_view ordered_key) {
       batch.set.contains(ordered_key)) {
     return false;
   }
-  LARDER_CHECK(ordered_key.size() <= kBlockBytes);
-  if (batch.left < ordered_key.size()) {
-    batch.blocks.emplace_back(new char[kBlockBytes]);
-    batch.left = kBlockBytes;
-  }
-  char* const at = batch.blocks.back().get() + (kBlockBytes - batch.left);
-  std::memcpy(at, ordered_key.data(), ordered_key.size());
-  batch.left -= ordered_key.size();
-  batch.keys.emplace_back(at, ordered_key.size());
+  batch.keys.push_back(batch.arena.Copy({ordered_key}));
   batch.set.insert(batch.keys.back());
   size_.fetch_add(1, std::memory_order_acq_rel);
   bytes_.fetch_add(BytesOf(ordered_key), std::memory_order_acq_rel);

@@ -4,14 +4,13 @@
 #define LARDER_CACHE_L2_SWEPT_KEYS_H_
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
+#include "cache/l2/key_arena.h"
 #include "cache/mutex.h"
 
 namespace larder::cache::l2 {
@@ -37,15 +36,13 @@ class SweptKeys {
   int64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
 
  private:
-  static constexpr size_t kBlockBytes = size_t{64} << 10;
   // The key, its view in the list and in the set, which is half full.
   static int64_t BytesOf(absl::string_view key) {
     return static_cast<int64_t>(key.size() + 3 * sizeof(key));
   }
   struct Batch {
-    std::vector<std::unique_ptr<char[]>> blocks;  // What `keys` view.
-    size_t left = 0;                              // In the last block.
-    std::vector<absl::string_view> keys;
+    KeyArena arena;
+    std::vector<absl::string_view> keys;  // In the arena.
     absl::flat_hash_set<absl::string_view> set;
   };
 
