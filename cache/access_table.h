@@ -20,6 +20,10 @@ class AccessTable {
     slots_[key_hash % kSlots].store(Pack(key_hash, now_unix_ms),
                                     std::memory_order_relaxed);
   }
+  // The next call for this key will not wait for memory.
+  void Prefetch(uint64_t key_hash) const {
+    __builtin_prefetch(&slots_[key_hash % kSlots], /*rw=*/1);
+  }
   // When the key was last read, or 0.
   int64_t LastAccess(uint64_t key_hash) const {
     const uint64_t v =

@@ -110,10 +110,11 @@ class BlobCacheImpl : public BlobCache {
   // The version that a reader would see now; 0 when absent.
   absl::StatusOr<uint64_t> CurrentVersion(const Namespace& ns,
                                           absl::string_view key);
+  // `*found`: whether there is an entry, servable or not; then `*now` is when.
   std::optional<Hit> GetFromL1(const Namespace& ns, absl::string_view key,
-                               int64_t now, bool* found);
+                               bool* found, int64_t* now);
   std::optional<Hit> GetFromL2(const Namespace& ns, absl::string_view key,
-                               int64_t now, uint64_t offset, uint64_t length);
+                               uint64_t offset, uint64_t length);
   void Promote(const Namespace& ns, absl::string_view key, const Blob& blob,
                int64_t now);
   std::optional<Hit> Find(const Namespace& ns, absl::string_view key,
@@ -329,14 +330,15 @@ bool BlobCacheImpl::IsServable(const Namespace& ns, absl::string_view key,
 }
 
 std::optional<Hit> BlobCacheImpl::GetFromL1(const Namespace& ns,
-                                            absl::string_view key, int64_t now,
-                                            bool* found) {
-  l1::L1Cache::Found entry = l1_.Get(ns.name(), key, now);
+                                            absl::string_view key, bool* found,
+                                            int64_t* now) {
+  l1::L1Cache::Found entry = l1_.Get(ns.name(), key, clock_);
   *found = entry.blob != nullptr;
   if (!*found) return std::nullopt;
+  *now = entry.now_unix_ms;
   const BlobAttributes& a = entry.blob->attributes();
   bool stale;
-  if (!IsServable(ns, key, a, now, entry.last_access_unix_ms, &stale)) {
+  if (!IsServable(ns, key, a, *now, entry.last_access_unix_ms, &stale)) {
     l1_.EraseIfUnchanged(ns.name(), key, a.hlc);
     return std::nullopt;
   }
@@ -344,27 +346,30 @@ std::optional<Hit> BlobCacheImpl::GetFromL1(const Namespace& ns,
 }
 
 std::optional<Hit> BlobCacheImpl::GetFromL2(const Namespace& ns,
-                                            absl::string_view key, int64_t now,
+                                            absl::string_view key,
                                             uint64_t offset, uint64_t length) {
   std::shared_ptr<const Blob> blob;
   bool stale = false;
+  uint64_t hash;
+  int64_t now;
   {
     const auto reading = l2_->EnterRead();
     // Damage is counted by the store, and a miss to the caller.
     const absl::StatusOr<std::optional<l2::Record>> record =
         l2_->FindRecord(ns, key);
-    if (!record.ok() || !record->has_value() ||
-        !l2_->IsServable(ns, key, **record, now)) {
-      return std::nullopt;
-    }
+    if (!record.ok() || !record->has_value()) return std::nullopt;
+    l2_->Prefetch(**record);
+    hash = NameHash(ns.name(), key);
+    accesses_.Prefetch(hash);
+    now = clock_->NowUnixMillis();
+    if (!l2_->IsServable(ns, key, **record, now)) return std::nullopt;
     stale = (*record)->expiry.expires_at_unix_ms != 0 &&
             now >= (*record)->expiry.expires_at_unix_ms;
     absl::StatusOr<std::shared_ptr<const Blob>> loaded =
-        l2_->Load(ns, key, **record, offset, length);
+        l2_->Load(hash, **record, offset, length);
     if (!loaded.ok()) return std::nullopt;
     blob = *std::move(loaded);
   }
-  const uint64_t hash = NameHash(ns.name(), key);
   const bool second_hit = accesses_.LastAccess(hash) != 0;
   accesses_.Note(hash, now);
   if (second_hit && length == UINT64_MAX) Promote(ns, key, *blob, now);
@@ -395,11 +400,11 @@ void BlobCacheImpl::Promote(const Namespace& ns, absl::string_view key,
 std::optional<Hit> BlobCacheImpl::Find(const Namespace& ns,
                                        absl::string_view key, uint64_t offset,
                                        uint64_t length) {
-  const int64_t now = clock_->NowUnixMillis();
   bool in_l1;
-  std::optional<Hit> hit = GetFromL1(ns, key, now, &in_l1);
+  int64_t now;
+  std::optional<Hit> hit = GetFromL1(ns, key, &in_l1, &now);
   if (!in_l1) {
-    if (l2_ != nullptr) hit = GetFromL2(ns, key, now, offset, length);
+    if (l2_ != nullptr) hit = GetFromL2(ns, key, offset, length);
     return hit;
   }
   if (!hit.has_value()) return hit;

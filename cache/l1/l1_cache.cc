@@ -255,16 +255,17 @@ L1Cache::Shard& L1Cache::ShardOf(uint64_t hash) const {
 }
 
 L1Cache::Found L1Cache::Get(absl::string_view ns, absl::string_view key,
-                            int64_t now_unix_ms) {
+                            LookupTime now) {
   const Name name = NameOf(ns, key);
   const Shard& shard = ShardOf(name.hash);
   if (shard.entries.load(std::memory_order_acquire) == 0) return {};
   ReaderLock lock(&shard.mu);
   Entry* const entry = shard.Find(name);
   if (entry == nullptr || entry->hidden.load()) return {};
-  Found found{entry->blob,
-              entry->last_access_unix_ms.load(std::memory_order_relaxed)};
-  entry->Touch(now_unix_ms);
+  const Found found{entry->blob,
+                    entry->last_access_unix_ms.load(std::memory_order_relaxed),
+                    now.unix_ms()};
+  entry->Touch(found.now_unix_ms);
   return found;
 }
 

@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "cache/blob.h"
+#include "cache/clock.h"
 #include "cache/hlc.h"
 #include "cache/stats.h"
 
@@ -36,15 +37,32 @@ class L1Cache {
   struct Found {
     std::shared_ptr<const Blob> blob;
     int64_t last_access_unix_ms = 0;  // Before this lookup.
+    int64_t now_unix_ms = 0;          // Of this lookup, as Get() was told.
+  };
+
+  // The time of a lookup: a number, or a clock, which is read only when
+  // something is found.
+  class LookupTime {
+   public:
+    LookupTime(int64_t unix_ms)  // NOLINT: stands for it.
+        : clock_(nullptr), unix_ms_(unix_ms) {}
+    LookupTime(const Clock* clock) : clock_(clock) {}  // NOLINT: the same.
+    int64_t unix_ms() const {
+      return clock_ == nullptr ? unix_ms_ : clock_->NowUnixMillis();
+    }
+
+   private:
+    const Clock* clock_;
+    int64_t unix_ms_ = 0;
   };
 
   explicit L1Cache(const Options& options);
   ~L1Cache();
 
-  // Looks up and, when found, notes the access at `now_unix_ms`. Does not
+  // Looks up and, when found, notes the access at `now`. Does not
   // judge expiry: the caller does, with last_access_unix_ms.
   // Returns: blob == nullptr when absent or hidden.
-  Found Get(absl::string_view ns, absl::string_view key, int64_t now_unix_ms);
+  Found Get(absl::string_view ns, absl::string_view key, LookupTime now);
 
   // Looks without noting an access.
   Found Peek(absl::string_view ns, absl::string_view key) const;

@@ -11,6 +11,12 @@ namespace {
 // Below this one thread decodes a blob: waking another takes tens of
 // microseconds, in which one decodes some 20 KiB.
 constexpr uint64_t kDecodeTogetherBytesMin = uint64_t{1} << 20;
+// What the CPU brings in at a time, and how much of a chain is asked for ahead:
+// its start, and then the start of each page.
+constexpr uint64_t kCacheLineBytes = 64;
+constexpr uint64_t kPrefetchAllBytes = 1280;
+constexpr uint64_t kPrefetchPageBytes = 256;
+constexpr uint64_t kPrefetchBytesMax = 32 * 1024;
 // What is no longer is copied out: that costs less than to hold its chain.
 constexpr uint64_t kCopyBytesMax = 4096;
 
@@ -170,11 +176,29 @@ absl::Status DecodeTo(const ChainReader& chain, const ChainHeader& header,
 
 }  // namespace
 
+void L2Store::Prefetch(const Record& record) const {
+  if (record.extents.empty()) return;
+  const Extent& first = record.extents[0];
+  const uint64_t bytes = std::min(
+      {record.chain_bytes(), first.units * kUnitBytes, kPrefetchBytesMax});
+  const absl::StatusOr<const char*> chain =
+      files_.blobs->View(first.first * kUnitBytes, bytes);
+  if (!chain.ok()) return;  // Load() says why.
+  for (uint64_t at = 0; at < bytes; at += kCacheLineBytes) {
+    // Where a page starts, the CPU's own prefetcher does too.
+    if (at >= kPrefetchAllBytes && at % kPageBytes >= kPrefetchPageBytes) {
+      at += kPageBytes - at % kPageBytes - kCacheLineBytes;
+      continue;
+    }
+    __builtin_prefetch(*chain + at);
+  }
+}
+
 absl::StatusOr<std::shared_ptr<const Blob>> L2Store::Load(
-    const Namespace& ns, absl::string_view key, const Record& record,
-    uint64_t offset, uint64_t length) const {
+    uint64_t name_hash, const Record& record, uint64_t offset,
+    uint64_t length) const {
   absl::StatusOr<std::shared_ptr<const Blob>> blob =
-      LoadVerified(NameHash(ns.name(), key), record, offset, length);
+      LoadVerified(name_hash, record, offset, length);
   if (!blob.ok()) counters_.damaged_reads.fetch_add(1);
   return blob;
 }

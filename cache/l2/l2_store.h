@@ -125,14 +125,18 @@ class L2Store {
   // matches.
   bool IsServable(const Namespace& ns, absl::string_view key,
                   const Record& record, int64_t now_unix_ms) const {
-    return Judge(record.expiry, now_unix_ms, LastAccess(ns, key, record)) !=
-               Liveness::kDead &&
+    // Only an idle TTL asks for it, and it costs a miss of the CPU's cache.
+    const int64_t last_access =
+        record.expiry.idle_ttl_ms != 0 ? LastAccess(ns, key, record) : 0;
+    return Judge(record.expiry, now_unix_ms, last_access) != Liveness::kDead &&
            ns.IsValid(key, record.hlc, record.invalidation_hashes);
   }
-  // Reads bytes [offset, offset + length), clipped, of the record's blob.
+  // Starts to bring in what Load() will read first.
+  void Prefetch(const Record& record) const;
+  // Reads bytes [offset, offset + length), clipped, of the record's blob;
+  // `name_hash`: NameHash() of whose it is.
   // Errors: kDataLoss.
-  absl::StatusOr<std::shared_ptr<const Blob>> Load(const Namespace& ns,
-                                                   absl::string_view key,
+  absl::StatusOr<std::shared_ptr<const Blob>> Load(uint64_t name_hash,
                                                    const Record& record,
                                                    uint64_t offset,
                                                    uint64_t length) const;
