@@ -639,7 +639,7 @@ TEST(L1CacheTest, ConcurrentUseServesRightBytesWithinTheBound) {
       std::mt19937 random(100 + t);
       for (int i = 0; i < kSteps * 4; ++i) {
         const std::string key = key_of(random());
-        const auto blob = cache.Get("ns", key, now).blob;
+        const auto blob = cache.Get("ns", key, now.load()).blob;
         if (blob == nullptr) continue;
         ++hits;
         if (blob->bytes().substr(0, key.size() + 1) != key + "|") ++wrong;

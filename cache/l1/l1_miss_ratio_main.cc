@@ -88,7 +88,7 @@ double MissRatio(const std::vector<Request>& requests, int64_t bytes_max) {
   L1Cache cache({.bytes_max = bytes_max});
   int64_t misses = 0;
   for (const Request& request : requests) {
-    if (cache.Get("t", request.key, 0).blob != nullptr) continue;
+    if (cache.Get("t", request.key, int64_t{0}).blob != nullptr) continue;
     ++misses;
     cache.Insert("t", request.key, MakeBlob(request.bytes), 0);
   }

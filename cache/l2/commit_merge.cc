@@ -127,8 +127,8 @@ RecordsMerge::RecordsMerge(Changes changes,
     Swept s;
     LARDER_CHECK(SplitOrderedKey(ordered_key, &s.due, &s.record_key));
     s.heads[0] = Head64(s.record_key);
-    s.heads[1] = Head64(s.record_key.substr(
-        std::min(sizeof(uint64_t), s.record_key.size())));
+    s.heads[1] = Head64(
+        s.record_key.substr(std::min(sizeof(uint64_t), s.record_key.size())));
     sorted.push_back(s);
   }
   std::sort(sorted.begin(), sorted.end(), [](const Swept& a, const Swept& b) {

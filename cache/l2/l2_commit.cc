@@ -292,6 +292,9 @@ absl::Status L2Store::CommitLocked(bool even_if_empty) {
 }
 
 absl::Status L2Store::CommitEpoch(uint64_t epoch) {
+  // What readers kept from reuse when the last commit looked may be free now,
+  // and this one may need it.
+  ReleaseQuarantine();
   Commit commit(this, epoch, committed_namespaces_);
   const bool sync = options_.durability != Durability::kNone;
   absl::Status status = commit.Build();

@@ -286,7 +286,10 @@ class L2Store {
                    StagedPtr change);
   absl::Status CheckUsable() const;
   absl::Status GrowBlobs(uint64_t units);
+  // What `meta` keeps of the budget, and what it may take: also what `blobs`
+  // has not taken, as small blobs need more for their records than they leave.
   uint64_t MetaReserveBytes() const;
+  uint64_t MetaBytesMost() const;
   uint64_t FixedBytes() const;
   bool ShouldCommitEarly() const;
 

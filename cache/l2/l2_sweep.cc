@@ -261,10 +261,10 @@ absl::Status L2Store::EvictBytes(SpaceMap::Lane lane, uint64_t bytes) {
 absl::Status L2Store::EvictToWatermark() {
   LARDER_RETURN_IF_ERROR(CheckUsable());
   const double budget = static_cast<double>(options_.l2_bytes_max);
-  const double meta_most = static_cast<double>(MetaReserveBytes());
+  const double meta_most = static_cast<double>(MetaBytesMost());
   const double blobs_most =
       std::max(static_cast<double>(files_.blobs->Size()),
-               budget - meta_most - static_cast<double>(FixedBytes()));
+               budget - static_cast<double>(MetaReserveBytes() + FixedBytes()));
   const double leaving = static_cast<double>(leaving_bytes_.load());
   const double blobs_used =
       static_cast<double>(blobs_map_->used_units() * kUnitBytes) -

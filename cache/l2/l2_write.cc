@@ -54,6 +54,13 @@ uint64_t L2Store::MetaReserveBytes() const {
                    std::min(kMetaReserveMin, budget / 4)});
 }
 
+uint64_t L2Store::MetaBytesMost() const {
+  const uint64_t budget = static_cast<uint64_t>(options_.l2_bytes_max);
+  const uint64_t taken = files_.blobs->Size() + FixedBytes();
+  const uint64_t left = taken < budget ? budget - taken : 0;
+  return std::max(MetaReserveBytes(), std::min(left, budget / 2));
+}
+
 absl::Status L2Store::GrowBlobs(uint64_t units) {
   const uint64_t budget = static_cast<uint64_t>(options_.l2_bytes_max);
   MutexLock lock(&grow_mu_);
@@ -244,7 +251,7 @@ bool L2Store::ShouldCommitEarly() const {
       staging_.size() + swept_.size() + staged_tombstones_count_.load();
   if (staged < kStagedMin) return false;
   if (staging_.size() >= kStagedMax) return true;
-  const uint64_t pages_possible = MetaReserveBytes() / kPageBytes;
+  const uint64_t pages_possible = MetaBytesMost() / kPageBytes;
   const uint64_t used = meta_map_->used_units();
   const uint64_t free = pages_possible > used ? pages_possible - used : 0;
   return static_cast<uint64_t>(staged) * kPagesPerChangeMax > free &&

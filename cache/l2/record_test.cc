@@ -52,6 +52,24 @@ TEST(RecordTest, RoundTrip) {
   ExpectEqual(*inline_back, in_leaf);
 }
 
+TEST(RecordTest, DueEntries) {
+  Record r = Example();
+  EXPECT_TRUE(DueEntryOf(r).idle_limited);
+  EXPECT_EQ(DueEntryOf(r).disk_bytes, 17 * kUnitBytes);
+  r.expiry.idle_ttl_ms = 0;
+  r.extents.clear();
+  r.inline_chain = std::string(156, 'c');
+  const auto back = DecodeDueEntry(EncodeDueEntry(DueEntryOf(r)));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_FALSE(back->idle_limited);
+  EXPECT_EQ(back->disk_bytes, 156);
+  for (const std::string& bad :
+       {std::string(), std::string(1, '\0'), std::string("\2\1"),
+        std::string("\0\1\1", 3), "\1" + std::string(9, '\xff')}) {
+    EXPECT_TRUE(absl::IsDataLoss(DecodeDueEntry(bad).status())) << bad;
+  }
+}
+
 TEST(RecordTest, EveryCutIsRefused) {
   const std::string bytes = EncodeRecord(Example());
   for (size_t n = 0; n < bytes.size(); ++n) {

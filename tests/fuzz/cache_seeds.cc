@@ -185,6 +185,7 @@ std::vector<Seed> RecordSeeds() {
           {"record_fuzz", "inline", EncodeRecord(inlined)},
           {"key_fuzz", "record", key},
           {"key_fuzz", "ordered", OrderedKey(SomeRecord().hlc.value, key)},
+          {"key_fuzz", "due", EncodeDueEntry(DueEntryOf(SomeRecord()))},
           {"key_fuzz", "synopsis", SynopsisEntryKey(7, 2)}};
 }
 

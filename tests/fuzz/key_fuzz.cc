@@ -1,6 +1,9 @@
-// The keys of all trees split into what joins to them again.
+// The keys of all trees split into what joins to them again; so does what the
+// due tree says of a record.
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cache/check.h"
 #include "cache/l2/record.h"
@@ -36,6 +39,17 @@ void CheckSynopsisKey(absl::string_view bytes) {
   LARDER_CHECK(SynopsisEntryKey(ns_id, chunk) == bytes);
 }
 
+void CheckDueEntry(absl::string_view bytes) {
+  const absl::StatusOr<DueEntry> entry = DecodeDueEntry(bytes);
+  if (!entry.ok()) {
+    LARDER_CHECK(absl::IsDataLoss(entry.status()));
+    return;
+  }
+  const absl::StatusOr<DueEntry> again = DecodeDueEntry(EncodeDueEntry(*entry));
+  LARDER_CHECK(again.ok() && again->idle_limited == entry->idle_limited &&
+               again->disk_bytes == entry->disk_bytes);
+}
+
 }  // namespace
 }  // namespace larder::cache::l2
 
@@ -44,5 +58,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   larder::cache::l2::CheckRecordKey(input);
   larder::cache::l2::CheckOrderedKey(input);
   larder::cache::l2::CheckSynopsisKey(input);
+  larder::cache::l2::CheckDueEntry(input);
   return 0;
 }
