@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "cache/clock.h"
 #include "cache/l2/simulated_disk.h"
 #include "cache/verify.h"
@@ -269,6 +270,34 @@ TEST_F(BlobCacheTest, EveryPutSurvivesAPowerCut) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(Get(absl::StrCat("k", i)), Incompressible(3000, i));
   }
+}
+
+// The trees of many small records take more than their share while nothing else
+// needs it, and must still have room to be changed when the rest is full.
+TEST_F(BlobCacheTest, LargeBlobsAfterManySmallOnesAreNotRefused) {
+  BlobCacheOptions options = Options();
+  options.background_commits = false;
+  options.l2_bytes_max = 16 << 20;
+  auto opened = BlobCache::Open(options);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  cache_ = *std::move(opened);
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 8'000; ++i) {
+      Put(absl::StrFormat("%d/small/%06d", round, i), Incompressible(60, i),
+          {.l1_admission = L1Admission::kNever});
+      if (i % 500 == 499) {
+        ASSERT_TRUE(cache_->Flush().ok());
+      }
+    }
+    for (int i = 0; i < 500; ++i) {
+      Put(absl::StrCat("large", i), Incompressible(30'000, i),
+          {.l1_admission = L1Admission::kNever});
+      ASSERT_LE(cache_->Stats().l2.file_bytes, options.l2_bytes_max);
+    }
+  }
+  EXPECT_EQ(cache_->Stats().l2.full_rejections, 0);
+  EXPECT_EQ(cache_->Stats().l2.commit_failures, 0);
+  EXPECT_EQ(Get("large499"), Incompressible(30'000, 499));
 }
 
 TEST_F(BlobCacheTest, EvictsTheOldWhenFullAndStaysWithinBudget) {

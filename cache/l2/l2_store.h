@@ -286,8 +286,10 @@ class L2Store {
                    StagedPtr change);
   absl::Status CheckUsable() const;
   absl::Status GrowBlobs(uint64_t units);
-  // What `meta` keeps of the budget, and what it may take: also what `blobs`
-  // has not taken, as small blobs need more for their records than they leave.
+  // What `meta` has for sure; what `blobs` must leave to it, which is also room
+  // for a copy of what is there; and what it may fill: also what `blobs` has
+  // not taken, as small blobs need more for their records than their share.
+  uint64_t MetaShareBytes() const;
   uint64_t MetaReserveBytes() const;
   uint64_t MetaBytesMost() const;
   uint64_t FixedBytes() const;

@@ -16,6 +16,8 @@ constexpr uint64_t kGrowBytesMax = 16 << 20;
 // What `blobs` leaves to `meta`: a share of the budget, at least this.
 // Source: 16 KiB blobs need 2 % for their trees, 1 KiB blobs 20 %.
 constexpr uint64_t kMetaShare = 8;
+// The share that small blobs' trees may take while `blobs` leaves it.
+constexpr uint64_t kMetaShareMost = 4;
 constexpr uint64_t kMetaReserveMin = 2 << 20;
 // How often a put evicts and commits before it gives up for lack of room.
 constexpr int kRoomAttempts = 8;
@@ -48,17 +50,21 @@ uint64_t L2Store::FixedBytes() const {
          files_.journal[1]->Size();
 }
 
-uint64_t L2Store::MetaReserveBytes() const {
+uint64_t L2Store::MetaShareBytes() const {
   const uint64_t budget = static_cast<uint64_t>(options_.l2_bytes_max);
   return std::max({files_.meta->Size(), budget / kMetaShare,
                    std::min(kMetaReserveMin, budget / 4)});
+}
+
+uint64_t L2Store::MetaReserveBytes() const {
+  return std::max(MetaShareBytes(), 2 * meta_map_->used_units() * kPageBytes);
 }
 
 uint64_t L2Store::MetaBytesMost() const {
   const uint64_t budget = static_cast<uint64_t>(options_.l2_bytes_max);
   const uint64_t taken = files_.blobs->Size() + FixedBytes();
   const uint64_t left = taken < budget ? budget - taken : 0;
-  return std::max(MetaReserveBytes(), std::min(left, budget / 2));
+  return std::max(MetaShareBytes(), std::min(left, budget / kMetaShareMost));
 }
 
 absl::Status L2Store::GrowBlobs(uint64_t units) {
