@@ -94,6 +94,10 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(0.0001, 1.0));
   app.add_option("--rounds", setting.rounds, "Rounds to take medians over")
       ->check(CLI::Range(1, 1000));
+  app.add_option("--peers", setting.peers,
+                 "Only these stores beside larder, for a quick look: lmdb, "
+                 "rocksdb, \"rocksdb blobdb\", redis, raw")
+      ->delimiter(',');
   app.add_flag("--json", json, "One JSON object on the last line");
   std::string child;
   app.add_option("--child", child)->group("");  // For ourselves.

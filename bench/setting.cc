@@ -16,6 +16,11 @@ int64_t Setting::Scaled(int64_t full, int64_t least) const {
                   static_cast<int64_t>(static_cast<double>(full) * scale));
 }
 
+bool Setting::Runs(absl::string_view store) const {
+  return peers.empty() || store == "larder" ||
+         std::find(peers.begin(), peers.end(), store) != peers.end();
+}
+
 absl::StatusOr<Scratch> Scratch::Make(const Setting& setting,
                                       absl::string_view name) {
   Scratch scratch(absl::StrCat(setting.dir, "/", name));

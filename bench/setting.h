@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -16,9 +17,14 @@ struct Setting {
   std::string dir;   // Exists.
   double scale = 1;  // Of the full counts of keys; the bars speak of 1.
   int rounds = 5;
+  // Names of stores to run beside Larder; empty: all. What a bar asks of one
+  // that did not run does not hold.
+  std::vector<std::string> peers;
 
   // `full` at this scale, at least `least`.
   int64_t Scaled(int64_t full, int64_t least) const;
+  // Whether a store of this name takes part.
+  bool Runs(absl::string_view store) const;
 };
 
 // A directory that is deleted, with all in it, when this object is.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -31,10 +32,46 @@ size_t HeapBytesOf(const std::vector<T>& list) {
   return bytes;
 }
 
+// Allocates so many bytes more than it is asked for, and says where they are.
+template <typename T>
+struct AllocatorWithRoom {
+  using value_type = T;
+
+  AllocatorWithRoom(size_t room_bytes, char** room_at)
+      : bytes(room_bytes), room(room_at) {}
+  template <typename U>
+  AllocatorWithRoom(const AllocatorWithRoom<U>& other)  // NOLINT: converts.
+      : bytes(other.bytes), room(other.room) {}
+
+  T* allocate(size_t n) {
+    char* const at = static_cast<char*>(::operator new(n * sizeof(T) + bytes));
+    *room = at + n * sizeof(T);
+    return reinterpret_cast<T*>(at);
+  }
+  void deallocate(T* at, size_t) { ::operator delete(at); }
+
+  size_t bytes;
+  char** room;  // Written by allocate(), not used later.
+};
+
+// A blob that finds out where its bytes are once it is allocated.
+class BlobWithRoom : public Blob {
+ public:
+  BlobWithRoom(BlobAttributes attributes, char* const* room, size_t bytes)
+      : Blob(std::move(attributes), absl::string_view(*room, bytes)) {}
+};
+
 // Reference counts and the table that std::make_shared puts beside a blob.
 constexpr size_t kControlBlockBytes = 16;
 
 }  // namespace
+
+std::shared_ptr<const Blob> MakeBlob(BlobAttributes attributes, size_t bytes,
+                                     char** room) {
+  return std::allocate_shared<BlobWithRoom>(
+      AllocatorWithRoom<BlobWithRoom>(bytes, room), std::move(attributes), room,
+      bytes);
+}
 
 size_t Blob::MemoryBytes() const {
   size_t bytes = HeapBytes(sizeof(Blob) + kControlBlockBytes) +

@@ -30,8 +30,9 @@ struct BlobAttributes {
   std::vector<uint64_t> invalidation_hashes;
 };
 
-// Immutable once built, hence thread-safe. Its bytes are either its own or
-// borrowed from `owner`, which it keeps alive.
+// Immutable once built, hence thread-safe. Its bytes are its own, or lie beside
+// it in one piece of heap (MakeBlob), or are borrowed from `owner`, which it
+// keeps alive, or from what it is a part of.
 class Blob {
  public:
   // Owns `bytes`.
@@ -45,14 +46,16 @@ class Blob {
       : attributes_(std::move(attributes)),
         owner_(std::move(owner)),
         bytes_(bytes) {}
+  // Borrows `bytes`, which outlive it.
+  Blob(BlobAttributes attributes, absl::string_view bytes)
+      : attributes_(std::move(attributes)), bytes_(bytes) {}
   Blob(const Blob&) = delete;
   Blob& operator=(const Blob&) = delete;
 
   const BlobAttributes& attributes() const { return attributes_; }
   absl::string_view bytes() const { return bytes_; }
-  // Whether the bytes are in this object rather than in an L2 chain or a buffer
-  // that was read from one.
-  bool owns_bytes() const { return owner_ == nullptr; }
+  // Whether MemoryBytes() counts the bytes: they were given to this object.
+  bool owns_bytes() const { return bytes_.data() == storage_.data(); }
   // Heap that a blob of its own std::make_shared takes, payload (unless it is
   // borrowed) and overhead. Costs a walk over tags and metadata.
   size_t MemoryBytes() const;
@@ -63,6 +66,11 @@ class Blob {
   const std::shared_ptr<const void> owner_;
   const absl::string_view bytes_;
 };
+
+// A blob and room for its `bytes` bytes, allocated together. The caller writes
+// them to `*room` before it lets anybody else see the blob.
+std::shared_ptr<const Blob> MakeBlob(BlobAttributes attributes, size_t bytes,
+                                     char** room);
 
 enum class Tier : uint8_t { kL1 = 1, kL2 = 2 };
 

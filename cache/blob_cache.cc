@@ -11,17 +11,15 @@
 #include "cache/hlc.h"
 #include "cache/key_locks.h"
 #include "cache/l1/l1_cache.h"
-#include "cache/l2/chain.h"
 #include "cache/l2/l2_store.h"
 #include "cache/load_flights.h"
+#include "cache/name_hash.h"
 #include "cache/namespace_table.h"
 #include "cache/status_macros.h"
 #include "cache/striped_counter.h"
 
 namespace larder::cache {
 namespace {
-
-using l2::NameHash;
 
 // L1 entries that one purge step looks at.
 constexpr int64_t kL1PurgeStep = 64;
@@ -115,8 +113,8 @@ class BlobCacheImpl : public BlobCache {
                                bool* found, int64_t* now);
   std::optional<Hit> GetFromL2(const Namespace& ns, absl::string_view key,
                                uint64_t offset, uint64_t length);
-  void Promote(const Namespace& ns, absl::string_view key, const Blob& blob,
-               int64_t now);
+  void Promote(const Namespace& ns, absl::string_view key, uint64_t name_hash,
+               const Blob& blob, int64_t now);
   std::optional<Hit> Find(const Namespace& ns, absl::string_view key,
                           uint64_t offset, uint64_t length);
   absl::StatusOr<Mutation> AddTombstones(absl::string_view ns,
@@ -281,7 +279,7 @@ absl::StatusOr<uint64_t> BlobCacheImpl::CurrentVersion(const Namespace& ns,
   }
   const auto reading = l2_->EnterRead();
   LARDER_ASSIGN_OR_RETURN(const std::optional<l2::Record> record,
-                          l2_->FindRecord(ns, key));
+                          l2_->FindRecord(ns, key, ns.HashOf(key)));
   return record.has_value() && l2_->IsServable(ns, key, *record, now)
              ? record->version
              : 0;
@@ -350,16 +348,15 @@ std::optional<Hit> BlobCacheImpl::GetFromL2(const Namespace& ns,
                                             uint64_t offset, uint64_t length) {
   std::shared_ptr<const Blob> blob;
   bool stale = false;
-  uint64_t hash;
+  const uint64_t hash = ns.HashOf(key);
   int64_t now;
   {
     const auto reading = l2_->EnterRead();
     // Damage is counted by the store, and a miss to the caller.
     const absl::StatusOr<std::optional<l2::Record>> record =
-        l2_->FindRecord(ns, key);
+        l2_->FindRecord(ns, key, hash);
     if (!record.ok() || !record->has_value()) return std::nullopt;
     l2_->Prefetch(**record);
-    hash = NameHash(ns.name(), key);
     accesses_.Prefetch(hash);
     now = clock_->NowUnixMillis();
     if (!l2_->IsServable(ns, key, **record, now)) return std::nullopt;
@@ -372,12 +369,12 @@ std::optional<Hit> BlobCacheImpl::GetFromL2(const Namespace& ns,
   }
   const bool second_hit = accesses_.LastAccess(hash) != 0;
   accesses_.Note(hash, now);
-  if (second_hit && length == UINT64_MAX) Promote(ns, key, *blob, now);
+  if (second_hit && length == UINT64_MAX) Promote(ns, key, hash, *blob, now);
   return Hit(std::move(blob), Tier::kL2, stale);
 }
 
 void BlobCacheImpl::Promote(const Namespace& ns, absl::string_view key,
-                            const Blob& blob, int64_t now) {
+                            uint64_t name_hash, const Blob& blob, int64_t now) {
   const BlobAttributes& a = blob.attributes();
   if (a.l1_admission == L1Admission::kNever ||
       static_cast<int64_t>(blob.bytes().size()) >
@@ -385,12 +382,12 @@ void BlobCacheImpl::Promote(const Namespace& ns, absl::string_view key,
     return;
   }
   auto copy = std::make_shared<const Blob>(a, std::string(blob.bytes()));
-  MutexLock stripe(key_locks_.Of(NameHash(ns.name(), key)));
+  MutexLock stripe(key_locks_.Of(name_hash));
   // Inside the epoch, so that a purge of L1 can wait for it.
   const EpochLock::Guard guard = epoch_lock()->Enter();
   const auto reading = l2_->EnterRead();
   const absl::StatusOr<std::optional<l2::Record>> current =
-      l2_->FindRecord(ns, key);
+      l2_->FindRecord(ns, key, name_hash);
   if (!current.ok() || !current->has_value() || (*current)->hlc != a.hlc) {
     return;
   }
@@ -409,7 +406,7 @@ std::optional<Hit> BlobCacheImpl::Find(const Namespace& ns,
   }
   if (!hit.has_value()) return hit;
   if (hit->attributes().expiry.idle_ttl_ms > 0) {
-    accesses_.Note(NameHash(ns.name(), key), now);
+    accesses_.Note(ns.HashOf(key), now);
   }
   const uint64_t size = hit->bytes().size();
   if (offset == 0 && length >= size) return hit;
@@ -464,8 +461,8 @@ Presence BlobCacheImpl::Exists(absl::string_view ns_name,
                ? Presence::kPresent
                : Presence::kAbsent;
   }
-  return l2_->MayContain(*ns, key) ? Presence::kMaybePresent
-                                   : Presence::kAbsent;
+  return l2_->MayContain(*ns, key, ns->HashOf(key)) ? Presence::kMaybePresent
+                                                    : Presence::kAbsent;
 }
 
 // --- Loading

@@ -19,6 +19,7 @@
 #include "absl/types/span.h"
 #include "cache/hlc.h"
 #include "cache/mutex.h"
+#include "cache/name_hash.h"
 #include "cache/tombstone.h"
 
 namespace larder::cache {
@@ -31,10 +32,15 @@ class Namespace {
   static constexpr int64_t kTombstonesMax = 65'536;
   static constexpr Hlc kNewest{std::numeric_limits<uint64_t>::max()};
 
-  Namespace(std::string name, uint32_t id) : name_(std::move(name)), id_(id) {}
+  Namespace(std::string name, uint32_t id)
+      : name_(std::move(name)), id_(id), name_seed_(NameSeed(name_)) {}
 
   const std::string& name() const { return name_; }
   uint32_t id() const { return id_; }
+  // NameHash() of (this namespace, key).
+  uint64_t HashOf(absl::string_view key) const {
+    return NameHash(name_seed_, key);
+  }
   uint64_t generation() const {
     return generation_.load(std::memory_order_acquire);
   }
@@ -94,6 +100,7 @@ class Namespace {
  private:
   const std::string name_;
   const uint32_t id_;
+  const uint64_t name_seed_;
   std::atomic<uint64_t> generation_{0};
   std::atomic<uint64_t> flushed_at_{0};
   std::atomic<uint64_t> purged_through_{0};

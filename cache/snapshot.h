@@ -56,8 +56,8 @@ struct StoredRecord {
   int64_t last_access_unix_ms = 0;
   uint64_t raw_bytes = 0;
   uint64_t stored_bytes = 0;  // Sum over `frames`.
-  // XXH3-64 of the chain's header block, which holds the frames' checksums:
-  // what stands for the payload in the content digest.
+  // Of the chain's header block, which holds the frames' checksums, or of its
+  // one frame: what stands for the payload in the content digest.
   uint64_t payload_checksum = 0;
   std::vector<Frame> frames;
   // Not OK (kDataLoss) when the header block could not be read: then

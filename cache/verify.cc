@@ -20,6 +20,7 @@
 #include "cache/l2/space_map.h"
 #include "cache/l2/superblock.h"
 #include "cache/l2/system_tree.h"
+#include "cache/name_hash.h"
 #include "cache/policy.h"
 #include "cache/status_macros.h"
 
@@ -201,10 +202,8 @@ class Verifier {
                           absl::string_view key) {
     const l2::ChainReader chain(files_.blobs.get(), &record,
                                 l2::ChainReader::Access::kCopy);
-    LARDER_ASSIGN_OR_RETURN(const l2::ChainHeader header, chain.Header());
-    if (header.name_hash != l2::NameHash(ns, key)) {
-      return absl::DataLossError("chain header: is another blob's");
-    }
+    LARDER_ASSIGN_OR_RETURN(const l2::ChainHeader header,
+                            chain.Header(NameHash(ns, key)));
     uint64_t at = record.header_bytes;
     std::string scratch;
     std::string raw(std::min<uint64_t>(record.raw_bytes, l2::kFrameRawBytes),
@@ -250,7 +249,7 @@ class Verifier {
       LARDER_ASSIGN_OR_RETURN(
           const auto map,
           l2::SpaceMap::Open(files_.space.get(), lane, units, false));
-      l2::ChainStarts starts(files_.blobs.get());
+      bool in_orphan = false;
       for (uint64_t u = 0; u < units; ++u) {
         const bool used = map->IsUsed(u);
         if (live[u] && !used) {
@@ -263,10 +262,11 @@ class Verifier {
                        : used  ? report_.orphaned_bytes
                                : report_.free_bytes;
         sum += static_cast<int64_t>(unit_bytes);
-        if (lane == l2::SpaceMap::Lane::kBlobs && used && !live[u] &&
-            starts.IsAt(u)) {
-          ++report_.orphan_chains;
+        const bool is_orphan = used && !live[u];
+        if (lane == l2::SpaceMap::Lane::kBlobs && is_orphan && !in_orphan) {
+          ++report_.orphan_runs;
         }
+        in_orphan = is_orphan;
       }
       report_.file_bytes += static_cast<int64_t>(units * unit_bytes);
       return absl::OkStatus();

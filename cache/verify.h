@@ -25,7 +25,7 @@ struct VerifyReport {
   int64_t orphaned_bytes = 0;
   int64_t free_bytes = 0;
   int64_t file_bytes = 0;
-  int64_t orphan_chains = 0;
+  int64_t orphan_runs = 0;  // In `blobs`; neighbours count as one.
   // How much is damaged, and the first of it: file, offset, what, found and
   // expected, a line each.
   static constexpr int64_t kDamagedMax = 1000;

@@ -21,12 +21,11 @@ struct L2RecordView {
   bool valid;  // Not expired, and no tombstone matches.
 };
 
-// A run of orphaned units. A chain in several pieces shows as several runs, the
-// first of which starts it; one that was never written starts nowhere.
+// A run of orphaned units, as long as it gets: chains side by side make one
+// run, since nothing on disk says where one ends and the next begins.
 struct OrphanChain {
   uint64_t offset;  // In `blobs`.
-  uint64_t bytes;   // As allocated.
-  bool starts_chain;
+  uint64_t bytes;
 };
 
 }  // namespace larder::cache

@@ -460,7 +460,8 @@ TEST_F(BlobCacheSweeperTest, SweepsGetOnWhereASliceIsTooShortForAnything) {
       sweeper_->ReclaimOrphans({.stop = &clock.stop});
   ASSERT_TRUE(orphans.ok()) << orphans.status();
   EXPECT_FALSE(orphans->truncated_due_to_limit);
-  EXPECT_EQ(orphans->blob_chains_reclaimed, 20);
+  EXPECT_GT(orphans->blob_chains_reclaimed, 0);
+  EXPECT_GE(orphans->bytes_reclaimed, 20 * 50'000);
   Commit();
   EXPECT_EQ(L2Records(), 10);
   Close();
@@ -627,17 +628,17 @@ TEST_F(BlobCacheSweeperTest, AnOrphanLeftBetweenChainAndCommitIsReclaimed) {
   Open();
   EXPECT_FALSE(Holds("lost", "0"));
   const auto [orphans, orphan_bytes] = OrphansOf(cache_.get());
-  EXPECT_EQ(orphans, 7);
-  // Each with its header and rounded up.
-  EXPECT_GT(orphan_bytes, payload);
-  EXPECT_LT(orphan_bytes, payload + 7 * 8192);
+  EXPECT_EQ(orphans, 1);  // Side by side.
+  // Each rounded up.
+  EXPECT_GE(orphan_bytes, payload);
+  EXPECT_LT(orphan_bytes, payload + 7 * 128);
 
   const absl::StatusOr<OrphanReport> report = sweeper_->ReclaimOrphans({});
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_FALSE(report->truncated_due_to_limit);
-  EXPECT_EQ(report->blob_chains_reclaimed, 7);
+  EXPECT_EQ(report->blob_chains_reclaimed, 1);
   EXPECT_EQ(report->bytes_reclaimed, orphan_bytes);
-  EXPECT_EQ(report->blob_chains_scanned, 20 + 7);
+  EXPECT_EQ(report->blob_chains_scanned, 20 + 1);
   EXPECT_EQ(OrphansOf(cache_.get()), std::make_pair(int64_t{0}, int64_t{0}));
   Commit();
   EXPECT_LE(cache_->Stats().l2.bytes_in_use, before);
@@ -653,6 +654,13 @@ TEST_F(BlobCacheSweeperTest, ATruncatedReclaimResumes) {
     Put("kept", absl::StrCat(i), RandomBytes(5000, i));
   }
   Commit();
+  for (uint32_t i = 0; i < 80; i += 2) {
+    ASSERT_TRUE(cache_->InvalidateKey("kept", absl::StrCat(i)).ok());
+  }
+  Commit();
+  // The lost ones fall into the holes, apart from each other.
+  Close();
+  Open();
   for (uint32_t i = 0; i < 40; ++i) {
     Put("lost", absl::StrCat(i), RandomBytes(5000, 100 + i));
   }
@@ -675,7 +683,7 @@ TEST_F(BlobCacheSweeperTest, ATruncatedReclaimResumes) {
     Put("new", absl::StrCat(sweeps), RandomBytes(5000, 1000));
     ASSERT_LT(++sweeps, 100);
   }
-  EXPECT_GE(sweeps, 140 / 9);
+  EXPECT_GE(sweeps, 100 / 9);
   EXPECT_EQ(sum.blob_chains_reclaimed, 40);
   EXPECT_EQ(sum.bytes_reclaimed, orphan_bytes);
   Commit();

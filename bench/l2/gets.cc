@@ -89,7 +89,7 @@ absl::StatusOr<Row> RunGets(const Setting& setting, const Shape& shape) {
                           Scratch::Make(setting, "gets"));
   LARDER_ASSIGN_OR_RETURN(
       const Stores stores,
-      OpenAll(AllPeers(shape.keys * shape.bytes), scratch.path()));
+      OpenAll(AllPeers(setting, shape.keys * shape.bytes), scratch.path()));
   const RandomValues values(shape.bytes);
   LARDER_RETURN_IF_ERROR(
       FillAll(stores, shape.keys, [&](int64_t i) { return values.Of(i); }));

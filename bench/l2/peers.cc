@@ -24,10 +24,10 @@ StoreOr OpenLarder(const std::string& dir, int64_t bytes_max) {
 
 }  // namespace
 
-std::vector<Peer> AllPeers(int64_t payload_bytes) {
+std::vector<Peer> AllPeers(const Setting& setting, int64_t payload_bytes) {
   // Nothing is evicted or refused: this is about speed.
   const int64_t room = 4 * payload_bytes + 512 * kMiB;
-  return {
+  std::vector<Peer> all = {
       {"larder",
        [room](const std::string& dir) { return OpenLarder(dir, room); }},
       {"lmdb",
@@ -43,6 +43,8 @@ std::vector<Peer> AllPeers(int64_t payload_bytes) {
       {"redis", [](const std::string& dir) { return OpenRedis(dir); }},
       {"raw", [](const std::string& dir) { return OpenRaw(dir); }},
   };
+  std::erase_if(all, [&](const Peer& p) { return !setting.Runs(p.name); });
+  return all;
 }
 
 absl::StatusOr<Stores> OpenAll(const std::vector<Peer>& peers,

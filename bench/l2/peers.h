@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "bench/setting.h"
 #include "bench/store.h"
 
 namespace larder::bench {
@@ -23,8 +24,9 @@ struct Peer {
       open;  // `dir` is empty or absent.
 };
 
-// Larder, LMDB, both RocksDBs, Redis, raw; each with room for `payload_bytes`.
-std::vector<Peer> AllPeers(int64_t payload_bytes);
+// Those of Larder, LMDB, both RocksDBs, Redis and raw that run, each with room
+// for `payload_bytes`.
+std::vector<Peer> AllPeers(const Setting& setting, int64_t payload_bytes);
 
 // Opens all in folders of `dir`. LMDB comes twice: copied out, and zero-copy.
 absl::StatusOr<Stores> OpenAll(const std::vector<Peer>& peers,

@@ -26,7 +26,7 @@ namespace larder::bench {
 absl::StatusOr<Rows> Put16KiB(const Setting& setting) {
   constexpr int64_t kBytes = 16 * kKiB;
   const int64_t count = setting.Scaled(32'000, 100);
-  const std::vector<Peer> peers = AllPeers(count * kBytes);
+  const std::vector<Peer> peers = AllPeers(setting, count * kBytes);
   const RandomValues values(kBytes);
   std::vector<std::string> keys;
   for (const int64_t i : Shuffled(count, 1)) keys.push_back(KeyOf(i));

@@ -72,7 +72,7 @@ absl::StatusOr<Rows> Reopen(const Setting& setting) {
   LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
                           Scratch::Make(setting, "reopen"));
   std::vector<Peer> peers;
-  for (Peer& peer : AllPeers(1024 * kMiB)) {
+  for (Peer& peer : AllPeers(setting, 1024 * kMiB)) {
     if (peer.name == "lmdb" || peer.name == "rocksdb") {
       peers.push_back(std::move(peer));
     }

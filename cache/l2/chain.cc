@@ -7,7 +7,6 @@
 #include <cstring>
 #include <memory>
 
-#include "absl/container/fixed_array.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/types/span.h"
@@ -19,7 +18,6 @@
 namespace larder::cache::l2 {
 namespace {
 
-constexpr uint64_t kNameSeed = 0x6e616d656e616d65;  // "namename"
 constexpr uint32_t kZstdBit = 0x80000000u;  // In a frame's stored_bytes field.
 
 absl::Status Bad(absl::string_view what) {
@@ -59,9 +57,7 @@ bool ReadMetadata(ByteReader* in, ChainHeader* h) {
   return true;
 }
 
-// The frame table; sums and sizes must agree with the fixed part.
 absl::Status ReadFrames(ByteReader* in, uint32_t count, ChainHeader* h) {
-  uint64_t raw = 0, stored = 0;
   h->frames.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
     Frame f;
@@ -72,25 +68,14 @@ absl::Status ReadFrames(ByteReader* in, uint32_t count, ChainHeader* h) {
     }
     f.zstd = (stored_field & kZstdBit) != 0;
     f.stored_bytes = stored_field & ~kZstdBit;
-    const bool last = i + 1 == count;
-    if (f.raw_bytes == 0 || f.raw_bytes > kFrameRawBytes ||
-        (!last && f.raw_bytes != kFrameRawBytes) || f.stored_bytes == 0 ||
-        f.stored_bytes > f.raw_bytes ||
-        (!f.zstd && f.stored_bytes != f.raw_bytes)) {
-      return Bad(absl::StrFormat("frame %d: sizes %d stored, %d raw", i,
-                                 f.stored_bytes, f.raw_bytes));
-    }
-    raw += f.raw_bytes;
-    stored += f.stored_bytes;
     h->frames.push_back(f);
   }
-  if (raw != h->raw_bytes || stored != h->stored_bytes) {
-    return Bad(
-        absl::StrFormat("frames hold %d raw, %d stored bytes vs "
-                        "expected %d, %d",
-                        raw, stored, h->raw_bytes, h->stored_bytes));
-  }
   return absl::OkStatus();
+}
+
+bool NeedsHeader(const ChainHeader& h) {
+  return h.frames.size() > 1 || !h.tags.empty() || !h.dependencies.empty() ||
+         !h.metadata.empty();
 }
 
 // zstd contexts are costly to make and not thread-safe.
@@ -121,41 +106,59 @@ bool CompressFrame(absl::string_view raw, int level, std::string* out) {
 
 }  // namespace
 
-uint64_t NameHash(absl::string_view ns, absl::string_view key) {
-  // Length (varint), namespace, key: one string, on the stack unless long.
-  constexpr size_t kVarintBytesMax = 10;
-  absl::FixedArray<char, 256> name(kVarintBytesMax + ns.size() + key.size());
-  char* end = name.data();
-  uint64_t length = ns.size();
-  for (; length >= 0x80; length >>= 7)
-    *end++ = static_cast<char>(length | 0x80);
-  *end++ = static_cast<char>(length);
-  for (const absl::string_view part : {ns, key}) {
-    if (!part.empty()) std::memcpy(end, part.data(), part.size());
-    end += part.size();
-  }
-  return Hash64({name.data(), static_cast<size_t>(end - name.data())},
-                kNameSeed);
-}
-
-Record MakeRecord(const BlobAttributes& a, uint64_t raw_bytes,
-                  uint64_t stored_bytes, absl::string_view header) {
+Record MakeRecord(const BlobAttributes& a, const ChainHeader& header,
+                  absl::string_view encoded) {
   Record r;
   r.expiry = a.expiry;
   r.version = a.version;
   r.priority = a.priority;
   r.l1_admission = a.l1_admission;
-  r.raw_bytes = raw_bytes;
-  r.stored_bytes = stored_bytes;
-  r.header_bytes = static_cast<uint32_t>(header.size());
-  r.payload_checksum = Checksum64(header);
+  r.raw_bytes = header.raw_bytes;
+  r.stored_bytes = header.stored_bytes;
+  r.header_bytes = static_cast<uint32_t>(encoded.size());
+  if (!encoded.empty() || header.frames.empty()) {
+    r.payload_checksum = Checksum64(encoded);
+  } else {
+    r.payload_checksum = header.frames[0].checksum;
+    r.frame_is_zstd = header.frames[0].zstd;
+  }
   r.invalidation_hashes.assign(a.invalidation_hashes.begin(),
                                a.invalidation_hashes.end());
   return r;
 }
 
+absl::Status CheckFrames(const ChainHeader& h) {
+  if (h.raw_bytes > kBlobBytesMax ||
+      h.frames.size() != (h.raw_bytes + kFrameRawBytes - 1) / kFrameRawBytes) {
+    return Bad(absl::StrFormat("%d frames for %d bytes", h.frames.size(),
+                               h.raw_bytes));
+  }
+  uint64_t raw = 0, stored = 0;
+  for (size_t i = 0; i < h.frames.size(); ++i) {
+    const Frame& f = h.frames[i];
+    const bool last = i + 1 == h.frames.size();
+    if (f.raw_bytes == 0 || f.raw_bytes > kFrameRawBytes ||
+        (!last && f.raw_bytes != kFrameRawBytes) || f.stored_bytes == 0 ||
+        f.stored_bytes > f.raw_bytes ||
+        (!f.zstd && f.stored_bytes != f.raw_bytes)) {
+      return Bad(absl::StrFormat("frame %d: sizes %d stored, %d raw", i,
+                                 f.stored_bytes, f.raw_bytes));
+    }
+    raw += f.raw_bytes;
+    stored += f.stored_bytes;
+  }
+  if (raw != h.raw_bytes || stored != h.stored_bytes) {
+    return Bad(
+        absl::StrFormat("frames hold %d raw, %d stored bytes vs "
+                        "expected %d, %d",
+                        raw, stored, h.raw_bytes, h.stored_bytes));
+  }
+  return absl::OkStatus();
+}
+
 std::string EncodeChainHeader(const ChainHeader& h) {
   std::string out;
+  if (!NeedsHeader(h)) return out;
   AppendFixed32(&out, kChainMagic);
   AppendFixed32(&out, 0);  // header_bytes, below.
   AppendFixed64(&out, h.name_hash);
@@ -201,52 +204,33 @@ absl::StatusOr<ChainHeader> DecodeChainHeader(absl::string_view bytes) {
     return Bad(absl::StrFormat("says %d bytes vs %d held", header_bytes,
                                bytes.size()));
   }
-  if (h.raw_bytes > kBlobBytesMax ||
-      frames != (h.raw_bytes + kFrameRawBytes - 1) / kFrameRawBytes) {
-    return Bad(absl::StrFormat("%d frames for %d bytes", frames, h.raw_bytes));
+  // Before there is room for them.
+  if (frames > in.rest().size() / kChainFrameBytes) {
+    return Bad(
+        absl::StrFormat("%d frames in %d bytes", frames, in.rest().size()));
   }
   LARDER_RETURN_IF_ERROR(ReadFrames(&in, frames, &h));
-  if (in.empty()) return h;  // No attributes.
-  if (!ReadStrings(&in, kTagsMax, &h.tags) ||
-      !ReadStrings(&in, kDependenciesMax, &h.dependencies) ||
-      !ReadMetadata(&in, &h)) {
+  LARDER_RETURN_IF_ERROR(CheckFrames(h));
+  const bool has_attributes = !in.empty();
+  if (has_attributes && (!ReadStrings(&in, kTagsMax, &h.tags) ||
+                         !ReadStrings(&in, kDependenciesMax, &h.dependencies) ||
+                         !ReadMetadata(&in, &h))) {
     return Bad("attributes cut short or over their limits");
   }
   if (!in.empty()) {
     return Bad(absl::StrCat(in.rest().size(), " bytes left over"));
   }
+  if (!NeedsHeader(h)) return Bad("nothing that the record does not say");
   return h;
 }
 
-bool LooksLikeChain(absl::string_view bytes) {
-  ByteReader in(bytes);
-  uint32_t magic = 0, header_bytes = 0;
-  uint64_t name_hash = 0, raw_bytes = 0, stored_bytes = 0;
-  return in.ReadFixed32(&magic) && magic == kChainMagic &&
-         in.ReadFixed32(&header_bytes) && in.ReadFixed64(&name_hash) &&
-         in.ReadFixed64(&raw_bytes) && in.ReadFixed64(&stored_bytes) &&
-         header_bytes <= kHeaderBytesMax && raw_bytes <= kBlobBytesMax &&
-         stored_bytes <= raw_bytes;
-}
-
-bool ChainStarts::IsAt(uint64_t unit) {
-  if (unit < first_ || unit >= first_ + block_.size() / kUnitBytes) {
-    const uint64_t units = blobs_->Size() / kUnitBytes;
-    if (unit >= units) return false;
-    first_ = unit;
-    block_.resize(std::min(kBlockUnits, units - unit) * kUnitBytes);
-    if (!blobs_->ReadAt(first_ * kUnitBytes, absl::MakeSpan(block_)).ok()) {
-      block_.clear();
-      return false;
-    }
-  }
-  return LooksLikeChain(absl::string_view(block_).substr(
-      (unit - first_) * kUnitBytes, kUnitBytes));
-}
-
-uint64_t ChainStarts::Next(uint64_t first, uint64_t end) {
-  while (first < end && !IsAt(first)) ++first;
-  return first;
+Frame FrameOf(const Record& record) {
+  Frame f;
+  f.stored_bytes = static_cast<uint32_t>(record.stored_bytes);
+  f.raw_bytes = static_cast<uint32_t>(record.raw_bytes);
+  f.zstd = record.frame_is_zstd;
+  f.checksum = record.payload_checksum;
+  return f;
 }
 
 EncodedFrames EncodeFrames(absl::string_view bytes, int level,
@@ -351,7 +335,15 @@ absl::StatusOr<absl::string_view> ChainReader::Bytes(
   return absl::DataLossError("chain: extents end early");
 }
 
-absl::StatusOr<ChainHeader> ChainReader::Header() const {
+absl::StatusOr<ChainHeader> ChainReader::Header(uint64_t name_hash) const {
+  if (record_->header_bytes == 0) {
+    ChainHeader h;
+    h.name_hash = name_hash;
+    h.raw_bytes = record_->raw_bytes;
+    h.stored_bytes = record_->stored_bytes;
+    if (h.raw_bytes > 0) h.frames.push_back(FrameOf(*record_));
+    return h;
+  }
   std::string scratch;
   LARDER_ASSIGN_OR_RETURN(const absl::string_view bytes,
                           Bytes(0, record_->header_bytes, &scratch));
@@ -368,6 +360,7 @@ absl::StatusOr<ChainHeader> ChainReader::Header() const {
       header.stored_bytes != record_->stored_bytes) {
     return Bad("sizes differ from the record's");
   }
+  if (header.name_hash != name_hash) return Bad("is another blob's");
   return header;
 }
 

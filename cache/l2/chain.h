@@ -1,12 +1,14 @@
-// The bytes of one blob as L2 stores them: a header block, then frames.
+// The bytes of one blob as L2 stores them: its frames, mostly one, behind a
+// header block where the record cannot say all that is to be said.
 // Bytes: docs/formats/l2.md, "chain".
 //
+//   record --checksum--> the one frame
 //   record --checksum--> header block --checksums--> frames
 //
-// The record vouches for the header block and that for each frame, so no byte
-// is returned that the committed tree does not vouch for, and a part can be
-// read without the rest. Nothing in a chain says where it lies, so the same
-// blob has the same chain, and the same checksum, in every L2.
+// The record vouches for the first and, through the header block, for all, so
+// no byte is returned that the committed tree does not vouch for, and a part
+// can be read without the rest. Nothing in a chain says where it lies, so the
+// same blob has the same chain, and the same checksum, in every L2.
 #ifndef LARDER_CACHE_L2_CHAIN_H_
 #define LARDER_CACHE_L2_CHAIN_H_
 
@@ -26,10 +28,6 @@
 
 namespace larder::cache::l2 {
 
-// Raw bytes of every frame of a blob but its last. Source: a 64 KiB read out
-// of 64 MiB then decodes at most two frames, 0.8 % of the blob, and zstd
-// loses under 1 % of ratio to 1 MiB frames on text.
-inline constexpr uint32_t kFrameRawBytes = 256 * 1024;
 // Compression is kept only when it saves at least this share (design.md, 3.1).
 inline constexpr double kCompressionSavingMin = 0.05;
 
@@ -43,7 +41,7 @@ inline constexpr uint64_t kHeaderBytesMax =
     (kTagsMax + kDependenciesMax) * (kTagBytesMax + 2) + kMetadataBytesMax +
     kMetadataKeysMax * 2 * 3 + 16;
 
-// A header block, decoded. A plain value.
+// What a header block says. A plain value.
 struct ChainHeader {
   uint64_t name_hash = 0;  // NameHash() of whose chain it is.
   uint64_t raw_bytes = 0;
@@ -54,41 +52,24 @@ struct ChainHeader {
   std::vector<std::pair<std::string, std::string>> metadata;
 };
 
-uint64_t NameHash(absl::string_view ns, absl::string_view key);
-
-// The record of a chain with this encoded header block: all but its HLC, its
-// times of access and its place.
-Record MakeRecord(const BlobAttributes& attributes, uint64_t raw_bytes,
-                  uint64_t stored_bytes, absl::string_view header);
-
+// What stands before the frames: nothing when the record can say it all (one
+// frame or none, and no tags, dependencies or metadata).
 std::string EncodeChainHeader(const ChainHeader& header);
 // Checks everything: limits, sums, order of sizes, no byte left over.
 // Errors: kDataLoss.
 absl::StatusOr<ChainHeader> DecodeChainHeader(absl::string_view bytes);
-// Whether `bytes` look like the start of a chain's header.
-bool LooksLikeChain(absl::string_view bytes);
+// Whether frames and sizes are possible; DecodeChainHeader() asks it, too.
+// Errors: kDataLoss.
+absl::Status CheckFrames(const ChainHeader& header);
 
-// Finds chains in orphaned space, where no record tells of them. Copies what
-// it looks at: space that was allocated and never written may not be there to
-// be mapped.
-//
-// Single-owner. Borrows the file. Memory: 64 KiB.
-class ChainStarts {
- public:
-  explicit ChainStarts(const File* blobs) : blobs_(blobs) {}
+// The record of a chain with this header, encoded as `encoded`: all but its
+// HLC, its times of access and its place.
+Record MakeRecord(const BlobAttributes& attributes, const ChainHeader& header,
+                  absl::string_view encoded);
 
-  // Cheap for ascending units.
-  bool IsAt(uint64_t unit);
-  // The first unit in [first, end) where a chain starts, or `end`.
-  uint64_t Next(uint64_t first, uint64_t end);
-
- private:
-  static constexpr uint64_t kBlockUnits = 512;
-
-  const File* const blobs_;
-  std::string block_;  // From unit `first_` on.
-  uint64_t first_ = 0;
-};
+// The one frame of a chain without a header block.
+// Requires: record.header_bytes is 0, record.raw_bytes is not.
+Frame FrameOf(const Record& record);
 
 // A blob cut into frames, each compressed when that pays.
 struct EncodedFrames {
@@ -131,8 +112,9 @@ class ChainReader {
   absl::StatusOr<absl::string_view> Bytes(uint64_t offset, uint64_t length,
                                           std::string* scratch) const;
 
-  // Reads, verifies and decodes the header block.
-  absl::StatusOr<ChainHeader> Header() const;
+  // Reads, verifies and decodes the header block, or says what it would.
+  // `name_hash`: NameHash() of whose the chain should be.
+  absl::StatusOr<ChainHeader> Header(uint64_t name_hash) const;
 
  private:
   const File* blobs_;

@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "cache/l2/hash.h"
-#include "cache/l2/simulated_disk.h"
+#include "cache/name_hash.h"
 #include "cache/policy.h"
 
 namespace larder::cache::l2 {
@@ -111,30 +111,62 @@ TEST(ChainTest, HostileFramesAreRefusedWithinTheirBound) {
   EXPECT_TRUE(absl::IsDataLoss(VerifyFrame(wrong, e.stored[0])));
 }
 
-// A chain of which only the front lies here, right before another one.
-TEST(ChainTest, StartsAreFoundWhateverLengthTheHeadersClaim) {
-  const EncodedFrames e = EncodeFrames(Incompressible(5000), 1, 1024);
-  const std::string header = EncodeChainHeader(HeaderFor(e, 5000));
-  EXPECT_TRUE(LooksLikeChain(header));
-  EXPECT_FALSE(LooksLikeChain(std::string(128, '\0')));
-  EXPECT_FALSE(LooksLikeChain(""));
-  SimulatedDisk disk;
-  auto blobs = disk.Open("/blobs", {.create = true});
-  ASSERT_TRUE(blobs.ok());
-  ASSERT_TRUE((*blobs)->Resize(2000 * kUnitBytes).ok());
-  for (const uint64_t unit : {10, 20, 700}) {
-    ASSERT_TRUE((*blobs)->WriteAt(unit * kUnitBytes, header).ok());
+Record RecordOf(const EncodedFrames& e, uint64_t raw_bytes,
+                const std::string& tag) {
+  ChainHeader h = HeaderFor(e, raw_bytes);
+  h.metadata.clear();
+  h.tags.clear();
+  if (!tag.empty()) h.tags = {tag};
+  return MakeRecord({}, h, EncodeChainHeader(h));
+}
+
+TEST(ChainTest, OneFrameAloneNeedsNoHeader) {
+  for (const size_t n :
+       {size_t{0}, size_t{1}, size_t{5000}, size_t{kFrameRawBytes}}) {
+    const std::string blob(n, 'x');
+    const EncodedFrames e = EncodeFrames(blob, 1, 1024);
+    const Record r = RecordOf(e, n, "");
+    EXPECT_EQ(r.header_bytes, 0);
+    EXPECT_EQ(r.frame_is_zstd, n >= 1024);
+    const auto header =
+        ChainReader(nullptr, &r, ChainReader::Access::kView).Header(7);
+    ASSERT_TRUE(header.ok()) << header.status();
+    EXPECT_EQ(header->raw_bytes, n);
+    EXPECT_EQ(header->stored_bytes, e.stored_bytes);
+    ASSERT_EQ(header->frames.size(), e.frames.size());
+    for (size_t i = 0; i < e.frames.size(); ++i) {
+      EXPECT_TRUE(VerifyFrame(header->frames[i], e.stored[i]).ok());
+      EXPECT_EQ(header->frames[i].zstd, e.frames[i].zstd);
+    }
+    EXPECT_GT(RecordOf(e, n, "tag").header_bytes, kChainFixedBytes);
   }
-  ChainStarts starts(blobs->get());
-  EXPECT_EQ(starts.Next(0, 2000), 10);
-  EXPECT_EQ(starts.Next(10, 2000), 10);
-  EXPECT_EQ(starts.Next(11, 2000), 20);
-  EXPECT_EQ(starts.Next(21, 2000), 700);
-  EXPECT_EQ(starts.Next(21, 700), 700);
-  EXPECT_EQ(starts.Next(701, 2000), 2000);
-  EXPECT_TRUE(starts.IsAt(20));
-  EXPECT_FALSE(starts.IsAt(21));
-  EXPECT_FALSE(starts.IsAt(5000));
+  const std::string two(kFrameRawBytes + 1, 'x');
+  EXPECT_GT(RecordOf(EncodeFrames(two, 1, 1024), two.size(), "").header_bytes,
+            kChainFixedBytes);
+}
+
+TEST(ChainTest, AHeaderThatSaysNothingIsRefused) {
+  const EncodedFrames e = EncodeFrames(Incompressible(5000), 1, 1024);
+  ChainHeader h = HeaderFor(e, 5000);
+  h.tags = {"t"};
+  std::string bytes = EncodeChainHeader(h);
+  ASSERT_TRUE(DecodeChainHeader(bytes).ok());
+  // Without its attributes.
+  bytes.resize(kChainFixedBytes + kChainFrameBytes);
+  bytes[4] = static_cast<char>(bytes.size());
+  EXPECT_TRUE(absl::IsDataLoss(DecodeChainHeader(bytes).status()));
+}
+
+TEST(ChainTest, AnotherBlobsChainIsRefused) {
+  const EncodedFrames e = EncodeFrames("bytes", 0, 1024);
+  ChainHeader h = HeaderFor(e, 5);
+  h.tags = {"t"};
+  const std::string header = EncodeChainHeader(h);
+  Record r = MakeRecord({}, h, header);
+  r.inline_chain = header + "bytes";
+  const ChainReader chain(nullptr, &r, ChainReader::Access::kView);
+  EXPECT_TRUE(chain.Header(h.name_hash).ok());
+  EXPECT_TRUE(absl::IsDataLoss(chain.Header(h.name_hash + 1).status()));
 }
 
 TEST(ChainTest, NamesDoNotRunIntoEachOther) {

@@ -13,9 +13,13 @@
 
 namespace larder::cache::l2 {
 
-// Counts holds by the chain's first unit. Thread-safe.
+// Counts holds by the chain's first unit. Shares the file: what is held stays
+// readable even past the cache. Thread-safe.
 class HeldChains {
  public:
+  explicit HeldChains(std::shared_ptr<const File> file)
+      : file_(std::move(file)) {}
+
   void Add(uint64_t first_unit) {
     Shard& s = ShardOf(first_unit);
     MutexLock lock(&s.mu);
@@ -43,18 +47,15 @@ class HeldChains {
     // Chains start at any unit; mix so that neighbours spread.
     return shards_[(unit * 0x9e3779b97f4a7c15u) >> 58];
   }
+  const std::shared_ptr<const File> file_;
   mutable Shard shards_[kShards];
 };
 
-// One hold, from construction to destruction. Shares the file, so that its
-// bytes stay readable even past the cache.
+// One hold, from construction to destruction.
 class ChainHold {
  public:
-  ChainHold(std::shared_ptr<HeldChains> held, std::shared_ptr<const File> file,
-            uint64_t first_unit)
-      : held_(std::move(held)),
-        file_(std::move(file)),
-        first_unit_(first_unit) {
+  ChainHold(std::shared_ptr<HeldChains> held, uint64_t first_unit)
+      : held_(std::move(held)), first_unit_(first_unit) {
     held_->Add(first_unit_);
   }
   ~ChainHold() { held_->Remove(first_unit_); }
@@ -63,7 +64,6 @@ class ChainHold {
 
  private:
   const std::shared_ptr<HeldChains> held_;
-  const std::shared_ptr<const File> file_;
   const uint64_t first_unit_;
 };
 

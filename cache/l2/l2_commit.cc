@@ -19,6 +19,7 @@
 #include "cache/l2/commit_merge.h"
 #include "cache/l2/l2_store.h"
 #include "cache/l2/system_tree.h"
+#include "cache/name_hash.h"
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
@@ -203,8 +204,9 @@ absl::Status Commit::UpdateSynopses(TreeChanges* system) {
       LARDER_RETURN_IF_ERROR(RebuildSynopsis(id, &ns, system));
       continue;
     }
+    const uint64_t name_seed = NameSeed(ns.name);
     for (absl::string_view key : d.added_keys) {
-      ns.synopsis->Add(Synopsis::HashKey(key));
+      ns.synopsis->Add(NameHash(name_seed, key));
     }
     for (uint64_t i : ns.synopsis->TakeDirtyChunks()) {
       system->Put(SynopsisEntryKey(id, static_cast<uint32_t>(i)),
@@ -222,6 +224,7 @@ absl::Status Commit::RebuildSynopsis(uint32_t id,
       ns->synopsis == nullptr ? 0 : ns->synopsis->chunks();
   auto built =
       std::make_shared<Synopsis>(2 * static_cast<uint64_t>(ns->records));
+  const uint64_t name_seed = NameSeed(ns->name);
   LARDER_RETURN_IF_ERROR(
       Tree(store_->meta_pages_.get(), next_.records)
           .Walk(RecordKey(id, ""),
@@ -231,7 +234,7 @@ absl::Status Commit::RebuildSynopsis(uint32_t id,
                   if (!SplitRecordKey(record_key, &of, &key) || of != id) {
                     return false;
                   }
-                  built->Add(Synopsis::HashKey(key));
+                  built->Add(NameHash(name_seed, key));
                   return true;
                 }));
   built->TakeDirtyChunks();

@@ -170,11 +170,9 @@ absl::Status Loader::Begin(const StoredRecord& record) {
   header.dependencies = record.attributes.dependencies;
   header.metadata = record.attributes.metadata;
   const std::string bytes = EncodeChainHeader(header);
-  // The decoder knows every rule that a header must keep.
-  LARDER_RETURN_IF_ERROR(in(DecodeChainHeader(bytes).status()));
+  LARDER_RETURN_IF_ERROR(in(CheckFrames(header)));
   Pending p;
-  p.record = MakeRecord(record.attributes, record.raw_bytes,
-                        record.stored_bytes, bytes);
+  p.record = MakeRecord(record.attributes, header, bytes);
   if (p.record.payload_checksum != record.payload_checksum) {
     return in(absl::DataLossError(
         absl::StrCat("payload checksum: found ", p.record.payload_checksum,

@@ -115,6 +115,7 @@ absl::Status L2Store::OpenFiles(const std::vector<Lineage>* ancestors_of_new) {
   LARDER_ASSIGN_OR_RETURN(
       files_, OpenL2Files(fs, options_.l2_path, !options_.l2_must_exist,
                           static_cast<uint64_t>(options_.l2_bytes_max)));
+  held_ = std::make_shared<HeldChains>(files_.blobs);
   journal_ = std::make_unique<Journal>(files_.journal[0].get(),
                                        files_.journal[1].get());
   LARDER_ASSIGN_OR_RETURN(const bool cut_short,

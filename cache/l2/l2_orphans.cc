@@ -11,8 +11,7 @@
 namespace larder::cache::l2 {
 namespace {
 
-// What a slice looks at between two looks at the clock: where all of it is
-// orphaned, 1 MiB is read.
+// What a slice looks at between two looks at the clock.
 constexpr uint64_t kUnitsPerStep = 8192;
 
 void SetBits(std::vector<uint64_t>* bits, Extent e) {
@@ -25,22 +24,6 @@ void SetBits(std::vector<uint64_t>* bits, Extent e) {
 
 bool BitIsSet(const std::vector<uint64_t>& bits, uint64_t unit) {
   return unit / 64 < bits.size() && ((bits[unit / 64] >> (unit % 64)) & 1) != 0;
-}
-
-struct OrphanPiece {
-  Extent extent;
-  bool starts_chain = false;
-};
-
-// Cuts a run of orphaned units at the chains that start in it. A chain may lie
-// in several runs: what its header says of its length is no help.
-void ForEachPieceIn(ChainStarts* starts, Extent run,
-                    absl::FunctionRef<void(const OrphanPiece&)> visit) {
-  const uint64_t end = run.first + run.units;
-  for (uint64_t first = run.first, next; first < end; first = next) {
-    next = starts->Next(first + 1, end);
-    visit({{first, next - first}, starts->IsAt(first)});
-  }
 }
 
 }  // namespace
@@ -103,25 +86,24 @@ void L2Store::ReclaimSlice(SliceLimit limit, SliceReport* report) {
   const EpochLock::Guard guard = epoch_lock_->Enter();
   SliceClock clock(shared_.clock, limit);
   const uint64_t capacity = blobs_map_->capacity_units();
-  ChainStarts starts(files_.blobs.get());
   while (orphans_.next_unit < capacity) {
     uint64_t next;
-    std::vector<OrphanPiece> pieces;
-    ForEachOrphanRun(orphans_.next_unit, kUnitsPerStep, &next, [&](Extent run) {
-      ForEachPieceIn(&starts, run,
-                     [&](const OrphanPiece& p) { pieces.push_back(p); });
-    });
-    for (const auto& [piece, starts_chain] : pieces) {
+    std::vector<Extent> runs;
+    ForEachOrphanRun(orphans_.next_unit, kUnitsPerStep, &next,
+                     [&](Extent run) { runs.push_back(run); });
+    for (const Extent& run : runs) {
       if (!clock.Next()) {
-        orphans_.next_unit = piece.first;
+        orphans_.next_unit = run.first;
         return;
       }
-      quarantine_->Free(SpaceMap::Lane::kBlobs, piece, 0);
-      // The end of a step may lie within a chain.
-      if (starts_chain || piece.first != orphans_.freed_end) ++report->scanned;
-      if (starts_chain) ++report->removed;
-      report->bytes += static_cast<int64_t>(piece.units * kUnitBytes);
-      orphans_.freed_end = piece.first + piece.units;
+      quarantine_->Free(SpaceMap::Lane::kBlobs, run, 0);
+      // A step may end within a run.
+      if (run.first != orphans_.freed_end) {
+        ++report->scanned;
+        ++report->removed;
+      }
+      report->bytes += static_cast<int64_t>(run.units * kUnitBytes);
+      orphans_.freed_end = run.first + run.units;
     }
     orphans_.next_unit = next;
     if (clock.IsTimeUp()) return;
@@ -200,16 +182,24 @@ absl::Status L2Store::ForEachOrphan(
     }
   }
   bool go_on = true;
-  ChainStarts starts(files_.blobs.get());
+  Extent pending;  // A step may end within a run.
+  const auto visit_pending = [&] {
+    if (pending.units > 0 && go_on) {
+      go_on = visit({pending.first * kUnitBytes, pending.units * kUnitBytes});
+    }
+  };
   for (uint64_t unit = 0, next; go_on && unit < blobs_map_->capacity_units();
        unit = next) {
     ForEachOrphanRun(unit, kUnitsPerStep, &next, [&](Extent run) {
-      ForEachPieceIn(&starts, run, [&](const OrphanPiece& p) {
-        go_on = go_on && visit({p.extent.first * kUnitBytes,
-                                p.extent.units * kUnitBytes, p.starts_chain});
-      });
+      if (run.first == pending.first + pending.units) {
+        pending.units += run.units;
+        return;
+      }
+      visit_pending();
+      pending = run;
     });
   }
+  visit_pending();
   orphans_ = OrphanSweep();
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
 // Reading an L2: records, blobs, walks, counters.
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "cache/l2/l2_store.h"
@@ -46,7 +47,8 @@ const Synopsis* L2Store::SynopsisOf(uint32_t ns_id) const {
   return it == map->end() ? nullptr : it->second;
 }
 
-bool L2Store::MayContain(const Namespace& ns, absl::string_view key) const {
+bool L2Store::MayContain(const Namespace& ns, absl::string_view key,
+                         uint64_t name_hash) const {
   if (std::optional<Record> staged; FindStaged(ns, key, &staged)) {
     return staged.has_value();
   }
@@ -55,11 +57,11 @@ bool L2Store::MayContain(const Namespace& ns, absl::string_view key) const {
   // Every namespace with a committed record has a synopsis, unless it was
   // lost; see LoadSynopses.
   if (synopsis == nullptr) return root()->record_count > 0;
-  return synopsis->MayContain(Synopsis::HashKey(key));
+  return synopsis->MayContain(name_hash);
 }
 
 absl::StatusOr<std::optional<Record>> L2Store::FindRecord(
-    const Namespace& ns, absl::string_view key) const {
+    const Namespace& ns, absl::string_view key, uint64_t name_hash) const {
   // Staged first, then the root: a commit publishes its root before it clears
   // what it staged.
   const LookupKey record_key(ns.id(), key);
@@ -71,7 +73,7 @@ absl::StatusOr<std::optional<Record>> L2Store::FindRecord(
     return std::optional<Record>(staged->record);
   }
   const Synopsis* synopsis = SynopsisOf(ns.id());
-  if (synopsis != nullptr && !synopsis->MayContain(Synopsis::HashKey(key))) {
+  if (synopsis != nullptr && !synopsis->MayContain(name_hash)) {
     counters_.negative_skips.fetch_add(1, std::memory_order_relaxed);
     return std::optional<Record>();
   }
@@ -83,19 +85,38 @@ absl::StatusOr<std::optional<Record>> L2Store::FindRecord(
 
 namespace {
 
-BlobAttributes AttributesOf(const Record& record, ChainHeader header) {
+BlobAttributes AttributesOf(const Record& record) {
   BlobAttributes a;
   a.hlc = record.hlc;
   a.expiry = record.expiry;
   a.version = record.version;
   a.priority = record.priority;
   a.l1_admission = record.l1_admission;
-  a.tags = std::move(header.tags);
-  a.dependencies = std::move(header.dependencies);
-  a.metadata = std::move(header.metadata);
   a.invalidation_hashes.assign(record.invalidation_hashes.begin(),
                                record.invalidation_hashes.end());
   return a;
+}
+
+BlobAttributes AttributesOf(const Record& record, ChainHeader header) {
+  BlobAttributes a = AttributesOf(record);
+  a.tags = std::move(header.tags);
+  a.dependencies = std::move(header.dependencies);
+  a.metadata = std::move(header.metadata);
+  return a;
+}
+
+// Bytes of a chain that stays as it is as long as this lives.
+struct HeldBlob {
+  HeldBlob(std::shared_ptr<HeldChains> held, uint64_t first_unit,
+           BlobAttributes attributes, absl::string_view bytes)
+      : hold(std::move(held), first_unit), blob(std::move(attributes), bytes) {}
+
+  const ChainHold hold;
+  const Blob blob;
+};
+std::shared_ptr<const Blob> BlobOf(std::shared_ptr<const HeldBlob> held) {
+  const Blob* const blob = &held->blob;
+  return {std::move(held), blob};
 }
 
 // What to read for [offset, offset + length) of the raw bytes.
@@ -208,22 +229,22 @@ absl::StatusOr<std::shared_ptr<const Blob>> L2Store::LoadVerified(
     uint64_t length) const {
   const ChainReader chain(files_.blobs.get(), &record,
                           ChainReader::Access::kView);
-  LARDER_ASSIGN_OR_RETURN(ChainHeader header, chain.Header());
-  if (header.name_hash != name_hash) {
-    return absl::DataLossError("chain header: is another blob's");
+  if (record.header_bytes == 0 && !record.frame_is_zstd) {
+    return LoadPlain(chain, record, offset, length);
   }
+  LARDER_ASSIGN_OR_RETURN(ChainHeader header, chain.Header(name_hash));
   const Part part = PartOf(header, offset, length);
   const uint64_t frames_at =
       FrameOffset(header, record.header_bytes, part.first);
   const bool in_one_piece = record.extents.size() == 1;
   if (in_one_piece && part.all_raw && part.length > kCopyBytesMax) {
     // Held before it is read, and while the reader's slot still guards it.
-    auto hold = std::make_shared<ChainHold>(held_, files_.blobs,
-                                            record.extents[0].first);
+    ChainHold hold(held_, record.extents[0].first);
     LARDER_ASSIGN_OR_RETURN(const absl::string_view view,
                             VerifyInPlace(chain, header, frames_at, part));
-    return std::make_shared<const Blob>(AttributesOf(record, std::move(header)),
-                                        view, std::move(hold));
+    return BlobOf(std::make_shared<const HeldBlob>(
+        held_, record.extents[0].first, AttributesOf(record, std::move(header)),
+        view));
   }
   const auto raw = std::make_shared_for_overwrite<char[]>(part.raw_bytes);
   LARDER_RETURN_IF_ERROR(
@@ -234,11 +255,36 @@ absl::StatusOr<std::shared_ptr<const Blob>> L2Store::LoadVerified(
                                       bytes, raw);
 }
 
+// A blob of one frame, as it is, and nothing else: most are.
+absl::StatusOr<std::shared_ptr<const Blob>> L2Store::LoadPlain(
+    const ChainReader& chain, const Record& record, uint64_t offset,
+    uint64_t length) const {
+  offset = std::min(offset, record.raw_bytes);
+  length = std::min(length, record.raw_bytes - offset);
+  const Frame frame = FrameOf(record);
+  std::string scratch;
+  LARDER_ASSIGN_OR_RETURN(const absl::string_view stored,
+                          chain.Bytes(0, record.stored_bytes, &scratch));
+  if (length > kCopyBytesMax && record.extents.size() == 1) {
+    // Held while the reader's slot still guards it.
+    auto held = std::make_shared<const HeldBlob>(held_, record.extents[0].first,
+                                                 AttributesOf(record),
+                                                 stored.substr(offset, length));
+    LARDER_RETURN_IF_ERROR(VerifyFrame(frame, stored));
+    return BlobOf(std::move(held));
+  }
+  LARDER_RETURN_IF_ERROR(VerifyFrame(frame, stored));
+  char* room;
+  std::shared_ptr<const Blob> blob =
+      MakeBlob(AttributesOf(record), length, &room);
+  if (length > 0) std::memcpy(room, stored.data() + offset, length);
+  return blob;
+}
+
 int64_t L2Store::LastAccess(const Namespace& ns, absl::string_view key,
                             const Record& record) const {
-  int64_t last =
-      std::max(record.last_access_unix_ms,
-               shared_.accesses->LastAccess(NameHash(ns.name(), key)));
+  int64_t last = std::max(record.last_access_unix_ms,
+                          shared_.accesses->LastAccess(ns.HashOf(key)));
   if (shared_.last_read_from_l1) {
     last = std::max(last, shared_.last_read_from_l1(ns, key));
   }

@@ -44,10 +44,7 @@ StoredRecord PinnedSnapshot::ToStored(const Namespace& ns,
   absl::StatusOr<ChainHeader> header =
       ChainReader(store_->files_.blobs.get(), &record,
                   ChainReader::Access::kCopy)
-          .Header();
-  if (header.ok() && header->name_hash != NameHash(ns.name(), key)) {
-    header = absl::DataLossError("chain header: is another blob's");
-  }
+          .Header(ns.HashOf(key));
   if (!header.ok()) {
     s.status = absl::DataLossError(absl::StrCat(
         NameForErrors(s.ns, s.key), ": ", header.status().message()));

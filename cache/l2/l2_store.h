@@ -13,6 +13,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -113,11 +114,14 @@ class L2Store {
     return readers_.Enter(committed_epoch_.load(std::memory_order_seq_cst));
   }
   // The current record: staged or committed, whatever its validity.
+  // `name_hash`, here and below: ns.HashOf(key).
   // Errors: kDataLoss (a damaged page hides the answer).
   absl::StatusOr<std::optional<Record>> FindRecord(const Namespace& ns,
-                                                   absl::string_view key) const;
+                                                   absl::string_view key,
+                                                   uint64_t name_hash) const;
   // False: no record, committed or staged. Never reads metadata.
-  bool MayContain(const Namespace& ns, absl::string_view key) const;
+  bool MayContain(const Namespace& ns, absl::string_view key,
+                  uint64_t name_hash) const;
   // Whether a record is staged for the key; sets `*put` to what it is.
   bool FindStaged(const Namespace& ns, absl::string_view key,
                   std::optional<Record>* record) const;
@@ -133,8 +137,7 @@ class L2Store {
   }
   // Starts to bring in what Load() will read first.
   void Prefetch(const Record& record) const;
-  // Reads bytes [offset, offset + length), clipped, of the record's blob;
-  // `name_hash`: NameHash() of whose it is.
+  // Reads bytes [offset, offset + length), clipped, of the record's blob.
   // Errors: kDataLoss.
   absl::StatusOr<std::shared_ptr<const Blob>> Load(uint64_t name_hash,
                                                    const Record& record,
@@ -239,9 +242,10 @@ class L2Store {
   struct OrphanSweep {
     std::unique_ptr<Snapshot> pinned;
     bool marked = false;
-    std::string cursor;          // Of the mark.
-    uint64_t next_unit = 0;      // Of the sweep.
-    uint64_t freed_end = 0;      // Behind the last unit that it gave back.
+    std::string cursor;      // Of the mark.
+    uint64_t next_unit = 0;  // Of the sweep.
+    // Behind the last unit that it gave back; none yet.
+    uint64_t freed_end = std::numeric_limits<uint64_t>::max();
     std::vector<uint64_t> used;  // Bits: units that records hold.
   };
   struct Evictor {
@@ -277,6 +281,9 @@ class L2Store {
   const Synopsis* SynopsisOf(uint32_t ns_id) const;
   absl::StatusOr<std::shared_ptr<const Blob>> LoadVerified(
       uint64_t name_hash, const Record& record, uint64_t offset,
+      uint64_t length) const;
+  absl::StatusOr<std::shared_ptr<const Blob>> LoadPlain(
+      const ChainReader& chain, const Record& record, uint64_t offset,
       uint64_t length) const;
   int64_t LastAccess(const Namespace& ns, absl::string_view key,
                      const Record& record) const;
@@ -358,7 +365,7 @@ class L2Store {
   const Shared shared_;
 
   L2Files files_;
-  std::shared_ptr<HeldChains> held_ = std::make_shared<HeldChains>();
+  std::shared_ptr<HeldChains> held_;  // With `files_`.
   std::unique_ptr<SpaceMap> blobs_map_;
   std::unique_ptr<SpaceMap> meta_map_;
   std::unique_ptr<MetaPages> meta_pages_;

@@ -48,7 +48,7 @@ absl::StatusOr<std::optional<Record>> L2Store::Revisit(
     return absl::DataLossError(
         absl::StrCat("sweep: record of unknown namespace ", ns_id));
   }
-  MutexLock stripe(shared_.key_locks->Of(NameHash(ns->name(), key)));
+  MutexLock stripe(shared_.key_locks->Of(ns->HashOf(key)));
   // Entered inside the stripe, as puts do: changes of one key never go to an
   // older epoch than the last one's, whatever epoch the slice began in.
   const EpochLock::Guard guard = epoch_lock_->Enter();

@@ -124,22 +124,24 @@ absl::StatusOr<Extents> L2Store::AllocateChain(uint64_t bytes, bool may_evict) {
 
 namespace {
 
-std::string HeaderOf(absl::string_view ns, absl::string_view key,
-                     const BlobAttributes& a, const EncodedFrames& frames,
-                     uint64_t raw_bytes) {
+ChainHeader HeaderOf(uint64_t name_hash, const BlobAttributes& a,
+                     const EncodedFrames& frames, uint64_t raw_bytes) {
   ChainHeader header;
-  header.name_hash = NameHash(ns, key);
+  header.name_hash = name_hash;
   header.raw_bytes = raw_bytes;
   header.stored_bytes = frames.stored_bytes;
   header.frames = frames.frames;
   header.tags = a.tags;
   header.dependencies = a.dependencies;
   header.metadata = a.metadata;
-  return EncodeChainHeader(header);
+  return header;
 }
 
 absl::Status WriteChain(File* blobs, const Extents& extents,
                         absl::string_view header, const EncodedFrames& frames) {
+  if (header.empty() && frames.stored.size() == 1) {
+    return WriteChainBytes(blobs, extents, 0, frames.stored[0]);
+  }
   if (header.size() + frames.stored_bytes <= kOneWriteBytesMax) {
     std::string all;
     all.reserve(header.size() + frames.stored_bytes);
@@ -172,12 +174,12 @@ absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
   if (frames.compression_skipped) counters_.compression_skipped.fetch_add(1);
   PreparedPut put;
   put.record_key = RecordKey(ns.id(), key);
-  const std::string header =
-      HeaderOf(ns.name(), key, attributes, frames, bytes.size());
-  put.record =
-      MakeRecord(attributes, bytes.size(), frames.stored_bytes, header);
+  const ChainHeader header =
+      HeaderOf(ns.HashOf(key), attributes, frames, bytes.size());
+  const std::string encoded = EncodeChainHeader(header);
+  put.record = MakeRecord(attributes, header, encoded);
   if (FitsInline(put.record_key, put.record)) {
-    put.record.inline_chain = header;
+    put.record.inline_chain = encoded;
     for (absl::string_view f : frames.stored) {
       put.record.inline_chain.append(f.data(), f.size());
     }
@@ -186,7 +188,7 @@ absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
   LARDER_ASSIGN_OR_RETURN(put.record.extents,
                           AllocateChain(put.record.chain_bytes(), true));
   if (absl::Status s =
-          WriteChain(files_.blobs.get(), put.record.extents, header, frames);
+          WriteChain(files_.blobs.get(), put.record.extents, encoded, frames);
       !s.ok()) {
     Discard(put);
     return s;

@@ -7,15 +7,35 @@
 #include "cache/l2/coding.h"
 #include "cache/l2/hash.h"
 #include "cache/l2/page.h"
+#include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
 namespace {
 
-constexpr uint8_t kRecordFormat = 1;
+// Which fields a record has; what it lacks has the value that most have.
+enum Flag : uint16_t {
+  kHasStoredBytes = 1 << 0,  // Else as many as raw bytes.
+  kHasHeader = 1 << 1,
+  kFrameIsZstd = 1 << 2,  // Of the one frame of a chain without a header.
+  kHasAge = 1 << 3,       // Else the HLC.
+  kHasExpiresAt = 1 << 4,
+  kHasIdleTtl = 1 << 5,
+  kHasStale = 1 << 6,
+  kHasLastAccess = 1 << 7,  // Else the HLC's time.
+  kHasVersion = 1 << 8,
+  kHasPriority = 1 << 9,  // Else kPriorityMost.
+  kAdmissionBits = 3 << 10,
+  kHasHashes = 1 << 12,
+  kIsInline = 1 << 13,
+  kHasExtents = 1 << 14,  // Several; else one, without its length.
+  kUnknownFlags = 1 << 15,
+};
+constexpr int kAdmissionShift = 10;
+constexpr uint8_t kPriorityMost = 128;
 constexpr uint64_t kUnixMillisMax = uint64_t{1} << 48;  // As in the HLC.
-// All fields but hashes, extents and inline bytes, at their longest: format,
-// admission, priority, extent count; HLC and checksum; nine varints.
-constexpr size_t kFixedBytesMax = 4 + 16 + 9 * 10 + 2;
+// All fields but hashes, extents and inline bytes, at their longest: flags,
+// priority, extent count, hashes count; HLC and checksum; nine varints.
+constexpr size_t kFixedBytesMax = 6 + 16 + 9 * 10;
 constexpr uint64_t kHashesMax = kTagsMax + kDependenciesMax;
 constexpr char kDueIdleLimited = 1;
 constexpr uint64_t kDueBytesMax = uint64_t{1} << 40;  // No chain has as many.
@@ -28,49 +48,156 @@ absl::Status Bad(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("record: ", what));
 }
 
-bool ReadMillis(ByteReader* in, int64_t* out) {
-  uint64_t v;
-  if (!in->ReadVarint(&v) ||
-      v > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-    return false;
-  }
-  *out = static_cast<int64_t>(v);
-  return true;
+uint64_t UnitsFor(uint64_t chain_bytes) {
+  return (chain_bytes + kUnitBytes - 1) / kUnitBytes;
 }
 
-bool ReadHlc(ByteReader* in, Hlc* out) { return in->ReadFixed64(&out->value); }
+// Reads a field that `flags` may lack. What has its usual value is not stored:
+// so a record has one encoding.
+class FieldReader {
+ public:
+  FieldReader(ByteReader* in, uint16_t flags) : in_(*in), flags_(flags) {}
 
-absl::Status DecodeChainPlace(ByteReader* in, Record* r) {
-  uint8_t extents;
-  if (!in->ReadByte(&extents) || extents > kExtentsMax) {
-    return Bad(absl::StrCat("extents: count missing or over ", kExtentsMax));
+  bool Read(Flag flag, uint64_t usual, uint64_t max, uint64_t* out) {
+    *out = usual;
+    if ((flags_ & flag) == 0) return true;
+    return in_.ReadVarint(out) && *out <= max && *out != usual;
   }
-  if (extents == 0) {
-    absl::string_view chain;
-    if (!in->ReadBytes(kInlineBytesMax, &chain)) return Bad("inline: length");
-    if (chain.size() != r->chain_bytes()) {
+  bool ReadMillis(Flag flag, int64_t usual, uint64_t max, int64_t* out) {
+    uint64_t value;
+    if (!Read(flag, static_cast<uint64_t>(usual), max, &value)) return false;
+    *out = static_cast<int64_t>(value);
+    return true;
+  }
+
+ private:
+  ByteReader& in_;
+  const uint16_t flags_;
+};
+
+constexpr uint64_t kInt64Max =
+    static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+
+absl::Status DecodeSizes(FieldReader* fields, ByteReader* in, uint16_t flags,
+                         Record* r) {
+  uint64_t header_bytes;
+  if (!in->ReadVarint(&r->raw_bytes) || r->raw_bytes > kBlobBytesMax ||
+      !fields->Read(kHasStoredBytes, r->raw_bytes, r->raw_bytes,
+                    &r->stored_bytes) ||
+      !fields->Read(kHasHeader, 0, std::numeric_limits<uint32_t>::max(),
+                    &header_bytes)) {
+    return Bad("sizes");
+  }
+  r->header_bytes = static_cast<uint32_t>(header_bytes);
+  r->frame_is_zstd = (flags & kFrameIsZstd) != 0;
+  if (r->header_bytes == 0) {
+    const bool possible = r->frame_is_zstd ? r->stored_bytes > 0
+                                           : r->stored_bytes == r->raw_bytes;
+    if (r->raw_bytes > kFrameRawBytes || !possible) {
+      return Bad(absl::StrCat("one frame: sizes: ", r->stored_bytes,
+                              " stored, ", r->raw_bytes, " raw"));
+    }
+  } else if (r->frame_is_zstd) {
+    return Bad("zstd: said of a frame, and there is a header");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DecodePolicy(FieldReader* fields, ByteReader* in, uint16_t flags,
+                          Record* r) {
+  uint64_t age_delta;
+  if (!fields->Read(kHasAge, 0, std::numeric_limits<uint64_t>::max(),
+                    &age_delta)) {
+    return Bad("age");
+  }
+  r->age_hlc.value = r->hlc.value + age_delta;
+  if (r->age_hlc < r->hlc) return Bad("age hlc overflows");
+  if (!fields->ReadMillis(kHasExpiresAt, 0, kInt64Max,
+                          &r->expiry.expires_at_unix_ms) ||
+      !fields->ReadMillis(kHasIdleTtl, 0, kInt64Max, &r->expiry.idle_ttl_ms) ||
+      !fields->ReadMillis(kHasStale, 0, kInt64Max, &r->expiry.stale_ms)) {
+    return Bad("expiry");
+  }
+  if (!fields->ReadMillis(kHasLastAccess, r->hlc.unix_millis(),
+                          kUnixMillisMax - 1, &r->last_access_unix_ms)) {
+    return Bad("last access");
+  }
+  if (!fields->Read(kHasVersion, 0, std::numeric_limits<uint64_t>::max(),
+                    &r->version)) {
+    return Bad("version");
+  }
+  if ((flags & kHasPriority) != 0 &&
+      (!in->ReadByte(&r->priority) || r->priority == kPriorityMost)) {
+    return Bad("priority");
+  }
+  const int admission = (flags & kAdmissionBits) >> kAdmissionShift;
+  if (admission > static_cast<int>(L1Admission::kNever)) {
+    return Bad("l1 admission");
+  }
+  r->l1_admission = static_cast<L1Admission>(admission);
+  return absl::OkStatus();
+}
+
+absl::Status DecodeHashes(ByteReader* in, Record* r) {
+  uint64_t hashes;
+  if (!in->ReadVarint(&hashes) || hashes == 0 || hashes > kHashesMax) {
+    return Bad(
+        absl::StrCat("invalidation hashes: missing or over ", kHashesMax));
+  }
+  for (uint64_t i = 0; i < hashes; ++i) {
+    uint64_t h;
+    if (!in->ReadFixed64(&h)) return Bad("invalidation hashes: cut short");
+    r->invalidation_hashes.push_back(h);
+  }
+  return absl::OkStatus();
+}
+
+bool IsPossible(const Extent& e) {
+  return e.units > 0 && e.units <= kBlobBytesMax &&
+         e.first <= std::numeric_limits<uint64_t>::max() / kUnitBytes / 2;
+}
+
+absl::Status DecodeChainPlace(ByteReader* in, uint16_t flags, Record* r) {
+  const uint64_t needed = UnitsFor(r->chain_bytes());
+  if ((flags & kIsInline) != 0) {
+    const absl::string_view chain = in->rest();
+    if ((flags & kHasExtents) != 0 || chain.size() != r->chain_bytes() ||
+        chain.size() > kInlineBytesMax) {
       return Bad(absl::StrCat("inline: ", chain.size(), " bytes vs expected ",
                               r->chain_bytes()));
     }
     r->inline_chain.assign(chain.data(), chain.size());
     return absl::OkStatus();
   }
-  uint64_t units = 0;
-  for (int i = 0; i < extents; ++i) {
-    Extent e;
-    if (!in->ReadVarint(&e.first) || !in->ReadVarint(&e.units) ||
-        e.units == 0 || e.units > kBlobBytesMax ||
-        e.first > std::numeric_limits<uint64_t>::max() / kUnitBytes / 2) {
-      return Bad("extents: bad run");
+  if ((flags & kHasExtents) == 0) {
+    Extent one{0, needed};
+    if (!in->ReadVarint(&one.first) || !IsPossible(one)) {
+      return Bad("extent: bad run");
     }
-    units += e.units;
-    r->extents.push_back(e);
+    r->extents.push_back(one);
+  } else {
+    uint8_t extents;
+    if (!in->ReadByte(&extents) || extents < 2 || extents > kExtentsMax) {
+      return Bad(absl::StrCat("extents: count missing, under 2 or over ",
+                              kExtentsMax));
+    }
+    uint64_t units = 0;
+    for (int i = 0; i < extents; ++i) {
+      Extent e;
+      if (!in->ReadVarint(&e.first) || !in->ReadVarint(&e.units) ||
+          !IsPossible(e)) {
+        return Bad("extents: bad run");
+      }
+      units += e.units;
+      r->extents.push_back(e);
+    }
+    if (units != needed) {
+      return Bad(
+          absl::StrCat("extents: ", units, " units vs expected ", needed));
+    }
   }
-  const uint64_t needed = (r->chain_bytes() + kUnitBytes - 1) / kUnitBytes;
-  if (units != needed) {
-    return Bad(absl::StrCat("extents: ", units, " units vs expected ", needed));
-  }
-  return absl::OkStatus();
+  if (in->empty()) return absl::OkStatus();
+  return Bad(absl::StrCat(in->rest().size(), " bytes left over"));
 }
 
 }  // namespace
@@ -83,86 +210,71 @@ bool FitsInline(absl::string_view record_key, const Record& r) {
 
 std::string EncodeRecord(const Record& r) {
   std::string out;
-  out.reserve(96 + r.inline_chain.size());
-  out.push_back(static_cast<char>(kRecordFormat));
+  out.reserve(64 + r.inline_chain.size());
+  uint16_t flags = static_cast<uint16_t>(static_cast<int>(r.l1_admission)
+                                         << kAdmissionShift);
+  out.append(sizeof(flags), '\0');  // Below.
   AppendFixed64(&out, r.hlc.value);
-  AppendVarint(&out, r.age_hlc.value - r.hlc.value);
-  AppendVarint(&out, static_cast<uint64_t>(r.expiry.expires_at_unix_ms));
-  AppendVarint(&out, static_cast<uint64_t>(r.expiry.idle_ttl_ms));
-  AppendVarint(&out, static_cast<uint64_t>(r.expiry.stale_ms));
-  AppendVarint(&out, static_cast<uint64_t>(r.last_access_unix_ms));
-  AppendVarint(&out, r.version);
-  out.push_back(static_cast<char>(r.priority));
-  out.push_back(static_cast<char>(r.l1_admission));
-  AppendVarint(&out, r.raw_bytes);
-  AppendVarint(&out, r.stored_bytes);
-  AppendVarint(&out, r.header_bytes);
   AppendFixed64(&out, r.payload_checksum);
-  AppendVarint(&out, r.invalidation_hashes.size());
-  for (uint64_t h : r.invalidation_hashes) AppendFixed64(&out, h);
-  out.push_back(static_cast<char>(r.extents.size()));
+  AppendVarint(&out, r.raw_bytes);
+  const auto append = [&](Flag flag, uint64_t usual, uint64_t value) {
+    if (value == usual) return;
+    flags |= flag;
+    AppendVarint(&out, value);
+  };
+  const auto append_millis = [&](Flag flag, int64_t usual, int64_t value) {
+    append(flag, static_cast<uint64_t>(usual), static_cast<uint64_t>(value));
+  };
+  append(kHasStoredBytes, r.raw_bytes, r.stored_bytes);
+  append(kHasHeader, 0, r.header_bytes);
+  if (r.frame_is_zstd) flags |= kFrameIsZstd;
+  append(kHasAge, 0, r.age_hlc.value - r.hlc.value);
+  append_millis(kHasExpiresAt, 0, r.expiry.expires_at_unix_ms);
+  append_millis(kHasIdleTtl, 0, r.expiry.idle_ttl_ms);
+  append_millis(kHasStale, 0, r.expiry.stale_ms);
+  append_millis(kHasLastAccess, r.hlc.unix_millis(), r.last_access_unix_ms);
+  append(kHasVersion, 0, r.version);
+  if (r.priority != kPriorityMost) {
+    flags |= kHasPriority;
+    out.push_back(static_cast<char>(r.priority));
+  }
+  if (!r.invalidation_hashes.empty()) {
+    flags |= kHasHashes;
+    AppendVarint(&out, r.invalidation_hashes.size());
+    for (uint64_t h : r.invalidation_hashes) AppendFixed64(&out, h);
+  }
   if (r.extents.empty()) {
-    AppendBytes(&out, r.inline_chain);
+    flags |= kIsInline;
+    out += r.inline_chain;
+  } else if (r.extents.size() == 1) {
+    AppendVarint(&out, r.extents[0].first);
   } else {
+    flags |= kHasExtents;
+    out.push_back(static_cast<char>(r.extents.size()));
     for (const Extent& e : r.extents) {
       AppendVarint(&out, e.first);
       AppendVarint(&out, e.units);
     }
   }
+  std::memcpy(out.data(), &flags, sizeof(flags));
   return out;
 }
 
 absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
-  ByteReader in(bytes);
   Record r;
-  uint8_t format, admission;
-  uint64_t age_delta, header_bytes, hashes;
-  if (!in.ReadByte(&format)) return Bad("empty");
-  if (format != kRecordFormat) {
-    return Bad(
-        absl::StrCat("format: ", format, " vs expected ", kRecordFormat));
+  uint16_t flags;
+  if (bytes.size() < sizeof(flags)) return Bad("flags");
+  std::memcpy(&flags, bytes.data(), sizeof(flags));
+  if ((flags & kUnknownFlags) != 0) return Bad("flags: unknown");
+  ByteReader in(bytes.substr(sizeof(flags)));
+  FieldReader fields(&in, flags);
+  if (!in.ReadFixed64(&r.hlc.value) || !in.ReadFixed64(&r.payload_checksum)) {
+    return Bad("hlc or payload checksum");
   }
-  if (!ReadHlc(&in, &r.hlc) || !in.ReadVarint(&age_delta)) return Bad("hlc");
-  r.age_hlc.value = r.hlc.value + age_delta;
-  if (r.age_hlc < r.hlc) return Bad("age hlc overflows");
-  if (!ReadMillis(&in, &r.expiry.expires_at_unix_ms) ||
-      !ReadMillis(&in, &r.expiry.idle_ttl_ms) ||
-      !ReadMillis(&in, &r.expiry.stale_ms)) {
-    return Bad("expiry");
-  }
-  if (!ReadMillis(&in, &r.last_access_unix_ms) ||
-      static_cast<uint64_t>(r.last_access_unix_ms) >= kUnixMillisMax) {
-    return Bad("last access");
-  }
-  if (!in.ReadVarint(&r.version) || !in.ReadByte(&r.priority)) {
-    return Bad("version or priority");
-  }
-  if (!in.ReadByte(&admission) ||
-      admission > static_cast<uint8_t>(L1Admission::kNever)) {
-    return Bad("l1 admission");
-  }
-  r.l1_admission = static_cast<L1Admission>(admission);
-  if (!in.ReadVarint(&r.raw_bytes) || r.raw_bytes > kBlobBytesMax ||
-      !in.ReadVarint(&r.stored_bytes) || r.stored_bytes > r.raw_bytes ||
-      !in.ReadVarint(&header_bytes) ||
-      header_bytes > std::numeric_limits<uint32_t>::max()) {
-    return Bad("sizes");
-  }
-  r.header_bytes = static_cast<uint32_t>(header_bytes);
-  if (!in.ReadFixed64(&r.payload_checksum)) return Bad("payload checksum");
-  if (!in.ReadVarint(&hashes) || hashes > kHashesMax) {
-    return Bad(
-        absl::StrCat("invalidation hashes: missing or over ", kHashesMax));
-  }
-  for (uint64_t i = 0; i < hashes; ++i) {
-    uint64_t h;
-    if (!in.ReadFixed64(&h)) return Bad("invalidation hashes: cut short");
-    r.invalidation_hashes.push_back(h);
-  }
-  if (absl::Status s = DecodeChainPlace(&in, &r); !s.ok()) return s;
-  if (!in.empty()) {
-    return Bad(absl::StrCat(in.rest().size(), " bytes left over"));
-  }
+  LARDER_RETURN_IF_ERROR(DecodeSizes(&fields, &in, flags, &r));
+  LARDER_RETURN_IF_ERROR(DecodePolicy(&fields, &in, flags, &r));
+  if ((flags & kHasHashes) != 0) LARDER_RETURN_IF_ERROR(DecodeHashes(&in, &r));
+  LARDER_RETURN_IF_ERROR(DecodeChainPlace(&in, flags, &r));
   return r;
 }
 

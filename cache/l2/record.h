@@ -18,16 +18,23 @@
 
 namespace larder::cache::l2 {
 
+// Raw bytes of every frame of a blob but its last. Source: a 64 KiB read out
+// of 64 MiB then decodes at most two frames, 0.8 % of the blob, and zstd
+// loses under 1 % of ratio to 1 MiB frames on text.
+inline constexpr uint32_t kFrameRawBytes = 256 * 1024;
 // Blobs whose chain (header block and frames) is no longer sit in the leaf.
 // Source: seven such records still share a 4 KiB page.
 inline constexpr size_t kInlineBytesMax = 512;
 // A put that finds no room for its chain in so many pieces evicts instead.
 inline constexpr int kExtentsMax = 8;
-// The unit of `blobs`. Source: a 1 KiB blob then takes 1,152 bytes; larger
-// units miss the space bar at 1 KiB, smaller ones cost map bits.
+// The unit of `blobs`. Source: it wastes 6 % at 1 KiB on average; larger units
+// miss the space bar there, smaller ones cost map bits.
 inline constexpr uint64_t kUnitBytes = 128;
 
 // A plain value. Either `extents` or `inline_chain` holds the chain.
+//
+// A blob of one frame without tags, dependencies and metadata needs no header
+// block: the record says all that it would. Nearly all blobs are like that.
 struct Record {
   Hlc hlc;      // Of the put.
   Hlc age_hlc;  // Place in the age tree: `hlc`, or later after a second chance.
@@ -37,9 +44,11 @@ struct Record {
   uint8_t priority = 128;
   L1Admission l1_admission = L1Admission::kAuto;
   uint64_t raw_bytes = 0;
-  uint64_t stored_bytes = 0;      // Frames, without the header block.
-  uint32_t header_bytes = 0;      // Of the chain's header block.
-  uint64_t payload_checksum = 0;  // XXH3-64 of the header block.
+  uint64_t stored_bytes = 0;  // Frames, without the header block.
+  uint32_t header_bytes = 0;  // Of the chain's header block; 0: it has none.
+  // XXH3-64 of the header block or, without one, of the frame as stored.
+  uint64_t payload_checksum = 0;
+  bool frame_is_zstd = false;  // Without a header block: of its one frame.
   absl::InlinedVector<uint64_t, 2> invalidation_hashes;
   Extents extents;
   std::string inline_chain;

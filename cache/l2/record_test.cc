@@ -28,6 +28,17 @@ Record Example() {
   return r;
 }
 
+// As most are.
+Record Plain() {
+  Record r;
+  r.hlc = r.age_hlc = Hlc{0x18b0'0000'0000'0001};
+  r.last_access_unix_ms = r.hlc.unix_millis();
+  r.raw_bytes = r.stored_bytes = 5000;
+  r.payload_checksum = 0x1234'5678'9abc'def0;
+  r.extents = {{300, 40}};
+  return r;
+}
+
 void ExpectEqual(const Record& a, const Record& b) {
   EXPECT_EQ(EncodeRecord(a), EncodeRecord(b));
   EXPECT_EQ(a.hlc, b.hlc);
@@ -100,11 +111,45 @@ TEST(RecordTest, AnyBytesDecodeToThemselvesOrNotAtAll) {
 
 TEST(RecordTest, ImpossibleFieldsAreRefused) {
   Record r = Example();
-  r.extents = {{7, 16}};  // One unit short.
+  r.extents = {{7, 10}, {100, 6}};  // One unit short.
   EXPECT_FALSE(DecodeRecord(EncodeRecord(r)).ok());
   r = Example();
   r.stored_bytes = r.raw_bytes + 1;
   EXPECT_FALSE(DecodeRecord(EncodeRecord(r)).ok());
+  r = Example();
+  r.frame_is_zstd = true;  // With a header, that says it.
+  EXPECT_FALSE(DecodeRecord(EncodeRecord(r)).ok());
+  r = Plain();
+  r.stored_bytes = r.raw_bytes - 1;  // As it is, and yet shorter.
+  EXPECT_FALSE(DecodeRecord(EncodeRecord(r)).ok());
+  r = Plain();
+  r.raw_bytes = r.stored_bytes = kFrameRawBytes + 1;  // More than one frame.
+  r.extents = {{7, kFrameRawBytes / kUnitBytes + 1}};
+  EXPECT_FALSE(DecodeRecord(EncodeRecord(r)).ok());
+}
+
+TEST(RecordTest, APlainRecordIsShort) {
+  const Record r = Plain();
+  const std::string bytes = EncodeRecord(r);
+  // Flags, HLC and checksum; two bytes each of size and place.
+  EXPECT_EQ(bytes.size(), 18 + 2 + 2);
+  const auto back = DecodeRecord(bytes);
+  ASSERT_TRUE(back.ok()) << back.status();
+  ExpectEqual(*back, r);
+  EXPECT_EQ(back->last_access_unix_ms, r.last_access_unix_ms);
+  EXPECT_EQ(back->allocated_units(), 40);
+}
+
+// One record has one encoding: a field that has its usual value is not there.
+TEST(RecordTest, UsualValuesThatAreSpelledOutAreRefused) {
+  std::string bytes = EncodeRecord(Plain());
+  bytes[1] |= 1;              // There is a version,
+  bytes.insert(20, 1, '\0');  // behind the size: none.
+  EXPECT_TRUE(absl::IsDataLoss(DecodeRecord(bytes).status()));
+  bytes[20] = '\1';
+  EXPECT_TRUE(DecodeRecord(bytes).ok()) << DecodeRecord(bytes).status();
+  bytes[1] |= '\x80';  // A flag that nobody knows.
+  EXPECT_TRUE(absl::IsDataLoss(DecodeRecord(bytes).status()));
 }
 
 TEST(RecordTest, LargestEntryFitsAPage) {

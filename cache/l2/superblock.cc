@@ -119,9 +119,10 @@ absl::StatusOr<Superblock> DecodeSuperblock(absl::string_view page) {
   }
   if (version != kFormatVersion) {
     return absl::FailedPreconditionError(absl::StrFormat(
-        "superblock: format version: found %d vs at most %d: written by a "
-        "newer Larder",
-        version, kFormatVersion));
+        "superblock: format version: found %d vs expected %d: written by %s "
+        "Larder",
+        version, kFormatVersion,
+        version > kFormatVersion ? "a newer" : "an older"));
   }
   if (!in.ReadFixed32(&page_bytes) || page_bytes != kPageBytes ||
       !in.ReadFixed32(&unit_bytes) || unit_bytes != kUnitBytes ||

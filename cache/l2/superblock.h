@@ -22,7 +22,7 @@ namespace larder::cache::l2 {
 // Pages 0 to 3 of `meta`. Epoch E is written to pages 2 * (E % 2) and the one
 // after it: a torn write leaves the epoch before, one flipped bit its twin.
 inline constexpr uint64_t kSuperblockPages = 4;
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 
 // A UUID: one history of commits.
 using Lineage = std::array<uint8_t, 16>;

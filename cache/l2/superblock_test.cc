@@ -1,5 +1,6 @@
 #include "cache/l2/superblock.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/status/status.h"
@@ -70,15 +71,21 @@ TEST_F(SuperblockTest, EveryFlippedBitIsNoticed) {
   }
 }
 
-TEST_F(SuperblockTest, ANewerFormatIsRefusedWhateverElseIsThere) {
-  ASSERT_TRUE(WriteSuperblock(Example(8), meta_.get()).ok());
-  std::string newer = EncodeSuperblock(Example(9));
-  newer[8] = 2;
-  const uint64_t checksum = Checksum64(newer.substr(0, kPageBytes - 8));
-  newer.replace(kPageBytes - 8, 8, reinterpret_cast<const char*>(&checksum), 8);
-  Overwrite(2, newer);
-  const auto read = ReadNewestSuperblock(*meta_);
-  EXPECT_TRUE(absl::IsFailedPrecondition(read.status())) << read.status();
+TEST_F(SuperblockTest, AnotherFormatIsRefusedWhateverElseIsThere) {
+  for (const uint32_t version : {kFormatVersion - 1, kFormatVersion + 1}) {
+    ASSERT_TRUE(WriteSuperblock(Example(8), meta_.get()).ok());
+    std::string other = EncodeSuperblock(Example(9));
+    other[8] = static_cast<char>(version);
+    const uint64_t checksum = Checksum64(other.substr(0, kPageBytes - 8));
+    other.replace(kPageBytes - 8, 8, reinterpret_cast<const char*>(&checksum),
+                  8);
+    Overwrite(2, other);
+    const auto read = ReadNewestSuperblock(*meta_);
+    EXPECT_TRUE(absl::IsFailedPrecondition(read.status())) << read.status();
+    EXPECT_THAT(read.status().message(),
+                ::testing::HasSubstr(version > kFormatVersion ? "a newer"
+                                                              : "an older"));
+  }
 }
 
 TEST_F(SuperblockTest, AncestorsAreBounded) {

@@ -3,22 +3,20 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cache/l2/hash.h"
-
 namespace larder::cache::l2 {
 namespace {
 
 constexpr uint64_t kKeysMin = 1024;
 constexpr int kLanes = 8;
-constexpr uint64_t kKeySeed = 0x73796e6f70736973;  // "synopsis"
 // Odd multipliers, one a lane; arbitrary, part of the format.
 constexpr uint32_t kSalt[kLanes] = {0x47b6137bU, 0x44974d91U, 0x8824ad5bU,
                                     0xa2b7289dU, 0x705495c7U, 0x2df1424bU,
                                     0x9efc4947U, 0x5c6bfb31U};
 
-uint32_t LaneBit(uint64_t key_hash, int lane) {
+uint32_t LaneBit(uint64_t name_hash, int lane) {
   // The low half picks the bits; the high half picked the block.
-  return uint32_t{1} << ((static_cast<uint32_t>(key_hash) * kSalt[lane]) >> 27);
+  return uint32_t{1} << ((static_cast<uint32_t>(name_hash) * kSalt[lane]) >>
+                         27);
 }
 
 }  // namespace
@@ -29,28 +27,24 @@ Synopsis::Synopsis(uint64_t keys_max)
       words_(new std::atomic<uint32_t>[blocks_ * kLanes]()),
       dirty_(chunks(), false) {}
 
-uint64_t Synopsis::HashKey(absl::string_view key) {
-  return Hash64(key, kKeySeed);
-}
-
-bool Synopsis::MayContain(uint64_t key_hash) const {
-  const std::atomic<uint32_t>* block = &words_[BlockOf(key_hash) * kLanes];
+bool Synopsis::MayContain(uint64_t name_hash) const {
+  const std::atomic<uint32_t>* block = &words_[BlockOf(name_hash) * kLanes];
   for (int lane = 0; lane < kLanes; ++lane) {
     if ((block[lane].load(std::memory_order_relaxed) &
-         LaneBit(key_hash, lane)) == 0) {
+         LaneBit(name_hash, lane)) == 0) {
       return false;
     }
   }
   return true;
 }
 
-void Synopsis::Add(uint64_t key_hash) {
-  const uint64_t block_index = BlockOf(key_hash);
+void Synopsis::Add(uint64_t name_hash) {
+  const uint64_t block_index = BlockOf(name_hash);
   std::atomic<uint32_t>* block = &words_[block_index * kLanes];
   bool changed = false;
   for (int lane = 0; lane < kLanes; ++lane) {
     const uint32_t old = block[lane].load(std::memory_order_relaxed);
-    const uint32_t bits = old | LaneBit(key_hash, lane);
+    const uint32_t bits = old | LaneBit(name_hash, lane);
     if (bits != old) {
       block[lane].store(bits, std::memory_order_relaxed);
       changed = true;

@@ -31,10 +31,9 @@ class Synopsis {
   // Sized for `keys_max` keys (at least 1,024 are assumed).
   explicit Synopsis(uint64_t keys_max);
 
-  static uint64_t HashKey(absl::string_view key);
-
-  bool MayContain(uint64_t key_hash) const;
-  void Add(uint64_t key_hash);
+  // Keys go by the NameHash() of their name.
+  bool MayContain(uint64_t name_hash) const;
+  void Add(uint64_t name_hash);
 
   uint64_t keys_max() const { return keys_max_; }
   uint64_t bytes() const { return blocks_ * kBlockBytes; }
@@ -55,9 +54,9 @@ class Synopsis {
   void MarkAllDirty();
 
  private:
-  uint64_t BlockOf(uint64_t key_hash) const {
+  uint64_t BlockOf(uint64_t name_hash) const {
     return static_cast<uint64_t>(
-        (static_cast<unsigned __int128>(key_hash) * blocks_) >> 64);
+        (static_cast<unsigned __int128>(name_hash) * blocks_) >> 64);
   }
   uint64_t ChunkBlocks(uint64_t i) const;
 

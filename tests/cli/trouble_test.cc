@@ -113,18 +113,27 @@ TEST_F(Trouble, AFailedGetLeavesTheFileAsItWas) {
 // Each process knows anew what is live; each must get on nonetheless.
 TEST_F(Trouble, BoundedSweepsOfOrphansEnd) {
   for (int i = 0; i < 30; ++i) Put(absl::StrCat("k", i), "small");
+  cache::BlobCacheOptions options;
+  options.l2_path = l2_;
+  options.background_commits = false;
+  const auto put = [](cache::BlobCache* cache, const char* name, unsigned i) {
+    ASSERT_TRUE(
+        cache->Put("n", absl::StrCat(name, i), RandomBytes(50'000, i), {})
+            .ok());
+  };
   {
-    cache::BlobCacheOptions options;
-    options.l2_path = l2_;
-    options.background_commits = false;
+    // Holes, so that orphans do not lie side by side.
     auto cache = cache::BlobCache::Open(options);
     ASSERT_TRUE(cache.ok()) << cache.status();
-    for (unsigned i = 0; i < 10; ++i) {
-      ASSERT_TRUE(
-          (*cache)
-              ->Put("n", absl::StrCat("orphan", i), RandomBytes(50'000, i), {})
-              .ok());
+    for (unsigned i = 0; i < 20; ++i) put(cache->get(), "kept", i);
+    for (unsigned i = 0; i < 20; i += 2) {
+      ASSERT_TRUE((*cache)->InvalidateKey("n", absl::StrCat("kept", i)).ok());
     }
+  }
+  {
+    auto cache = cache::BlobCache::Open(options);
+    ASSERT_TRUE(cache.ok()) << cache.status();
+    for (unsigned i = 0; i < 10; ++i) put(cache->get(), "orphan", i);
     // Killed before the commit.
     fs::copy(l2_, At("killed"), fs::copy_options::recursive);
   }
@@ -173,7 +182,7 @@ TEST_F(Trouble, WhatABackupCouldNotTakeIsToldAtRestore) {
   Put("sound", "sound");
   const size_t offset = ReadFile(l2_ + "/blobs").find(value.substr(0, 32));
   ASSERT_NE(offset, std::string::npos);
-  FlipByte(l2_ + "/blobs", offset - 1);  // What stands before the bytes.
+  FlipByte(l2_ + "/blobs", offset + 50);
   const std::string archive = "dir:" + At("archive");
   std::string deep = At("tree");
   for (int i = 0; i < 130; ++i) deep += "/d";

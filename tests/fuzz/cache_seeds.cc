@@ -14,6 +14,7 @@
 #include "cache/l2/superblock.h"
 #include "cache/l2/synopsis.h"
 #include "cache/l2/system_tree.h"
+#include "cache/name_hash.h"
 #include "cache/tombstone.h"
 #include "tests/fuzz/forged_page.h"
 #include "tests/fuzz/seeds.h"
@@ -168,7 +169,7 @@ Record SomeRecord() {
   r.l1_admission = cache::L1Admission::kNever;
   r.raw_bytes = 5000;
   r.stored_bytes = 2000;
-  r.header_bytes = 56;
+  r.header_bytes = 56;  // As if there were attributes.
   r.payload_checksum = 0x1234'5678'9abc'def0;
   r.invalidation_hashes = {1, 2, 3};
   r.extents = {{7, 10}, {100, 7}};  // 17 units for 2,056 bytes.
@@ -176,6 +177,14 @@ Record SomeRecord() {
 }
 
 std::vector<Seed> RecordSeeds() {
+  Record plain;  // As most are.
+  plain.hlc = plain.age_hlc = Hlc::FromUnixMillis(kNow);
+  plain.last_access_unix_ms = kNow;
+  plain.raw_bytes = 5000;
+  plain.stored_bytes = 2000;
+  plain.frame_is_zstd = true;
+  plain.payload_checksum = 0x1234'5678'9abc'def0;
+  plain.extents = {{7, 16}};
   Record inlined = SomeRecord();
   inlined.extents.clear();
   inlined.raw_bytes = inlined.stored_bytes = 100;
@@ -183,6 +192,7 @@ std::vector<Seed> RecordSeeds() {
   const std::string key = RecordKey(7, "some/key");
   return {{"record_fuzz", "extents", EncodeRecord(SomeRecord())},
           {"record_fuzz", "inline", EncodeRecord(inlined)},
+          {"record_fuzz", "plain", EncodeRecord(plain)},
           {"key_fuzz", "record", key},
           {"key_fuzz", "ordered", OrderedKey(SomeRecord().hlc.value, key)},
           {"key_fuzz", "due", EncodeDueEntry(DueEntryOf(SomeRecord()))},
@@ -192,7 +202,7 @@ std::vector<Seed> RecordSeeds() {
 std::string Chain(absl::string_view blob, int level, bool attributes) {
   const EncodedFrames e = EncodeFrames(blob, level, 0);
   ChainHeader h;
-  h.name_hash = NameHash("ns", "key");
+  h.name_hash = cache::NameHash("ns", "key");
   h.raw_bytes = blob.size();
   h.stored_bytes = e.stored_bytes;
   h.frames = e.frames;
@@ -211,7 +221,7 @@ std::string Chain(absl::string_view blob, int level, bool attributes) {
 std::vector<Seed> ChainSeeds() {
   std::string text;
   for (int i = 0; i < 100; ++i) absl::StrAppend(&text, "line ", i % 10, "\n");
-  return {{"chain_fuzz", "empty", Chain("", 0, false)},
+  return {{"chain_fuzz", "empty", Chain("", 0, true)},
           {"chain_fuzz", "plain", Chain("some bytes", 0, true)},
           {"chain_fuzz", "zstd", Chain(text, 1, true)},
           {"chain_fuzz", "frames", Chain(std::string(600'000, 'x'), 1, false)}};
@@ -247,7 +257,7 @@ std::vector<Seed> InvalidationSeeds() {
                                 .synopsis_keys_max = 1024,
                                 .synopsis_keys = 10};
   Synopsis synopsis(2000);
-  synopsis.Add(Synopsis::HashKey("key"));
+  synopsis.Add(cache::NameHash("ns", "key"));
   return {
       entry("flush", flush),
       entry("tag", tag),

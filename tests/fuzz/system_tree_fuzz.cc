@@ -11,6 +11,7 @@
 #include "cache/check.h"
 #include "cache/l2/synopsis.h"
 #include "cache/l2/system_tree.h"
+#include "cache/name_hash.h"
 #include "cache/policy.h"
 #include "cache/tombstone.h"
 #include "tests/fuzz/input.h"
@@ -48,7 +49,7 @@ void CheckSynopsis(absl::string_view value) {
   constexpr uint64_t kKeys = 2000;
   Synopsis s(kKeys);
   LARDER_CHECK(s.chunks() == 2);
-  const uint64_t hash = Synopsis::HashKey(value);
+  const uint64_t hash = NameHash("ns", value);
   for (uint64_t i = 0; i < s.chunks(); ++i) {
     const size_t size = s.Chunk(i).size();
     LARDER_CHECK(s.LoadChunk(i, value) == (value.size() == size));

@@ -32,7 +32,7 @@ void AddFacts(const cache::VerifyReport& report, JsonObject* facts) {
       .Int("live_bytes", report.live_bytes)
       .Int("free_bytes", report.free_bytes)
       .Int("orphaned_bytes", report.orphaned_bytes)
-      .Int("orphan_chains", report.orphan_chains)
+      .Int("orphan_runs", report.orphan_runs)
       .Int("file_bytes", report.file_bytes)
       .Int("damages", report.damages)
       .Bool("digest_ok", report.digest_ok)
@@ -61,9 +61,9 @@ absl::Status VerifyCache(const VerifyFlags& flags, Console* console,
   Row(console, "digest", Tick(report.digest_ok));
   Row(console, "damage",
       report.damages == 0 ? "none" : FormatPlural(report.damages, "piece"));
-  if (report.orphan_chains > 0) {
+  if (report.orphan_runs > 0) {
     Row(console, "orphans",
-        absl::StrCat(FormatPlural(report.orphan_chains, "chain"),
+        absl::StrCat(FormatPlural(report.orphan_runs, "run"), " of units",
                      ", harmless; 'larder sweep --orphans' reclaims them"));
   }
   if (report.clean()) return absl::OkStatus();

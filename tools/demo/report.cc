@@ -56,7 +56,6 @@ void AddReport(const Stage& stage, cli::JsonObject* facts) {
       .Int("snapshot_stored_bytes", figures.snapshot_stored_bytes)
       .Int("compared_blobs", figures.compared_blobs)
       .Int("compared_bytes", figures.compared_bytes)
-      .Int("orphans", figures.orphans)
       .Int("orphan_bytes", figures.orphan_bytes)
       .Int("gets", figures.gets)
       .Number("import_bytes_per_second", figures.import_bytes_per_second)

@@ -91,11 +91,11 @@ absl::Status VerifyOneL2(const std::string& path, absl::string_view what,
   LARDER_ASSIGN_OR_RETURN(const cache::VerifyReport report,
                           cache::VerifyL2(options));
   stage->narrator->Check(
-      "verify", report.clean() && report.orphan_chains == 0,
+      "verify", report.clean() && report.orphan_runs == 0,
       absl::StrCat(what, ": ", cli::FormatPlural(report.pages, "page"), ", ",
                    cli::FormatPlural(report.chains, "chain"), ", ",
                    cli::FormatPlural(report.damages, "damage"), ", ",
-                   cli::FormatPlural(report.orphan_chains, "orphan"),
+                   cli::FormatBytes(report.orphaned_bytes), " orphaned",
                    "; live + free + orphaned = file size"));
   for (const std::string& damage : report.damaged) {
     stage->narrator->Tell("", damage);

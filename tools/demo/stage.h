@@ -32,7 +32,6 @@ struct Figures {
   double restore_bytes_per_second = 0;
   int64_t pin_nanos = 0;
   int64_t flush_nanos = 0;
-  int64_t orphans = 0;
   int64_t orphan_bytes = 0;
   int64_t gets = 0;
   int64_t compared_blobs = 0;
