@@ -57,7 +57,7 @@ struct AllocatorWithRoom {
 // A blob that finds out where its bytes are once it is allocated.
 class BlobWithRoom : public Blob {
  public:
-  BlobWithRoom(BlobAttributes attributes, char* const* room, size_t bytes)
+  BlobWithRoom(BlobAttributes&& attributes, char* const* room, size_t bytes)
       : Blob(std::move(attributes), absl::string_view(*room, bytes)) {}
 };
 
@@ -66,7 +66,7 @@ constexpr size_t kControlBlockBytes = 16;
 
 }  // namespace
 
-std::shared_ptr<const Blob> MakeBlob(BlobAttributes attributes, size_t bytes,
+std::shared_ptr<const Blob> MakeBlob(BlobAttributes&& attributes, size_t bytes,
                                      char** room) {
   return std::allocate_shared<BlobWithRoom>(
       AllocatorWithRoom<BlobWithRoom>(bytes, room), std::move(attributes), room,

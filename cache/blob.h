@@ -47,7 +47,7 @@ class Blob {
         owner_(std::move(owner)),
         bytes_(bytes) {}
   // Borrows `bytes`, which outlive it.
-  Blob(BlobAttributes attributes, absl::string_view bytes)
+  Blob(BlobAttributes&& attributes, absl::string_view bytes)
       : attributes_(std::move(attributes)), bytes_(bytes) {}
   Blob(const Blob&) = delete;
   Blob& operator=(const Blob&) = delete;
@@ -69,7 +69,7 @@ class Blob {
 
 // A blob and room for its `bytes` bytes, allocated together. The caller writes
 // them to `*room` before it lets anybody else see the blob.
-std::shared_ptr<const Blob> MakeBlob(BlobAttributes attributes, size_t bytes,
+std::shared_ptr<const Blob> MakeBlob(BlobAttributes&& attributes, size_t bytes,
                                      char** room);
 
 enum class Tier : uint8_t { kL1 = 1, kL2 = 2 };

@@ -278,11 +278,10 @@ absl::StatusOr<uint64_t> BlobCacheImpl::CurrentVersion(const Namespace& ns,
     return servable ? found.blob->attributes().version : 0;
   }
   const auto reading = l2_->EnterRead();
-  LARDER_ASSIGN_OR_RETURN(const std::optional<l2::Record> record,
-                          l2_->FindRecord(ns, key, ns.HashOf(key)));
-  return record.has_value() && l2_->IsServable(ns, key, *record, now)
-             ? record->version
-             : 0;
+  l2::Record record;
+  LARDER_ASSIGN_OR_RETURN(const bool found,
+                          l2_->FindRecord(ns, key, ns.HashOf(key), &record));
+  return found && l2_->IsServable(ns, key, record, now) ? record.version : 0;
 }
 
 absl::StatusOr<CompareAndSetResult> BlobCacheImpl::CompareAndSet(
@@ -353,17 +352,17 @@ std::optional<Hit> BlobCacheImpl::GetFromL2(const Namespace& ns,
   {
     const auto reading = l2_->EnterRead();
     // Damage is counted by the store, and a miss to the caller.
-    const absl::StatusOr<std::optional<l2::Record>> record =
-        l2_->FindRecord(ns, key, hash);
-    if (!record.ok() || !record->has_value()) return std::nullopt;
-    l2_->Prefetch(**record);
+    l2::Record record;
+    const absl::StatusOr<bool> found = l2_->FindRecord(ns, key, hash, &record);
+    if (!found.ok() || !*found) return std::nullopt;
+    l2_->Prefetch(record);
     accesses_.Prefetch(hash);
     now = clock_->NowUnixMillis();
-    if (!l2_->IsServable(ns, key, **record, now)) return std::nullopt;
-    stale = (*record)->expiry.expires_at_unix_ms != 0 &&
-            now >= (*record)->expiry.expires_at_unix_ms;
+    if (!l2_->IsServable(ns, key, record, now)) return std::nullopt;
+    stale = record.expiry.expires_at_unix_ms != 0 &&
+            now >= record.expiry.expires_at_unix_ms;
     absl::StatusOr<std::shared_ptr<const Blob>> loaded =
-        l2_->Load(hash, **record, offset, length);
+        l2_->Load(hash, record, offset, length);
     if (!loaded.ok()) return std::nullopt;
     blob = *std::move(loaded);
   }
@@ -386,11 +385,10 @@ void BlobCacheImpl::Promote(const Namespace& ns, absl::string_view key,
   // Inside the epoch, so that a purge of L1 can wait for it.
   const EpochLock::Guard guard = epoch_lock()->Enter();
   const auto reading = l2_->EnterRead();
-  const absl::StatusOr<std::optional<l2::Record>> current =
-      l2_->FindRecord(ns, key, name_hash);
-  if (!current.ok() || !current->has_value() || (*current)->hlc != a.hlc) {
-    return;
-  }
+  l2::Record current;
+  const absl::StatusOr<bool> found =
+      l2_->FindRecord(ns, key, name_hash, &current);
+  if (!found.ok() || !*found || current.hlc != a.hlc) return;
   if (l1_.Insert(ns.name(), key, std::move(copy), now)) promotions_.Add();
 }
 

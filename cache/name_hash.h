@@ -6,20 +6,15 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
-#include "cache/l2/hash.h"
 
 namespace larder::cache {
 
-// What the names of a namespace have in common; part of L2's format.
-inline uint64_t NameSeed(absl::string_view ns) {
-  constexpr uint64_t kSeed = 0x6e616d656e616d65;  // "namename"
-  return l2::Hash64(ns, kSeed);
-}
+// What the names of a namespace have in common. Part of L2's format:
+// docs/formats/l2.md, "chain".
+uint64_t NameSeed(absl::string_view ns);
 
 // `name_seed`: NameSeed() of the key's namespace.
-inline uint64_t NameHash(uint64_t name_seed, absl::string_view key) {
-  return l2::Hash64(key, name_seed);
-}
+uint64_t NameHash(uint64_t name_seed, absl::string_view key);
 inline uint64_t NameHash(absl::string_view ns, absl::string_view key) {
   return NameHash(NameSeed(ns), key);
 }

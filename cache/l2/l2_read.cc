@@ -19,18 +19,20 @@ constexpr uint64_t kPrefetchAllBytes = 1280;
 constexpr uint64_t kPrefetchPageBytes = 256;
 constexpr uint64_t kPrefetchBytesMax = 32 * 1024;
 // What is no longer is copied out: that costs less than to hold its chain.
-constexpr uint64_t kCopyBytesMax = 4096;
+// Source: the largest that malloc hands out from a thread's own list, with the
+// blob's attributes.
+constexpr uint64_t kCopyBytesMax = 768;
 
 }  // namespace
 
-absl::StatusOr<std::optional<Record>> L2Store::FindCommitted(
-    absl::string_view record_key) const {
-  counters_.metadata_reads.fetch_add(1, std::memory_order_relaxed);
+absl::StatusOr<bool> L2Store::FindCommitted(absl::string_view record_key,
+                                            Record* record) const {
+  counters_.metadata_reads.Add();
   LARDER_ASSIGN_OR_RETURN(const std::optional<absl::string_view> value,
                           TreeAt(root()->records).Find(record_key));
-  if (!value.has_value()) return std::optional<Record>();
-  LARDER_ASSIGN_OR_RETURN(Record record, DecodeRecord(*value));
-  return std::optional<Record>(std::move(record));
+  if (!value.has_value()) return false;
+  LARDER_RETURN_IF_ERROR(DecodeRecord(*value, record));
+  return true;
 }
 
 bool L2Store::FindStaged(const Namespace& ns, absl::string_view key,
@@ -60,25 +62,25 @@ bool L2Store::MayContain(const Namespace& ns, absl::string_view key,
   return synopsis->MayContain(name_hash);
 }
 
-absl::StatusOr<std::optional<Record>> L2Store::FindRecord(
-    const Namespace& ns, absl::string_view key, uint64_t name_hash) const {
+absl::StatusOr<bool> L2Store::FindRecord(const Namespace& ns,
+                                         absl::string_view key,
+                                         uint64_t name_hash,
+                                         Record* record) const {
   // Staged first, then the root: a commit publishes its root before it clears
   // what it staged.
   const LookupKey record_key(ns.id(), key);
   if (const StagedPtr staged = staging_.Find(record_key.view());
       staged != nullptr) {
-    if (staged->kind == StagedChange::Kind::kRemove) {
-      return std::optional<Record>();
-    }
-    return std::optional<Record>(staged->record);
+    if (staged->kind == StagedChange::Kind::kRemove) return false;
+    *record = staged->record;
+    return true;
   }
   const Synopsis* synopsis = SynopsisOf(ns.id());
   if (synopsis != nullptr && !synopsis->MayContain(name_hash)) {
-    counters_.negative_skips.fetch_add(1, std::memory_order_relaxed);
-    return std::optional<Record>();
+    counters_.negative_skips.Add();
+    return false;
   }
-  absl::StatusOr<std::optional<Record>> found =
-      FindCommitted(record_key.view());
+  absl::StatusOr<bool> found = FindCommitted(record_key.view(), record);
   if (!found.ok()) counters_.damaged_reads.fetch_add(1);
   return found;
 }
@@ -108,7 +110,7 @@ BlobAttributes AttributesOf(const Record& record, ChainHeader header) {
 // Bytes of a chain that stays as it is as long as this lives.
 struct HeldBlob {
   HeldBlob(std::shared_ptr<HeldChains> held, uint64_t first_unit,
-           BlobAttributes attributes, absl::string_view bytes)
+           BlobAttributes&& attributes, absl::string_view bytes)
       : hold(std::move(held), first_unit), blob(std::move(attributes), bytes) {}
 
   const ChainHold hold;
@@ -371,8 +373,8 @@ L2Stats L2Store::Stats() const {
   s.expirations = counters_.expirations.load();
   s.full_rejections = counters_.full_rejections.load();
   s.damaged_reads = counters_.damaged_reads.load();
-  s.metadata_reads = counters_.metadata_reads.load();
-  s.negative_skips = counters_.negative_skips.load();
+  s.metadata_reads = counters_.metadata_reads.value();
+  s.negative_skips = counters_.negative_skips.value();
   s.compression_skipped = counters_.compression_skipped.load();
   MutexLock lock(&degraded_mu_);
   s.degraded = degraded_;

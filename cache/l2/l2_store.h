@@ -53,6 +53,7 @@
 #include "cache/options.h"
 #include "cache/snapshot.h"
 #include "cache/stats.h"
+#include "cache/striped_counter.h"
 #include "cache/sweep_slice.h"
 #include "cache/walks.h"
 
@@ -113,12 +114,12 @@ class L2Store {
   ReaderSlots::Guard EnterRead() const {
     return readers_.Enter(committed_epoch_.load(std::memory_order_seq_cst));
   }
-  // The current record: staged or committed, whatever its validity.
+  // Finds the current record: staged or committed, whatever its validity.
   // `name_hash`, here and below: ns.HashOf(key).
+  // Returns: whether there is one; only then `*record` means anything.
   // Errors: kDataLoss (a damaged page hides the answer).
-  absl::StatusOr<std::optional<Record>> FindRecord(const Namespace& ns,
-                                                   absl::string_view key,
-                                                   uint64_t name_hash) const;
+  absl::StatusOr<bool> FindRecord(const Namespace& ns, absl::string_view key,
+                                  uint64_t name_hash, Record* record) const;
   // False: no record, committed or staged. Never reads metadata.
   bool MayContain(const Namespace& ns, absl::string_view key,
                   uint64_t name_hash) const;
@@ -276,8 +277,8 @@ class L2Store {
   Tree TreeAt(const ChildRef& ref) const {
     return Tree(meta_pages_.get(), ref);
   }
-  absl::StatusOr<std::optional<Record>> FindCommitted(
-      absl::string_view record_key) const;
+  absl::StatusOr<bool> FindCommitted(absl::string_view record_key,
+                                     Record* record) const;
   const Synopsis* SynopsisOf(uint32_t ns_id) const;
   absl::StatusOr<std::shared_ptr<const Blob>> LoadVerified(
       uint64_t name_hash, const Record& record, uint64_t offset,
@@ -427,8 +428,9 @@ class L2Store {
 
   struct Counters {
     std::atomic<int64_t> commits{0}, commit_failures{0}, evictions{0},
-        expirations{0}, full_rejections{0}, damaged_reads{0}, metadata_reads{0},
-        negative_skips{0}, compression_skipped{0};
+        expirations{0}, full_rejections{0}, damaged_reads{0},
+        compression_skipped{0};
+    StripedCounter metadata_reads, negative_skips;  // One a get.
   };
   mutable Counters counters_;
 

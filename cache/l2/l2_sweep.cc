@@ -54,7 +54,10 @@ absl::StatusOr<std::optional<Record>> L2Store::Revisit(
   const EpochLock::Guard guard = epoch_lock_->Enter();
   std::optional<Record> record;
   if (const StagedPtr staged = staging_.Find(record_key); staged == nullptr) {
-    LARDER_ASSIGN_OR_RETURN(record, FindCommitted(record_key));
+    Record committed;
+    LARDER_ASSIGN_OR_RETURN(const bool found,
+                            FindCommitted(record_key, &committed));
+    if (found) record = std::move(committed);
   } else if (staged->kind == StagedChange::Kind::kTouch) {
     record = staged->record;  // Still the record that the sweep saw.
   }

@@ -11,32 +11,32 @@ constexpr size_t kHeadBytesAhead = 384;  // Of some forty entries.
 
 }  // namespace
 
+absl::Status MetaPages::Damaged(const ChildRef& ref,
+                                absl::string_view why) const {
+  damaged_.fetch_add(1, std::memory_order_relaxed);
+  return absl::DataLossError(absl::StrCat(meta_->path(), ": at offset ",
+                                          ref.page * kPageBytes, ": ", why));
+}
+
 absl::StatusOr<PageView> MetaPages::Get(const ChildRef& ref) const {
-  const auto damaged = [&](absl::string_view why) {
-    damaged_.fetch_add(1, std::memory_order_relaxed);
-    return absl::DataLossError(absl::StrCat(meta_->path(), ": at offset ",
-                                            ref.page * kPageBytes, ": ", why));
-  };
   if (ref.page < kSuperblockPages || ref.page >= pages_max_) {
-    return damaged(absl::StrCat("page ", ref.page, ": number out of range"));
+    return Damaged(ref,
+                   absl::StrCat("page ", ref.page, ": number out of range"));
   }
-  absl::StatusOr<const char*> bytes =
+  const absl::StatusOr<const char*> bytes =
       meta_->View(ref.page * kPageBytes, kPageBytes);
-  if (!bytes.ok()) return damaged(bytes.status().message());
+  if (!bytes.ok()) return Damaged(ref, bytes.status().message());
   // The heads of the keys, which a search reads next: one wait for all of it.
   for (size_t at = 0; at < kHeadBytesAhead; at += kCacheLineBytes) {
     __builtin_prefetch(*bytes + at);
   }
   std::atomic<uint64_t>& word = verified_[ref.page / 64];
   const uint64_t bit = uint64_t{1} << (ref.page % 64);
-  if ((word.load(std::memory_order_relaxed) & bit) != 0) {
-    absl::StatusOr<PageView> page = PageView::Trust(*bytes, ref);
-    if (!page.ok()) return damaged(page.status().message());
-    return page;
-  }
-  absl::StatusOr<PageView> page = PageView::Verify(*bytes, ref);
-  if (!page.ok()) return damaged(page.status().message());
-  word.fetch_or(bit, std::memory_order_relaxed);
+  const bool is_verified = (word.load(std::memory_order_relaxed) & bit) != 0;
+  absl::StatusOr<PageView> page = is_verified ? PageView::Trust(*bytes, ref)
+                                              : PageView::Verify(*bytes, ref);
+  if (!page.ok()) return Damaged(ref, page.status().message());
+  if (!is_verified) word.fetch_or(bit, std::memory_order_relaxed);
   return page;
 }
 

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "cache/l2/btree.h"
 #include "cache/l2/file.h"
 #include "cache/l2/page.h"
@@ -34,6 +36,8 @@ class MetaPages : public PageSource {
   int64_t damaged() const { return damaged_.load(std::memory_order_relaxed); }
 
  private:
+  absl::Status Damaged(const ChildRef& ref, absl::string_view why) const;
+
   const File* const meta_;
   const uint64_t pages_max_;
   std::unique_ptr<std::atomic<uint64_t>[]> verified_;

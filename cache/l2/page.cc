@@ -49,16 +49,17 @@ static_assert(sizeof(Header) == kPageHeaderBytes);
 static_assert(offsetof(Header, page) == 8);
 static_assert(offsetof(Header, epoch) == 16);
 static_assert(offsetof(Header, magic) == 24);
-static_assert(offsetof(Header, level) == 28);
-static_assert(offsetof(Header, count) == 30);
-static_assert(offsetof(Header, prefix_bytes) == 32);
+static_assert(offsetof(Header, level) == kPageLevelAt);
+static_assert(offsetof(Header, count) == kPageCountAt);
+static_assert(offsetof(Header, prefix_bytes) == kPagePrefixAt);
 
 // Half of what a ChildRef can hold: a merge into a forged tree cannot overflow.
 constexpr uint64_t kEntriesMax = kTreeNumberMax / 2;
 
 constexpr uint32_t kMagic = 0x3147504C;  // "LPG1": format 1.
 constexpr size_t kChecksumBytes = sizeof(uint64_t);
-constexpr size_t kHeadBytes = sizeof(uint32_t);
+constexpr size_t kHeadBytes = kPageHeadBytes;
+static_assert(kHeadBytes == sizeof(uint32_t));
 constexpr size_t kOffsetBytes = sizeof(uint16_t);
 constexpr size_t kOffsetAndKeyBytes = 2 * kOffsetBytes;
 static_assert(kSlotBytes == kHeadBytes + kOffsetAndKeyBytes);
@@ -141,11 +142,6 @@ int CountBelow(const char* heads, int count, uint32_t head) {
   return static_cast<int>(sum);
 }
 
-const char* SlotAt(const char* bytes, int i) {
-  const int count = Load<uint16_t>(bytes + offsetof(Header, count));
-  return bytes + kPageHeaderBytes + count * kHeadBytes + i * kOffsetAndKeyBytes;
-}
-
 absl::Status Bad(uint64_t page, absl::string_view what, uint64_t found,
                  uint64_t expected) {
   return absl::DataLossError(absl::StrFormat(
@@ -219,12 +215,6 @@ absl::StatusOr<PageView> PageView::Verify(const char* bytes,
 
 absl::StatusOr<PageView> PageView::Trust(const char* bytes,
                                          const ChildRef& expected) {
-  // The heads, while the header is on its way.
-  __builtin_prefetch(bytes + 64);
-  __builtin_prefetch(bytes + 128);
-  __builtin_prefetch(bytes + 192);
-  __builtin_prefetch(bytes + 256);
-  __builtin_prefetch(bytes + 320);
   LARDER_RETURN_IF_ERROR(CheckIdentity(Load<Header>(bytes), expected));
   return PageView(bytes);
 }
@@ -304,45 +294,14 @@ absl::Status PageView::CheckChildren(const ChildRef& expected) const {
   return absl::OkStatus();
 }
 
-int PageView::level() const {
-  return Load<uint8_t>(bytes_ + offsetof(Header, level));
-}
-
-int PageView::size() const {
-  return Load<uint16_t>(bytes_ + offsetof(Header, count));
-}
-
 size_t PageView::bytes_used() const {
   return size() * kSlotBytes + kPageBytes - entry_end(size());
 }
 
-size_t PageView::prefix_bytes() const {
-  return Load<uint16_t>(bytes_ + offsetof(Header, prefix_bytes));
-}
-
-size_t PageView::entry_begin(int i) const {
-  return Load<uint16_t>(SlotAt(bytes_, i));
-}
-
-size_t PageView::entry_end(int i) const {
-  return i == 0 ? kPageBytes : entry_begin(i - 1);
-}
-
-size_t PageView::key_bytes(int i) const {
-  return Load<uint16_t>(SlotAt(bytes_, i) + kOffsetBytes);
-}
-
-absl::string_view PageView::key(int i) const {
-  return {bytes_ + entry_begin(i), key_bytes(i)};
-}
-
-absl::string_view PageView::value(int i) const {
-  const size_t begin = entry_begin(i) + key_bytes(i);
-  return {bytes_ + begin, entry_end(i) - begin};
-}
-
 ChildRef PageView::child(int i) const {
-  const char* from = bytes_ + entry_begin(i) + key_bytes(i);
+  const size_t begin = entry_begin(i) + key_bytes(i);
+  if (begin > kPageBytes - kChildBytes) return {};  // Page 0 is no node.
+  const char* from = bytes_ + begin;
   return {.page = LoadNumber(from),
           .epoch = LoadNumber(from + kChildEpochAt),
           .checksum = Load<uint64_t>(from + kChildChecksumAt),

@@ -5,8 +5,10 @@
 #ifndef LARDER_CACHE_L2_PAGE_H_
 #define LARDER_CACHE_L2_PAGE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -21,6 +23,14 @@ inline constexpr size_t kPageSpaceBytes = kPageBytes - kPageHeaderBytes;
 inline constexpr size_t kSlotBytes = 4 + 2 + 2;
 // A child in its parent: page, epoch and entries of 48 bits each, checksum.
 inline constexpr size_t kChildBytes = 6 + 6 + 8 + 6;
+
+// Where the header has what searches read (docs/formats/l2.md, "page").
+inline constexpr size_t kPageLevelAt = 28;
+inline constexpr size_t kPageCountAt = 30;
+inline constexpr size_t kPagePrefixAt = 32;
+inline constexpr size_t kPageHeadBytes = 4;  // Of one key.
+inline constexpr int kPageEntriesMax =
+    static_cast<int>(kPageSpaceBytes / kSlotBytes);
 
 // The largest key plus value of one leaf entry: two fit a page.
 inline constexpr size_t kEntryBytesMax = 2000;
@@ -46,6 +56,8 @@ struct ChildRef {
 };
 
 // A verified view of one node. Borrows the page's bytes. Thread-compatible.
+// Should they change after all (a bad sector, read again), then what it says
+// means nothing, and it still reads nothing beyond the page.
 // Level 0 is a leaf: keys with values. A higher level holds, for each child,
 // its low fence (the smallest key that may be below it; the first entry
 // repeats the node's own low fence, empty on the left edge) and its ChildRef.
@@ -62,11 +74,20 @@ class PageView {
   static absl::StatusOr<PageView> Trust(const char* bytes,
                                         const ChildRef& expected);
 
-  int level() const;
-  int size() const;  // Entries.
-  absl::string_view key(int i) const;
-  absl::string_view value(int i) const;  // Leaf only.
-  ChildRef child(int i) const;           // Level > 0 only.
+  int level() const { return static_cast<uint8_t>(bytes_[kPageLevelAt]); }
+  int size() const {  // Entries.
+    return std::min<int>(Load16(bytes_ + kPageCountAt), kPageEntriesMax);
+  }
+  absl::string_view key(int i) const {
+    const size_t begin = entry_begin(i);
+    return {bytes_ + begin, std::min(key_bytes(i), kPageBytes - begin)};
+  }
+  absl::string_view value(int i) const {  // Leaf only.
+    const size_t begin = std::min(entry_begin(i) + key_bytes(i), kPageBytes);
+    const size_t end = entry_end(i);
+    return {bytes_ + begin, end > begin ? end - begin : 0};
+  }
+  ChildRef child(int i) const;  // Level > 0 only.
 
   // Index of the first entry whose key is >= `key`; size() if none.
   int LowerBound(absl::string_view key) const;
@@ -93,10 +114,24 @@ class PageView {
   absl::Status CheckOrder(uint64_t page) const;
   absl::Status CheckChildren(const ChildRef& expected) const;
 
-  size_t prefix_bytes() const;
-  size_t entry_begin(int i) const;
-  size_t entry_end(int i) const;
-  size_t key_bytes(int i) const;
+  static uint16_t Load16(const char* from) {
+    uint16_t value;
+    std::memcpy(&value, from, sizeof(value));
+    return value;
+  }
+  const char* slot(int i) const {
+    return bytes_ + kPageHeaderBytes +
+           static_cast<size_t>(size()) * kPageHeadBytes +
+           static_cast<size_t>(i) * (kSlotBytes - kPageHeadBytes);
+  }
+  size_t prefix_bytes() const { return Load16(bytes_ + kPagePrefixAt); }
+  size_t entry_begin(int i) const {
+    return std::min<size_t>(Load16(slot(i)), kPageBytes);
+  }
+  size_t entry_end(int i) const {
+    return i == 0 ? kPageBytes : entry_begin(i - 1);
+  }
+  size_t key_bytes(int i) const { return Load16(slot(i) + 2); }
   // Searches the entries from `first` on. Without `check_prefix`, only
   // `exact` means anything.
   Hit Search(int first, absl::string_view key, bool check_prefix) const;

@@ -169,9 +169,9 @@ absl::Status PosixFile::Resize(uint64_t size_bytes) {
 
 absl::StatusOr<const char*> PosixFile::View(uint64_t offset,
                                             uint64_t length) const {
-  LARDER_RETURN_IF_ERROR(
-      CheckRange(path_, "view", offset, length, std::min(Size(), view_bytes_)));
-  return view_ + offset;
+  const uint64_t size = std::min(Size(), view_bytes_);
+  if (offset <= size && length <= size - offset) return view_ + offset;
+  return CheckRange(path_, "view", offset, length, size);
 }
 
 class PosixFileLock : public FileLock {

@@ -261,21 +261,25 @@ std::string EncodeRecord(const Record& r) {
 }
 
 absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
-  Record r;
+  Record record;
+  LARDER_RETURN_IF_ERROR(DecodeRecord(bytes, &record));
+  return record;
+}
+
+absl::Status DecodeRecord(absl::string_view bytes, Record* r) {
   uint16_t flags;
   if (bytes.size() < sizeof(flags)) return Bad("flags");
   std::memcpy(&flags, bytes.data(), sizeof(flags));
   if ((flags & kUnknownFlags) != 0) return Bad("flags: unknown");
   ByteReader in(bytes.substr(sizeof(flags)));
   FieldReader fields(&in, flags);
-  if (!in.ReadFixed64(&r.hlc.value) || !in.ReadFixed64(&r.payload_checksum)) {
+  if (!in.ReadFixed64(&r->hlc.value) || !in.ReadFixed64(&r->payload_checksum)) {
     return Bad("hlc or payload checksum");
   }
-  LARDER_RETURN_IF_ERROR(DecodeSizes(&fields, &in, flags, &r));
-  LARDER_RETURN_IF_ERROR(DecodePolicy(&fields, &in, flags, &r));
-  if ((flags & kHasHashes) != 0) LARDER_RETURN_IF_ERROR(DecodeHashes(&in, &r));
-  LARDER_RETURN_IF_ERROR(DecodeChainPlace(&in, flags, &r));
-  return r;
+  LARDER_RETURN_IF_ERROR(DecodeSizes(&fields, &in, flags, r));
+  LARDER_RETURN_IF_ERROR(DecodePolicy(&fields, &in, flags, r));
+  if ((flags & kHasHashes) != 0) LARDER_RETURN_IF_ERROR(DecodeHashes(&in, r));
+  return DecodeChainPlace(&in, flags, r);
 }
 
 std::string RecordKey(uint32_t ns_id, absl::string_view key) {

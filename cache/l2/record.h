@@ -69,6 +69,9 @@ std::string EncodeRecord(const Record& record);
 // Errors: kDataLoss saying which field is wrong. Checks every field against
 // its limit and the fields against each other.
 absl::StatusOr<Record> DecodeRecord(absl::string_view bytes);
+// The same without a copy; `*record` must be as it was made, and means nothing
+// after an error.
+absl::Status DecodeRecord(absl::string_view bytes, Record* record);
 
 // Key of the records tree: namespace id (big endian), then the key.
 inline constexpr size_t kNamespaceIdBytes = 4;
