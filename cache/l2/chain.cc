@@ -12,6 +12,7 @@
 #include "absl/types/span.h"
 #include "cache/check.h"
 #include "cache/l2/coding.h"
+#include "cache/l2/compressibility.h"
 #include "cache/l2/hash.h"
 #include "cache/status_macros.h"
 
@@ -78,6 +79,17 @@ bool NeedsHeader(const ChainHeader& h) {
          !h.metadata.empty();
 }
 
+Record RecordOf(const BlobAttributes& a) {
+  Record r;
+  r.expiry = a.expiry;
+  r.version = a.version;
+  r.priority = a.priority;
+  r.l1_admission = a.l1_admission;
+  r.invalidation_hashes.assign(a.invalidation_hashes.begin(),
+                               a.invalidation_hashes.end());
+  return r;
+}
+
 // zstd contexts are costly to make and not thread-safe.
 ZSTD_CCtx* ThreadCompressor() {
   thread_local std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> ctx(
@@ -92,15 +104,17 @@ ZSTD_DCtx* ThreadDecompressor() {
 
 // Compresses into `*out`; false when that saves too little.
 bool CompressFrame(absl::string_view raw, int level, std::string* out) {
+  if (IsIncompressible(raw)) return false;
   const size_t most = static_cast<size_t>(std::floor(
       static_cast<double>(raw.size()) * (1.0 - kCompressionSavingMin)));
-  out->resize(most);
-  const size_t n = ZSTD_compressCCtx(ThreadCompressor(), out->data(), most,
+  // Kept: what is new must be filled by somebody.
+  thread_local const auto room =
+      std::make_unique_for_overwrite<char[]>(kFrameRawBytes);
+  const size_t n = ZSTD_compressCCtx(ThreadCompressor(), room.get(), most,
                                      raw.data(), raw.size(), level);
   // The only error possible here is that the output does not fit `most`.
   if (ZSTD_isError(n)) return false;
-  out->resize(n);
-  out->shrink_to_fit();
+  out->assign(room.get(), n);
   return true;
 }
 
@@ -108,22 +122,23 @@ bool CompressFrame(absl::string_view raw, int level, std::string* out) {
 
 Record MakeRecord(const BlobAttributes& a, const ChainHeader& header,
                   absl::string_view encoded) {
-  Record r;
-  r.expiry = a.expiry;
-  r.version = a.version;
-  r.priority = a.priority;
-  r.l1_admission = a.l1_admission;
+  if (encoded.empty() && !header.frames.empty()) {
+    return MakePlainRecord(a, header.frames[0]);
+  }
+  Record r = RecordOf(a);
   r.raw_bytes = header.raw_bytes;
   r.stored_bytes = header.stored_bytes;
   r.header_bytes = static_cast<uint32_t>(encoded.size());
-  if (!encoded.empty() || header.frames.empty()) {
-    r.payload_checksum = Checksum64(encoded);
-  } else {
-    r.payload_checksum = header.frames[0].checksum;
-    r.frame_is_zstd = header.frames[0].zstd;
-  }
-  r.invalidation_hashes.assign(a.invalidation_hashes.begin(),
-                               a.invalidation_hashes.end());
+  r.payload_checksum = Checksum64(encoded);
+  return r;
+}
+
+Record MakePlainRecord(const BlobAttributes& a, const Frame& frame) {
+  Record r = RecordOf(a);
+  r.raw_bytes = frame.raw_bytes;
+  r.stored_bytes = frame.stored_bytes;
+  r.payload_checksum = frame.checksum;
+  r.frame_is_zstd = frame.zstd;
   return r;
 }
 
@@ -233,31 +248,35 @@ Frame FrameOf(const Record& record) {
   return f;
 }
 
-EncodedFrames EncodeFrames(absl::string_view bytes, int level,
-                           int64_t compress_bytes_min) {
+Frame EncodeFrame(absl::string_view raw, int level, std::string* packed) {
+  Frame f;
+  f.raw_bytes = static_cast<uint32_t>(raw.size());
+  f.stored_bytes = f.raw_bytes;
+  // First, although it may be for nothing: it brings in quickly what is then
+  // looked at here and there.
+  f.checksum = Checksum64(raw);
+  if (level > 0 && CompressFrame(raw, level, packed)) {
+    f.zstd = true;
+    f.stored_bytes = static_cast<uint32_t>(packed->size());
+    f.checksum = Checksum64(*packed);
+  }
+  return f;
+}
+
+EncodedFrames EncodeFrames(absl::string_view bytes, int level) {
   EncodedFrames out;
   const size_t count = (bytes.size() + kFrameRawBytes - 1) / kFrameRawBytes;
   out.owned.reserve(count);  // Views into its strings must stay.
-  const bool compress =
-      level > 0 && static_cast<int64_t>(bytes.size()) >= compress_bytes_min;
   for (size_t i = 0; i < count; ++i) {
     const absl::string_view raw =
         bytes.substr(i * kFrameRawBytes, kFrameRawBytes);
-    absl::string_view stored = raw;
-    Frame f;
-    f.raw_bytes = static_cast<uint32_t>(raw.size());
-    if (std::string packed; compress && CompressFrame(raw, level, &packed)) {
-      f.zstd = true;
-      out.owned.push_back(std::move(packed));
-      stored = out.owned.back();
-    } else if (compress) {
-      out.compression_skipped = true;
-    }
-    f.stored_bytes = static_cast<uint32_t>(stored.size());
-    f.checksum = Checksum64(stored);
-    out.frames.push_back(f);
-    out.stored.push_back(stored);
-    out.stored_bytes += stored.size();
+    std::string packed;
+    const Frame frame = EncodeFrame(raw, level, &packed);
+    out.frames.push_back(frame);
+    out.stored_bytes += frame.stored_bytes;
+    if (frame.zstd) out.owned.push_back(std::move(packed));
+    out.stored.push_back(frame.zstd ? absl::string_view(out.owned.back())
+                                    : raw);
   }
   return out;
 }

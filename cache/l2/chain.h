@@ -66,10 +66,17 @@ absl::Status CheckFrames(const ChainHeader& header);
 // HLC, its times of access and its place.
 Record MakeRecord(const BlobAttributes& attributes, const ChainHeader& header,
                   absl::string_view encoded);
+// The same of a chain that is this one frame.
+Record MakePlainRecord(const BlobAttributes& attributes, const Frame& frame);
 
 // The one frame of a chain without a header block.
 // Requires: record.header_bytes is 0, record.raw_bytes is not.
 Frame FrameOf(const Record& record);
+
+// Compresses `raw` (1 to kFrameRawBytes bytes) when that pays; `level` 0:
+// never. What to store is `*packed` if the frame is zstd's, else `raw`.
+// Thread-safe: one zstd context a thread.
+Frame EncodeFrame(absl::string_view raw, int level, std::string* packed);
 
 // A blob cut into frames, each compressed when that pays.
 struct EncodedFrames {
@@ -78,12 +85,9 @@ struct EncodedFrames {
   std::vector<absl::string_view> stored;
   std::vector<std::string> owned;
   uint64_t stored_bytes = 0;
-  bool compression_skipped = false;  // Tried, and it did not pay.
 };
-// `level` 0: never compress. Borrows `bytes`. Thread-safe: one zstd context a
-// thread.
-EncodedFrames EncodeFrames(absl::string_view bytes, int level,
-                           int64_t compress_bytes_min);
+// Borrows `bytes`. Thread-safe.
+EncodedFrames EncodeFrames(absl::string_view bytes, int level);
 
 // Writes the raw bytes of one frame to `out`, frame.raw_bytes of them.
 // `stored` must already match frame.checksum (VerifyFrame).

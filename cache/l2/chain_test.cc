@@ -35,7 +35,7 @@ TEST(ChainTest, FramesRoundTripAtEverySize) {
                          size_t{kFrameRawBytes - 1}, size_t{kFrameRawBytes},
                          size_t{kFrameRawBytes + 1}, size_t{3'000'000}}) {
     for (const std::string& blob : {std::string(n, 'x'), Incompressible(n)}) {
-      const EncodedFrames e = EncodeFrames(blob, 1, 1024);
+      const EncodedFrames e = EncodeFrames(blob, 1);
       ASSERT_EQ(e.frames.size(), (n + kFrameRawBytes - 1) / kFrameRawBytes);
       std::string back(n, '\0');
       for (size_t i = 0; i < e.frames.size(); ++i) {
@@ -53,17 +53,14 @@ TEST(ChainTest, FramesRoundTripAtEverySize) {
 }
 
 TEST(ChainTest, CompressesOnlyWhatPays) {
-  EXPECT_TRUE(EncodeFrames(std::string(5000, 'x'), 1, 1024).frames[0].zstd);
-  EXPECT_FALSE(EncodeFrames(std::string(1023, 'x'), 1, 1024).frames[0].zstd);
-  const EncodedFrames e = EncodeFrames(Incompressible(5000), 1, 1024);
-  EXPECT_FALSE(e.frames[0].zstd);
-  EXPECT_TRUE(e.compression_skipped);
-  EXPECT_FALSE(EncodeFrames(std::string(5000, 'x'), 0, 1024).frames[0].zstd);
+  EXPECT_TRUE(EncodeFrames(std::string(5000, 'x'), 1).frames[0].zstd);
+  EXPECT_FALSE(EncodeFrames(Incompressible(5000), 1).frames[0].zstd);
+  EXPECT_FALSE(EncodeFrames(std::string(5000, 'x'), 0).frames[0].zstd);
 }
 
 TEST(ChainTest, HeaderRefusesEveryCutAndKeepsItsRules) {
   const std::string blob = Incompressible(600'000);
-  const EncodedFrames e = EncodeFrames(blob, 1, 1024);
+  const EncodedFrames e = EncodeFrames(blob, 1);
   const std::string bytes = EncodeChainHeader(HeaderFor(e, blob.size()));
   for (size_t n = 0; n < bytes.size(); ++n) {
     EXPECT_FALSE(DecodeChainHeader(absl::string_view(bytes).substr(0, n)).ok());
@@ -87,7 +84,7 @@ TEST(ChainTest, HeaderRefusesEveryCutAndKeepsItsRules) {
 // them, and so does a reader of dumps.
 TEST(ChainTest, HeaderRefusesMoreMetadataThanAPutMayHave) {
   const std::string blob = "some bytes";
-  const EncodedFrames e = EncodeFrames(blob, 0, 1024);
+  const EncodedFrames e = EncodeFrames(blob, 0);
   ChainHeader h = HeaderFor(e, blob.size());
   h.metadata = {{"a", std::string(kMetadataBytesMax - 2, 'v')}, {"b", ""}};
   EXPECT_TRUE(DecodeChainHeader(EncodeChainHeader(h)).ok());
@@ -97,7 +94,7 @@ TEST(ChainTest, HeaderRefusesMoreMetadataThanAPutMayHave) {
 
 TEST(ChainTest, HostileFramesAreRefusedWithinTheirBound) {
   // Claims 10 bytes and decodes to 100,000: zstd is stopped at the claim.
-  const EncodedFrames e = EncodeFrames(std::string(100'000, 'x'), 1, 1024);
+  const EncodedFrames e = EncodeFrames(std::string(100'000, 'x'), 1);
   Frame lying = e.frames[0];
   lying.raw_bytes = 10;
   std::string out(20, '.');
@@ -124,10 +121,10 @@ TEST(ChainTest, OneFrameAloneNeedsNoHeader) {
   for (const size_t n :
        {size_t{0}, size_t{1}, size_t{5000}, size_t{kFrameRawBytes}}) {
     const std::string blob(n, 'x');
-    const EncodedFrames e = EncodeFrames(blob, 1, 1024);
+    const EncodedFrames e = EncodeFrames(blob, 1);
     const Record r = RecordOf(e, n, "");
     EXPECT_EQ(r.header_bytes, 0);
-    EXPECT_EQ(r.frame_is_zstd, n >= 1024);
+    EXPECT_EQ(r.frame_is_zstd, n >= 5000);
     const auto header =
         ChainReader(nullptr, &r, ChainReader::Access::kView).Header(7);
     ASSERT_TRUE(header.ok()) << header.status();
@@ -141,12 +138,12 @@ TEST(ChainTest, OneFrameAloneNeedsNoHeader) {
     EXPECT_GT(RecordOf(e, n, "tag").header_bytes, kChainFixedBytes);
   }
   const std::string two(kFrameRawBytes + 1, 'x');
-  EXPECT_GT(RecordOf(EncodeFrames(two, 1, 1024), two.size(), "").header_bytes,
+  EXPECT_GT(RecordOf(EncodeFrames(two, 1), two.size(), "").header_bytes,
             kChainFixedBytes);
 }
 
 TEST(ChainTest, AHeaderThatSaysNothingIsRefused) {
-  const EncodedFrames e = EncodeFrames(Incompressible(5000), 1, 1024);
+  const EncodedFrames e = EncodeFrames(Incompressible(5000), 1);
   ChainHeader h = HeaderFor(e, 5000);
   h.tags = {"t"};
   std::string bytes = EncodeChainHeader(h);
@@ -158,7 +155,7 @@ TEST(ChainTest, AHeaderThatSaysNothingIsRefused) {
 }
 
 TEST(ChainTest, AnotherBlobsChainIsRefused) {
-  const EncodedFrames e = EncodeFrames("bytes", 0, 1024);
+  const EncodedFrames e = EncodeFrames("bytes", 0);
   ChainHeader h = HeaderFor(e, 5);
   h.tags = {"t"};
   const std::string header = EncodeChainHeader(h);

@@ -37,7 +37,8 @@ class File {
   // an error nothing written since the last success may be trusted, however
   // often it is called again.
   virtual absl::Status Sync() = 0;
-  // Grows (with zeros) or shrinks. Shrinking needs that nobody views the tail.
+  // Grows (with zeros, and with room on disk for them where the file system
+  // can) or shrinks. Shrinking needs that nobody views the tail.
   virtual absl::Status Resize(uint64_t size_bytes) = 0;
   virtual uint64_t Size() const = 0;
   // The bytes of [offset, offset + length) without copying; valid until the

@@ -375,7 +375,7 @@ L2Stats L2Store::Stats() const {
   s.damaged_reads = counters_.damaged_reads.load();
   s.metadata_reads = counters_.metadata_reads.value();
   s.negative_skips = counters_.negative_skips.value();
-  s.compression_skipped = counters_.compression_skipped.load();
+  s.compression_skipped = counters_.compression_skipped.value();
   MutexLock lock(&degraded_mu_);
   s.degraded = degraded_;
   return s;

@@ -28,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "cache/access_table.h"
 #include "cache/blob.h"
 #include "cache/epoch_lock.h"
@@ -151,7 +152,7 @@ class L2Store {
   absl::StatusOr<PreparedPut> Prepare(const Namespace& ns,
                                       absl::string_view key,
                                       absl::string_view bytes,
-                                      BlobAttributes attributes);
+                                      const BlobAttributes& attributes);
   void Discard(const PreparedPut& put);
   // The caller holds the key's stripe and a guard of the epoch.
   void StagePut(const EpochLock::Guard& guard, PreparedPut put, Hlc hlc,
@@ -293,6 +294,10 @@ class L2Store {
   void StageChange(uint64_t epoch, absl::string_view record_key,
                    StagedPtr change);
   absl::Status CheckUsable() const;
+  // Finds a place for the chain and writes it there; into the record if short.
+  absl::Status PlaceChain(absl::string_view header,
+                          absl::Span<const absl::string_view> frames,
+                          PreparedPut* put);
   absl::Status GrowBlobs(uint64_t units);
   // What `meta` has for sure; what `blobs` must leave to it, which is also room
   // for a copy of what is there; and what it may fill: also what `blobs` has
@@ -428,9 +433,9 @@ class L2Store {
 
   struct Counters {
     std::atomic<int64_t> commits{0}, commit_failures{0}, evictions{0},
-        expirations{0}, full_rejections{0}, damaged_reads{0},
-        compression_skipped{0};
-    StripedCounter metadata_reads, negative_skips;  // One a get.
+        expirations{0}, full_rejections{0}, damaged_reads{0};
+    // One a get or a put.
+    StripedCounter metadata_reads, negative_skips, compression_skipped;
   };
   mutable Counters counters_;
 

@@ -138,20 +138,23 @@ ChainHeader HeaderOf(uint64_t name_hash, const BlobAttributes& a,
 }
 
 absl::Status WriteChain(File* blobs, const Extents& extents,
-                        absl::string_view header, const EncodedFrames& frames) {
-  if (header.empty() && frames.stored.size() == 1) {
-    return WriteChainBytes(blobs, extents, 0, frames.stored[0]);
+                        absl::string_view header,
+                        absl::Span<const absl::string_view> frames) {
+  if (header.empty() && frames.size() == 1) {
+    return WriteChainBytes(blobs, extents, 0, frames[0]);
   }
-  if (header.size() + frames.stored_bytes <= kOneWriteBytesMax) {
+  size_t bytes = header.size();
+  for (absl::string_view f : frames) bytes += f.size();
+  if (bytes <= kOneWriteBytesMax) {
     std::string all;
-    all.reserve(header.size() + frames.stored_bytes);
+    all.reserve(bytes);
     all.append(header.data(), header.size());
-    for (absl::string_view f : frames.stored) all.append(f.data(), f.size());
+    for (absl::string_view f : frames) all.append(f.data(), f.size());
     return WriteChainBytes(blobs, extents, 0, all);
   }
   LARDER_RETURN_IF_ERROR(WriteChainBytes(blobs, extents, 0, header));
   uint64_t at = header.size();
-  for (absl::string_view f : frames.stored) {
+  for (absl::string_view f : frames) {
     LARDER_RETURN_IF_ERROR(WriteChainBytes(blobs, extents, at, f));
     at += f.size();
   }
@@ -163,37 +166,59 @@ absl::Status WriteChain(File* blobs, const Extents& extents,
 absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
                                              absl::string_view key,
                                              absl::string_view bytes,
-                                             BlobAttributes attributes) {
+                                             const BlobAttributes& attributes) {
   LARDER_RETURN_IF_ERROR(CheckUsable());
   if (ShouldCommitEarly()) {
     LARDER_RETURN_IF_ERROR(EvictToWatermark());
     LARDER_RETURN_IF_ERROR(CommitNow());
   }
-  const EncodedFrames frames =
-      EncodeFrames(bytes, options_.zstd_level, options_.compress_bytes_min);
-  if (frames.compression_skipped) counters_.compression_skipped.fetch_add(1);
+  const bool compress =
+      static_cast<int64_t>(bytes.size()) >= options_.compress_bytes_min;
+  const int level = compress ? options_.zstd_level : 0;
   PreparedPut put;
   put.record_key = RecordKey(ns.id(), key);
+  const bool is_plain = !bytes.empty() && bytes.size() <= kFrameRawBytes &&
+                        attributes.tags.empty() &&
+                        attributes.dependencies.empty() &&
+                        attributes.metadata.empty();
+  if (is_plain) {
+    std::string packed;
+    const Frame frame = EncodeFrame(bytes, level, &packed);
+    if (compress && !frame.zstd) counters_.compression_skipped.Add();
+    put.record = MakePlainRecord(attributes, frame);
+    const absl::string_view stored = frame.zstd ? packed : bytes;
+    LARDER_RETURN_IF_ERROR(PlaceChain("", {&stored, 1}, &put));
+    return put;
+  }
+  const EncodedFrames frames = EncodeFrames(bytes, level);
+  if (compress && frames.owned.size() < frames.frames.size()) {
+    counters_.compression_skipped.Add();
+  }
   const ChainHeader header =
       HeaderOf(ns.HashOf(key), attributes, frames, bytes.size());
   const std::string encoded = EncodeChainHeader(header);
   put.record = MakeRecord(attributes, header, encoded);
-  if (FitsInline(put.record_key, put.record)) {
-    put.record.inline_chain = encoded;
-    for (absl::string_view f : frames.stored) {
-      put.record.inline_chain.append(f.data(), f.size());
-    }
-    return put;
-  }
-  LARDER_ASSIGN_OR_RETURN(put.record.extents,
-                          AllocateChain(put.record.chain_bytes(), true));
-  if (absl::Status s =
-          WriteChain(files_.blobs.get(), put.record.extents, encoded, frames);
-      !s.ok()) {
-    Discard(put);
-    return s;
-  }
+  LARDER_RETURN_IF_ERROR(PlaceChain(encoded, frames.stored, &put));
   return put;
+}
+
+absl::Status L2Store::PlaceChain(absl::string_view header,
+                                 absl::Span<const absl::string_view> frames,
+                                 PreparedPut* put) {
+  Record& record = put->record;
+  if (FitsInline(put->record_key, record)) {
+    record.inline_chain.assign(header.data(), header.size());
+    for (absl::string_view f : frames) {
+      record.inline_chain.append(f.data(), f.size());
+    }
+    return absl::OkStatus();
+  }
+  LARDER_ASSIGN_OR_RETURN(record.extents,
+                          AllocateChain(record.chain_bytes(), true));
+  absl::Status written =
+      WriteChain(files_.blobs.get(), record.extents, header, frames);
+  if (!written.ok()) Discard(*put);
+  return written;
 }
 
 void L2Store::Discard(const PreparedPut& put) {

@@ -225,7 +225,7 @@ absl::Status PageView::CheckEntries(const ChildRef& expected) const {
   const size_t slots_end = kPageHeaderBytes + size() * kSlotBytes;
   size_t end = kPageBytes;
   for (int i = 0; i < size(); ++i) {
-    const size_t begin = entry_begin(i);
+    const size_t begin = Load16(slot(i));
     if (begin > end || begin < slots_end) {
       return BadEntry(expected.page, i, "offset", begin,
                       begin > end ? end : slots_end);

@@ -93,6 +93,11 @@ class PosixFile : public File {
   const std::string& path() const override { return path_; }
 
  private:
+  // Each returns 0 or the errno.
+  int TruncateTo(uint64_t size_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(resize_mu_);
+  int GrowTo(uint64_t size_bytes, uint64_t before)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(resize_mu_);
+
   const std::string path_;
   const Descriptor descriptor_;
   const uint64_t size_bytes_max_;  // 0: no limit.
@@ -156,15 +161,38 @@ absl::Status PosixFile::Resize(uint64_t size_bytes) {
   if (size_bytes < before) {
     size_bytes_.store(size_bytes, std::memory_order_release);
   }
-  int result;
-  do {
-    result = ::ftruncate(descriptor_.get(), static_cast<off_t>(size_bytes));
-  } while (result != 0 && errno == EINTR);
-  const int error = result == 0 ? 0 : errno;
+  const int error =
+      size_bytes > before ? GrowTo(size_bytes, before) : TruncateTo(size_bytes);
   size_bytes_.store(error == 0 ? size_bytes : before,
                     std::memory_order_release);
   if (error != 0) return FileError(path_, action(), error);
   return absl::OkStatus();
+}
+
+int PosixFile::TruncateTo(uint64_t size_bytes) {
+  int result;
+  do {
+    result = ::ftruncate(descriptor_.get(), static_cast<off_t>(size_bytes));
+  } while (result != 0 && errno == EINTR);
+  return result == 0 ? 0 : errno;
+}
+
+// With room on disk for all of it: a full disk shows here, where it can be
+// refused, and a write finds its blocks, which takes less time than to reserve
+// them one by one. Where that is not to be had, a hole must do.
+int PosixFile::GrowTo(uint64_t size_bytes, uint64_t before) {
+  int result;
+  do {
+    result =
+        ::fallocate(descriptor_.get(), /*mode=*/0, static_cast<off_t>(before),
+                    static_cast<off_t>(size_bytes - before));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return 0;
+  if (errno == EOPNOTSUPP || errno == ENOSYS) return TruncateTo(size_bytes);
+  const int error = errno;
+  // What it got hold of is given back; the size may have changed with it.
+  TruncateTo(before);
+  return error;
 }
 
 absl::StatusOr<const char*> PosixFile::View(uint64_t offset,

@@ -253,9 +253,16 @@ absl::Status SpaceMap::WriteSector(uint64_t sector) {
     }
     image.words[i] = used_[word] & mask;
   }
+  const bool has_ahead =
+      ahead_.units > 0 && ahead_.first / kUnitsPerSector == sector;
+  if (has_ahead) {
+    for (WordsOf w(ahead_); w.Next();) {
+      image.words[w.word - sector * kWordsPerSector] |= w.mask;
+    }
+  }
   Seal(lane_, sector, image);
   LARDER_RETURN_IF_ERROR(space_->WriteAt(FileOffset(sector), BytesOf(image)));
-  dirty_[sector] = false;
+  dirty_[sector] = has_ahead;
   return absl::OkStatus();
 }
 
@@ -273,8 +280,9 @@ absl::Status SpaceMap::MarkAndWrite(absl::Span<const Extent> extents) {
   for (const uint64_t sector : sectors) {
     const absl::Status written = WriteSector(sector);
     if (written.ok()) continue;
-    // Leaves every sector dirty: the disk may keep any of the marks.
+    // Leaves every sector dirty: the disk may keep any of the marks, or none.
     for (const Extent& extent : extents) SetFree(extent);
+    ahead_ = {};
     return written;
   }
   return absl::OkStatus();
@@ -367,6 +375,24 @@ void SpaceMap::MoveCursor(uint64_t unit) {
   cursor_ = unit < capacity_units_ ? unit : 0;
 }
 
+bool SpaceMap::TakeAhead(const Extents& extents) {
+  if (extents.size() != 1) return false;
+  const Extent& e = extents[0];
+  const uint64_t ahead_end = ahead_.first + ahead_.units;
+  if (e.first < ahead_.first || e.first + e.units > ahead_end) return false;
+  SetUsed(e);
+  ahead_ = {e.first + e.units, ahead_end - (e.first + e.units)};
+  return true;
+}
+
+Extent SpaceMap::AheadOf(Extent last) const {
+  const uint64_t first = last.first + last.units;
+  const uint64_t sector_end =
+      ((first - 1) / kUnitsPerSector + 1) * kUnitsPerSector;
+  const uint64_t end = std::min(sector_end, first + kAheadUnits);
+  return {first, FindBit(used_, first, end, true) - first};
+}
+
 absl::StatusOr<Extents> SpaceMap::Allocate(uint64_t units, int extents_max) {
   LARDER_CHECK(units > 0);
   LARDER_CHECK(extents_max > 0);
@@ -374,7 +400,11 @@ absl::StatusOr<Extents> SpaceMap::Allocate(uint64_t units, int extents_max) {
   if (units > capacity_units_ - used_units_) return Full(units);
   Extents extents = FindExtents(units, static_cast<size_t>(extents_max));
   if (extents.empty()) return Full(units);
-  LARDER_RETURN_IF_ERROR(MarkAndWrite(extents));
+  if (!TakeAhead(extents)) {
+    // The sector with the old ones is dirty: a flush takes them back.
+    ahead_ = AheadOf(extents.back());
+    LARDER_RETURN_IF_ERROR(MarkAndWrite(extents));
+  }
   MoveCursor(extents.back().first + extents.back().units);
   return extents;
 }
@@ -423,6 +453,10 @@ void SpaceMap::Disown(Extent extent) {
 }
 
 absl::Status SpaceMap::FlushDirty() {
+  {
+    MutexLock lock(&mu_);
+    ahead_ = {};
+  }
   // Not the whole flush under the mutex: allocations go on in between.
   for (uint64_t sector = 0;; ++sector) {
     MutexLock lock(&mu_);

@@ -147,9 +147,50 @@ TEST(SpaceMapTest, AllocateWritesEachMarkedSectorOnce) {
   EXPECT_EQ(map->AllocateUnits(2 * kPerSector).value().size(), 2 * kPerSector);
   EXPECT_EQ(file.writes, 5);
   ASSERT_TRUE(map->FlushDirty().ok());
-  EXPECT_EQ(file.writes, 6);
+  EXPECT_EQ(file.writes, 7);  // The first one, and the second's marks ahead.
   ASSERT_TRUE(map->FlushDirty().ok());
-  EXPECT_EQ(file.writes, 6);
+  EXPECT_EQ(file.writes, 7);
+}
+
+// What follows finds its marks on disk; a flush takes back what nobody took.
+TEST(SpaceMapTest, MarksAheadSaveWritesUntilAFlush) {
+  constexpr uint64_t kAhead = SpaceMap::kAheadUnits;
+  MemoryFile file;
+  auto map = OpenMap(&file, kPerSector, true);
+  const auto marked = [&] {
+    return OpenMap(&file, kPerSector, false)->used_units();
+  };
+  file.writes = 0;
+  ASSERT_TRUE(map->Allocate(100, 1).ok());
+  EXPECT_EQ(marked(), 100 + kAhead);
+  EXPECT_EQ(map->used_units(), 100);
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(map->Allocate(kAhead / 4, 1).ok());
+  }
+  EXPECT_EQ(file.writes, 1);
+  EXPECT_EQ(marked(), 100 + kAhead);
+  // Up to the end of the sector.
+  ASSERT_TRUE(map->Allocate(1, 1).ok());
+  EXPECT_EQ(file.writes, 2);
+  EXPECT_EQ(marked(), kPerSector);
+  ASSERT_TRUE(map->FlushDirty().ok());
+  EXPECT_EQ(file.writes, 3);
+  EXPECT_EQ(marked(), 101 + kAhead);
+  // What the flush took back must be marked again.
+  ASSERT_TRUE(map->Allocate(1, 1).ok());
+  EXPECT_EQ(file.writes, 4);
+  EXPECT_EQ(marked(), kPerSector);
+}
+
+TEST(SpaceMapTest, MarksAheadThatWereNotWrittenAreNotCountedOn) {
+  MemoryFile file;
+  auto map = OpenMap(&file, kPerSector, true);
+  file.writes_left = 0;
+  EXPECT_FALSE(map->Allocate(10, 1).ok());
+  file.writes_left = -1;
+  file.writes = 0;
+  ASSERT_TRUE(map->Allocate(10, 1).ok());
+  EXPECT_EQ(file.writes, 1);
 }
 
 TEST(SpaceMapTest, AllocateUnitsTakesHolesAndWraps) {
@@ -197,6 +238,7 @@ TEST(SpaceMapTest, LanesShareTheFile) {
   ASSERT_TRUE(blobs->Allocate(2 * kPerSector, 1).ok());
   ASSERT_TRUE(meta->Allocate(7, 1).ok());
   ASSERT_TRUE(meta->Grow(5 * kPerSector).ok());
+  ASSERT_TRUE(meta->FlushDirty().ok());
   EXPECT_EQ(OpenMap(&file, 3 * kPerSector, false, Lane::kBlobs)->used_units(),
             2 * kPerSector);
   meta = OpenMap(&file, 5 * kPerSector, false, Lane::kMeta);
@@ -268,6 +310,7 @@ TEST(SpaceMapTest, GrowGivesFreeUnitsWhateverTheFileHeld) {
   ASSERT_TRUE(map->Grow(3 * kPerSector).ok());
   EXPECT_EQ(map->used_units(), kPerSector + 10);
   EXPECT_EQ(*map->Allocate(kPerSector, 1), Of({{kPerSector + 10, kPerSector}}));
+  ASSERT_TRUE(map->FlushDirty().ok());
   map = OpenMap(&file, 3 * kPerSector, false);
   EXPECT_EQ(map->used_units(), 2 * kPerSector + 10);
 }
@@ -293,6 +336,7 @@ TEST(SpaceMapTest, InheritedUntilReleasedOrDisowned) {
   {
     auto map = OpenMap(&file, 1000, true);
     ASSERT_TRUE(map->Allocate(300, 1).ok());
+    ASSERT_TRUE(map->FlushDirty().ok());
     EXPECT_TRUE(InheritedRuns(*map, 7).empty());
   }
   auto map = OpenMap(&file, 1000, false);
@@ -460,6 +504,10 @@ class SpaceMapModel {
       sum += extent.units;
     }
     ASSERT_EQ(sum, units);
+    // Marks ahead of it, if it wrote any.
+    const uint64_t end = extents->back().first + extents->back().units;
+    unflushed_.push_back(
+        {end, std::min(SpaceMap::kAheadUnits, used_.size() - end)});
   }
   void AllocateUnits() {
     const uint64_t count = Draw(100);
@@ -471,6 +519,8 @@ class SpaceMapModel {
     for (const uint64_t unit : *units) Take({unit, 1});
   }
   void FailToAllocate() {
+    ASSERT_TRUE(map_->FlushDirty().ok());  // Nothing is marked ahead.
+    unflushed_.clear();
     file_.writes_left = 0;
     EXPECT_FALSE(map_->Allocate(1 + Draw(50), 2).ok());
     file_.writes_left = -1;
@@ -537,7 +587,8 @@ class SpaceMapModel {
   MemoryFile file_;
   std::vector<bool> used_;
   std::vector<bool> inherited_;
-  std::vector<Extent> unflushed_;  // Released since the last flush.
+  // Released, or marked ahead, since the last flush.
+  std::vector<Extent> unflushed_;
   std::unique_ptr<SpaceMap> map_;
   std::unique_ptr<SpaceMap> other_;  // The other lane: never touched.
 };

@@ -200,7 +200,7 @@ std::vector<Seed> RecordSeeds() {
 }
 
 std::string Chain(absl::string_view blob, int level, bool attributes) {
-  const EncodedFrames e = EncodeFrames(blob, level, 0);
+  const EncodedFrames e = EncodeFrames(blob, level);
   ChainHeader h;
   h.name_hash = cache::NameHash("ns", "key");
   h.raw_bytes = blob.size();

@@ -84,7 +84,7 @@ void CheckChain(absl::string_view chain) {
 }
 
 void CheckEncodes(absl::string_view blob) {
-  const EncodedFrames e = EncodeFrames(blob, /*level=*/1, 0);
+  const EncodedFrames e = EncodeFrames(blob, /*level=*/1);
   std::string back(blob.size(), '\0');
   size_t at = 0;
   for (size_t i = 0; i < e.frames.size(); ++i) {

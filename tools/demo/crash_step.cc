@@ -23,6 +23,8 @@ namespace larder::demo {
 namespace {
 
 constexpr int64_t kBlobs = 64;
+// What L2 marks in use ahead of a chain, before it is (docs/formats/l2.md).
+constexpr int64_t kMarkedAheadBytes = 256 * 1024;
 
 struct Orphans {
   int64_t runs = 0;  // Chains side by side make one.
@@ -63,9 +65,12 @@ absl::Status Reclaim(Stage* stage, int64_t expected_bytes) {
                           CountOrphans(stage->cache.get()));
   Narrator* narrator = stage->narrator;
   narrator->Check(
-      "", found.runs > 0 && found.bytes == expected_bytes,
+      "",
+      found.bytes >= expected_bytes &&
+          found.bytes <= expected_bytes + kMarkedAheadBytes,
       absl::StrCat("left behind without a record: ", BytesText(found.bytes),
-                   "; expected ", BytesText(expected_bytes)));
+                   ", ", BytesText(expected_bytes),
+                   " of chains and what was marked ahead of them"));
   sweeper::BlobCacheSweeper sweeper(stage->cache.get(), cache::SystemClock());
   LARDER_ASSIGN_OR_RETURN(const sweeper::OrphanReport report,
                           sweeper.ReclaimOrphans({}));
