@@ -43,6 +43,8 @@ struct L2Stats {
   int64_t evictions = 0;
   int64_t expirations = 0;
   int64_t full_rejections = 0;
+  // Pages that the disk could not read, or that another program cut off.
+  int64_t unreadable_pages = 0;
   int64_t damaged_reads = 0;  // Bad checksums met: each a miss, none served.
   int64_t metadata_reads = 0;
   int64_t negative_skips = 0;  // Reads of L2 that the synopsis saved.

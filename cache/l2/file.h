@@ -45,6 +45,8 @@ class File {
   // file is closed or shrunk; shows later writes.
   virtual absl::StatusOr<const char*> View(uint64_t offset,
                                            uint64_t length) const = 0;
+  // How often View() could not show a page, which then read as zeros.
+  virtual int64_t unreadable_pages() const { return 0; }
   virtual const std::string& path() const = 0;
 };
 
@@ -103,8 +105,8 @@ class FileSystem {
   virtual bool Exists(const std::string& path) = 0;
 };
 
-// The machine's own. Lives for the whole process. A view faults (SIGBUS) when
-// another program shortens the file: hence the lock of the whole directory.
+// The machine's own. Lives for the whole process. Handles SIGBUS for its views:
+// see guarded_mapping.h.
 FileSystem* PosixFileSystem();
 
 }  // namespace larder::cache::l2

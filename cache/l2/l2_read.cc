@@ -372,6 +372,8 @@ L2Stats L2Store::Stats() const {
   s.evictions = counters_.evictions.load();
   s.expirations = counters_.expirations.load();
   s.full_rejections = counters_.full_rejections.load();
+  s.unreadable_pages =
+      files_.blobs->unreadable_pages() + files_.meta->unreadable_pages();
   s.damaged_reads = counters_.damaged_reads.load();
   s.metadata_reads = counters_.metadata_reads.value();
   s.negative_skips = counters_.negative_skips.value();

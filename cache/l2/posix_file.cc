@@ -1,7 +1,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "cache/l2/file.h"
 #include "cache/l2/file_status.h"
+#include "cache/l2/guarded_mapping.h"
 #include "cache/mutex.h"
 #include "cache/status_macros.h"
 
@@ -68,18 +68,16 @@ int SyncRetrying(int fd, int (*sync)(int)) {
 
 class PosixFile : public File {
  public:
-  // `view` maps `view_bytes` from the start of the file; may be null.
+  // `view` may be null.
   PosixFile(std::string path, Descriptor descriptor, uint64_t size_bytes,
-            uint64_t size_bytes_max, const char* view, uint64_t view_bytes)
+            uint64_t size_bytes_max, std::unique_ptr<GuardedMapping> view)
       : path_(std::move(path)),
         descriptor_(std::move(descriptor)),
         size_bytes_max_(size_bytes_max),
-        view_(view),
-        view_bytes_(view_bytes),
+        view_(std::move(view)),
+        view_data_(view_ == nullptr ? nullptr : view_->data()),
+        view_bytes_(view_ == nullptr ? 0 : view_->size()),
         size_bytes_(size_bytes) {}
-  ~PosixFile() override {
-    if (view_ != nullptr) ::munmap(const_cast<char*>(view_), view_bytes_);
-  }
 
   absl::Status ReadAt(uint64_t offset, absl::Span<char> out) const override;
   absl::Status WriteAt(uint64_t offset, absl::string_view data) override;
@@ -90,6 +88,9 @@ class PosixFile : public File {
   }
   absl::StatusOr<const char*> View(uint64_t offset,
                                    uint64_t length) const override;
+  int64_t unreadable_pages() const override {
+    return view_ == nullptr ? 0 : view_->unreadable_pages();
+  }
   const std::string& path() const override { return path_; }
 
  private:
@@ -101,7 +102,8 @@ class PosixFile : public File {
   const std::string path_;
   const Descriptor descriptor_;
   const uint64_t size_bytes_max_;  // 0: no limit.
-  const char* const view_;
+  const std::unique_ptr<GuardedMapping> view_;
+  const char* const view_data_;
   const uint64_t view_bytes_;
   Mutex resize_mu_;
   // What View() may show: beyond the end of the file a mapping faults.
@@ -140,6 +142,7 @@ absl::Status PosixFile::WriteAt(uint64_t offset, absl::string_view data) {
     }
     done += static_cast<size_t>(count);
   }
+  if (view_ != nullptr) view_->NoteWritten(offset, data.size());
   return absl::OkStatus();
 }
 
@@ -198,7 +201,7 @@ int PosixFile::GrowTo(uint64_t size_bytes, uint64_t before) {
 absl::StatusOr<const char*> PosixFile::View(uint64_t offset,
                                             uint64_t length) const {
   const uint64_t size = std::min(Size(), view_bytes_);
-  if (offset <= size && length <= size - offset) return view_ + offset;
+  if (offset <= size && length <= size - offset) return view_data_ + offset;
   return CheckRange(path_, "view", offset, length, size);
 }
 
@@ -280,17 +283,13 @@ absl::StatusOr<std::unique_ptr<File>> PosixFileSystemImpl::Open(
       options.size_bytes_max == 0
           ? 0
           : std::max(options.size_bytes_max, size_bytes);
-  const char* view = nullptr;
+  std::unique_ptr<GuardedMapping> view;
   if (view_bytes > 0) {
-    void* mapped = ::mmap(nullptr, view_bytes, PROT_READ,
-                          MAP_SHARED | MAP_NORESERVE, descriptor.get(), 0);
-    if (mapped == MAP_FAILED) {
-      return RangeError(path, "map", 0, view_bytes, errno);
-    }
-    view = static_cast<const char*>(mapped);
+    LARDER_ASSIGN_OR_RETURN(
+        view, GuardedMapping::Map(descriptor.get(), view_bytes, path));
   }
   return std::make_unique<PosixFile>(path, std::move(descriptor), size_bytes,
-                                     options.size_bytes_max, view, view_bytes);
+                                     options.size_bytes_max, std::move(view));
 }
 
 // flock() belongs to the open file description, not to the process as fcntl()

@@ -34,6 +34,7 @@ void AddFacts(const cache::L2Stats& l2,
       .Int("file_bytes", l2.file_bytes)
       .Int("tombstones", l2.tombstones)
       .Int("synopsis_bytes", l2.synopsis_bytes)
+      .Int("unreadable_pages", l2.unreadable_pages)
       .String("degraded", l2.degraded);
   JsonArray array;
   for (const cache::NamespaceStats& ns : namespaces) {
@@ -71,6 +72,9 @@ void Print(const cache::L2Stats& l2,
                             FormatBytes(l2.bytes_max), "; files ",
                             FormatBytes(l2.file_bytes)));
   row("tombstones", FormatCount(l2.tombstones));
+  if (l2.unreadable_pages > 0) {
+    row("unreadable", FormatPlural(l2.unreadable_pages, "page"));
+  }
   if (!l2.degraded.empty()) row("degraded", l2.degraded);
   if (namespaces.empty()) return;
   console->Say(absl::StrFormat("\n%-24s %10s %10s %10s %7s %11s", "namespace",
