@@ -1,10 +1,9 @@
 #include "cache/l2/commit_merge.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "cache/check.h"
-#include "cache/l2/coding.h"
+#include "cache/l2/key_order.h"
 #include "cache/policy.h"
 #include "cache/status_macros.h"
 
@@ -14,15 +13,6 @@ namespace {
 // Pages that a commit asks for at a time: each batch is marked by about one
 // write.
 constexpr uint64_t kPageBatch = 64;
-
-// The first eight bytes of `key`, padded with zeros, as a number that compares
-// as they do.
-uint64_t Head64(absl::string_view key) {
-  if (key.size() >= sizeof(uint64_t)) return LoadBig64(key.data());
-  char padded[sizeof(uint64_t)] = {};
-  if (!key.empty()) std::memcpy(padded, key.data(), key.size());
-  return LoadBig64(padded);
-}
 
 class BigEndian {
  public:
@@ -34,6 +24,18 @@ class BigEndian {
  private:
   const uint64_t bytes_;
 };
+
+// 0: never.
+uint64_t DueAt(const Record& r) {
+  return static_cast<uint64_t>(
+      DueAtUnixMillis(r.expiry, r.last_access_unix_ms));
+}
+uint64_t DueAtOf(absl::string_view ordered_key) {
+  uint64_t due;
+  absl::string_view record_key;
+  LARDER_CHECK(SplitOrderedKey(ordered_key, &due, &record_key));
+  return due;
+}
 
 }  // namespace
 
@@ -82,29 +84,26 @@ void TreeChanges::EraseAt(uint64_t at, absl::string_view record_key) {
 
 void TreeChanges::Add(absl::string_view key, absl::string_view value,
                       bool put) {
-  changes_.push_back({Head64(key), key, value, put});
+  keys_.push_back(key);
+  changes_.push_back({value, put});
 }
 
 absl::StatusOr<ChildRef> TreeChanges::Apply(const PageSource* source,
                                             PageSink* sink,
                                             const ChildRef& root,
                                             uint64_t epoch) {
-  // Puts sort behind erases of the same key, and the last one counts.
-  std::sort(changes_.begin(), changes_.end(),
-            [](const Change& a, const Change& b) {
-              if (a.head != b.head) return a.head < b.head;
-              const int order = a.key.compare(b.key);
-              return order != 0 ? order < 0 : a.put < b.put;
-            });
   std::vector<TreeOp> ops;
   std::vector<bool> puts;
   ops.reserve(changes_.size());
-  for (size_t i = 0; i < changes_.size(); ++i) {
-    if (i + 1 < changes_.size() && changes_[i + 1].key == changes_[i].key) {
-      continue;
+  for (const uint32_t i : KeyOrder(keys_)) {
+    const Change& change = changes_[i];
+    if (ops.empty() || ops.back().key != keys_[i]) {
+      ops.push_back({keys_[i], change.value});
+      puts.push_back(change.put);
+    } else if (change.put) {  // Whatever it was before.
+      ops.back().value = change.value;
+      puts.back() = true;
     }
-    ops.push_back({changes_[i].key, changes_[i].value});
-    puts.push_back(changes_[i].put);
   }
   if (ops.empty()) return root;
   return ApplyBatch(source, sink, root, epoch, ops,
@@ -115,48 +114,40 @@ absl::StatusOr<ChildRef> TreeChanges::Apply(const PageSource* source,
 
 RecordsMerge::RecordsMerge(Changes changes,
                            std::vector<absl::string_view> swept, NameOf name_of)
-    : changes_(std::move(changes)), name_of_(name_of) {
-  struct Swept {
-    uint64_t heads[2];  // Of the key's first 16 bytes.
-    absl::string_view record_key;
+    : changes_(std::move(changes)),
+      swept_(std::move(swept)),
+      is_gone_(swept_.size(), false),
+      name_of_(name_of) {
+  std::vector<absl::string_view> keys(swept_.size());
+  for (size_t i = 0; i < swept_.size(); ++i) {
     uint64_t due;
-  };
-  std::vector<Swept> sorted;
-  sorted.reserve(swept.size());
-  for (absl::string_view ordered_key : swept) {
-    Swept s;
-    LARDER_CHECK(SplitOrderedKey(ordered_key, &s.due, &s.record_key));
-    s.heads[0] = Head64(s.record_key);
-    s.heads[1] = Head64(
-        s.record_key.substr(std::min(sizeof(uint64_t), s.record_key.size())));
-    sorted.push_back(s);
+    LARDER_CHECK(SplitOrderedKey(swept_[i], &due, &keys[i]));
   }
-  std::sort(sorted.begin(), sorted.end(), [](const Swept& a, const Swept& b) {
-    if (a.heads[0] != b.heads[0]) return a.heads[0] < b.heads[0];
-    if (a.heads[1] != b.heads[1]) return a.heads[1] < b.heads[1];
-    return a.record_key < b.record_key;
-  });
   values_.reserve(changes_.size());  // `ops_` views its strings.
-  ops_.reserve(changes_.size() + sorted.size());
-  items_.reserve(changes_.size() + sorted.size());
+  ops_.reserve(changes_.size() + swept_.size());
+  items_.reserve(changes_.size() + swept_.size());
   size_t next = 0;
-  for (const Swept& s : sorted) {
-    // A record has one due time; an older one is moot.
-    if (!ops_.empty() && ops_.back().key == s.record_key) continue;
-    while (next < changes_.size() && changes_[next].first < s.record_key) {
+  for (const uint32_t i : KeyOrder(keys)) {
+    const absl::string_view record_key = keys[i];
+    // A record has one due time: what was swept last is the newest.
+    if (!ops_.empty() && ops_.back().key == record_key) {
+      items_.back().swept = i;
+      continue;
+    }
+    while (next < changes_.size() && changes_[next].first < record_key) {
       AddChange(next++);
     }
-    if (next < changes_.size() && changes_[next].first == s.record_key) {
+    if (next < changes_.size() && changes_[next].first == record_key) {
       // To touch what is due would only move it.
       if (changes_[next].second->kind == StagedChange::Kind::kTouch) {
-        AddSwept(s.record_key, s.due);
+        AddSwept(record_key, i);
       } else {
         AddChange(next);
       }
       ++next;
       continue;
     }
-    AddSwept(s.record_key, s.due);
+    AddSwept(record_key, i);
   }
   while (next < changes_.size()) AddChange(next++);
 }
@@ -167,12 +158,12 @@ void RecordsMerge::AddChange(size_t i) {
                         ? std::string()
                         : EncodeRecord(change->record));
   ops_.push_back({key, values_.back()});
-  items_.push_back({change.get(), 0});
+  items_.push_back({change, 0});
 }
 
-void RecordsMerge::AddSwept(absl::string_view record_key, uint64_t due) {
+void RecordsMerge::AddSwept(absl::string_view record_key, size_t i) {
   ops_.push_back({record_key, {}});
-  items_.push_back({nullptr, due});
+  items_.push_back({nullptr, i});
 }
 
 absl::StatusOr<ChildRef> RecordsMerge::Apply(const PageSource* source,
@@ -187,17 +178,20 @@ absl::StatusOr<ChildRef> RecordsMerge::Apply(const PageSource* source,
                    return Resolve(i, existing);
                  }));
   LARDER_RETURN_IF_ERROR(bad_);
+  // In the order of the due tree, as they came.
+  for (size_t i = 0; i < swept_.size(); ++i) {
+    if (is_gone_[i]) due_.EraseBorrowed(swept_[i]);
+  }
   return merged;
 }
 
-Resolution RecordsMerge::ResolveSwept(absl::string_view key, uint64_t due,
+Resolution RecordsMerge::ResolveSwept(absl::string_view key, size_t i,
                                       const Record& old) {
   // Put since it was swept: that is another record.
-  if (static_cast<uint64_t>(
-          DueAtUnixMillis(old.expiry, old.last_access_unix_ms)) != due) {
-    return Resolution::kKeep;
-  }
-  Unlink(key, old);
+  if (DueAt(old) != DueAtOf(swept_[i])) return Resolution::kKeep;
+  Account(key, old, -1);
+  age_.EraseAt(old.age_hlc.value, key);
+  is_gone_[i] = true;
   freed_.insert(freed_.end(), old.extents.begin(), old.extents.end());
   return Resolution::kErase;
 }
@@ -216,7 +210,7 @@ Resolution RecordsMerge::Resolve(size_t i,
     old = *std::move(decoded);
   }
   if (change == nullptr) {
-    return old.has_value() ? ResolveSwept(key, items_[i].due, *old)
+    return old.has_value() ? ResolveSwept(key, items_[i].swept, *old)
                            : Resolution::kKeep;
   }
   if (change->kind == StagedChange::Kind::kTouch) {
@@ -247,17 +241,14 @@ Resolution RecordsMerge::Resolve(size_t i,
 
 void RecordsMerge::Unlink(absl::string_view record_key, const Record& r) {
   Account(record_key, r, -1);
-  const int64_t due = DueAtUnixMillis(r.expiry, r.last_access_unix_ms);
-  if (due != 0) due_.EraseAt(static_cast<uint64_t>(due), record_key);
+  if (const uint64_t due = DueAt(r); due != 0) due_.EraseAt(due, record_key);
   age_.EraseAt(r.age_hlc.value, record_key);
 }
 
 void RecordsMerge::Link(absl::string_view record_key, const Record& r) {
   Account(record_key, r, +1);
-  const int64_t due = DueAtUnixMillis(r.expiry, r.last_access_unix_ms);
-  if (due != 0) {
-    due_.PutAt(static_cast<uint64_t>(due), record_key,
-               EncodeDueEntry(DueEntryOf(r)));
+  if (const uint64_t due = DueAt(r); due != 0) {
+    due_.PutAt(due, record_key, EncodeDueEntry(DueEntryOf(r)));
   }
   age_.PutAt(r.age_hlc.value, record_key, "");
 }

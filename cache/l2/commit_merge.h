@@ -55,6 +55,8 @@ class TreeChanges {
   // Copies what it is given.
   void Put(absl::string_view key, absl::string_view value);
   void Erase(absl::string_view key);
+  // Borrows the key, until Apply() has returned.
+  void EraseBorrowed(absl::string_view key) { Add(key, {}, false); }
   // The same at OrderedKey(at, record_key).
   void PutAt(uint64_t at, absl::string_view record_key,
              absl::string_view value);
@@ -65,16 +67,13 @@ class TreeChanges {
 
  private:
   struct Change {
-    // The key's first eight bytes as a number that compares as they do: it
-    // mostly decides.
-    uint64_t head;
-    absl::string_view key;
     absl::string_view value;
     bool put;
   };
   void Add(absl::string_view key, absl::string_view value, bool put);
 
   KeyArena arena_;
+  std::vector<absl::string_view> keys_;  // With `changes_`.
   std::vector<Change> changes_;
 };
 
@@ -82,7 +81,8 @@ class TreeChanges {
 // for everything else. Single-owner.
 class RecordsMerge {
  public:
-  using Changes = std::vector<std::pair<absl::string_view, StagedPtr>>;
+  using Changes =
+      std::vector<std::pair<absl::string_view, const StagedChange*>>;
   using NameOf = absl::FunctionRef<const std::string&(uint32_t ns_id)>;
 
   struct NamespaceDelta {
@@ -92,8 +92,9 @@ class RecordsMerge {
     std::vector<absl::string_view> added_keys;  // That were absent.
   };
 
-  // `changes` sorted by key; `swept`: keys of the due tree in any order. What
-  // is both put and swept is put. All views must outlive the merge.
+  // `changes` sorted by key; `swept`: keys of the due tree, in the order they
+  // were swept. What is both put and swept is put. All views must outlive the
+  // merge.
   RecordsMerge(Changes changes, std::vector<absl::string_view> swept,
                NameOf name_of);
 
@@ -109,22 +110,23 @@ class RecordsMerge {
   absl::uint128 digest_delta() const { return digest_delta_; }
 
  private:
-  // What one op of the batch is: a change, or the removal of a record that is
-  // due at `due`.
+  // What one op of the batch is: a change, or the removal of a record that was
+  // swept.
   struct Item {
     const StagedChange* change;  // Null: swept.
-    uint64_t due;
+    size_t swept;                // Which one.
   };
   void AddChange(size_t i);
-  void AddSwept(absl::string_view record_key, uint64_t due);
+  void AddSwept(absl::string_view record_key, size_t i);
   Resolution Resolve(size_t i, std::optional<absl::string_view> existing);
-  Resolution ResolveSwept(absl::string_view key, uint64_t due,
-                          const Record& old);
+  Resolution ResolveSwept(absl::string_view key, size_t i, const Record& old);
   void Unlink(absl::string_view record_key, const Record& record);
   void Link(absl::string_view record_key, const Record& record);
   void Account(absl::string_view record_key, const Record& record, int sign);
 
   const Changes changes_;
+  const std::vector<absl::string_view> swept_;
+  std::vector<bool> is_gone_;  // With `swept_`: its record went.
   const NameOf name_of_;
   std::vector<std::string> values_;
   std::vector<TreeOp> ops_;  // With `items_`.

@@ -233,6 +233,9 @@ class L2Store {
   // Where a sweep stands.
   struct DueSweep {
     std::string cursor;
+    // Up to here all was looked at since the last commit, which a new round
+    // need not do again: nothing of it has gone yet.
+    std::string handled_through;
   };
   struct TombstoneSweep {
     bool running = false;

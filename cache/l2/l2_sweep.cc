@@ -169,7 +169,8 @@ absl::StatusOr<bool> L2Store::SweepDueEntry(uint64_t epoch,
   const StagedPtr staged = staging_.Find(record_key);
   const bool is_replaced =
       staged != nullptr && staged->kind != StagedChange::Kind::kTouch;
-  if (is_replaced || !swept_.Add(epoch, ordered_key)) return true;
+  if (is_replaced) return true;
+  swept_.Add(epoch, ordered_key);
   const int64_t bytes = static_cast<int64_t>(entry->disk_bytes);
   leaving_bytes_ += bytes;
   report->AddRemoved(ns->name(), bytes);
@@ -185,21 +186,29 @@ absl::StatusOr<SliceReport> L2Store::SweepDueSlice(SliceLimit limit) {
   const EpochLock::Guard guard = epoch_lock_->Enter();
   SliceClock clock(shared_.clock, limit);
   const int64_t now = shared_.clock->NowUnixMillis();
+  if (swept_.size() + revisited_[0] + revisited_[1] == 0) {
+    due_.handled_through.clear();
+  }
+  absl::string_view handled_through = due_.handled_through;
   absl::Status bad = absl::OkStatus();
   report.done = true;
-  LARDER_RETURN_IF_ERROR(TreeAt(root()->due)
-                             .Walk(due_.cursor, [&](absl::string_view key,
-                                                    absl::string_view value) {
-                               if (!clock.Next()) {
-                                 due_.cursor = std::string(key);
-                                 report.done = false;
-                                 return false;
-                               }
-                               const absl::StatusOr<bool> go_on = SweepDueEntry(
-                                   guard.epoch(), key, value, now, &report);
-                               bad.Update(go_on.status());
-                               return go_on.ok() && *go_on;
-                             }));
+  const auto visit = [&](absl::string_view key, absl::string_view value) {
+    if (key <= handled_through) return true;
+    if (!clock.Next()) {
+      due_.cursor = std::string(key);
+      report.done = false;
+      return false;
+    }
+    const absl::StatusOr<bool> go_on =
+        SweepDueEntry(guard.epoch(), key, value, now, &report);
+    bad.Update(go_on.status());
+    if (go_on.ok() && *go_on) handled_through = key;
+    return go_on.ok() && *go_on;
+  };
+  LARDER_RETURN_IF_ERROR(
+      TreeAt(root()->due)
+          .Walk(std::max(due_.cursor, due_.handled_through), visit));
+  due_.handled_through = std::string(handled_through);
   LARDER_RETURN_IF_ERROR(bad);
   if (report.done) due_.cursor.clear();
   counters_.expirations.fetch_add(report.removed);

@@ -1,8 +1,7 @@
 #include "cache/l2/staging.h"
 
-#include <algorithm>
-
 #include "absl/hash/hash.h"
+#include "cache/l2/key_order.h"
 
 namespace larder::cache::l2 {
 
@@ -37,19 +36,25 @@ StagedPtr StagingTable::Find(absl::string_view record_key) const {
   return nullptr;
 }
 
-std::vector<std::pair<absl::string_view, StagedPtr>> StagingTable::Sorted(
-    uint64_t epoch) const {
-  std::vector<std::pair<absl::string_view, StagedPtr>> all;
-  all.reserve(size(epoch));
+std::vector<std::pair<absl::string_view, const StagedChange*>>
+StagingTable::Sorted(uint64_t epoch) const {
+  std::vector<absl::string_view> keys;
+  std::vector<const StagedChange*> changes;
+  keys.reserve(size(epoch));
+  changes.reserve(size(epoch));
   for (const Shard& shard : shards_) {
     ReaderLock lock(&shard.mu);
     for (const auto& [key, change] : shard.maps[epoch % 2]) {
-      all.emplace_back(key, change);
+      keys.push_back(key);
+      changes.push_back(change.get());
     }
   }
-  std::sort(all.begin(), all.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
-  return all;
+  std::vector<std::pair<absl::string_view, const StagedChange*>> sorted;
+  sorted.reserve(keys.size());
+  for (const uint32_t i : KeyOrder(keys)) {
+    sorted.emplace_back(keys[i], changes[i]);
+  }
+  return sorted;
 }
 
 void StagingTable::Clear(uint64_t epoch) {

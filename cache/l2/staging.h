@@ -59,9 +59,9 @@ class StagingTable {
   // The newest change of the key, or null.
   StagedPtr Find(absl::string_view record_key) const;
 
-  // All changes of a closed epoch, sorted by key. Views of keys live until
-  // Clear(epoch).
-  std::vector<std::pair<absl::string_view, StagedPtr>> Sorted(
+  // All changes of a closed epoch, sorted by key. They, and the views of their
+  // keys, live until Clear(epoch).
+  std::vector<std::pair<absl::string_view, const StagedChange*>> Sorted(
       uint64_t epoch) const;
   // Forgets them, once the commit that holds them is visible.
   void Clear(uint64_t epoch);

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "cache/l2/key_arena.h"
 #include "cache/mutex.h"
@@ -20,11 +19,11 @@ namespace larder::cache::l2 {
 // the records; so they take no key lock and no place in the staging table.
 // The commit removes a record only if it is still due when its key says.
 //
-// Thread-safe. Who adds is inside the epoch.
+// Thread-safe. Who adds is inside the epoch, and adds nothing twice.
 class SweptKeys {
  public:
-  // Copies `ordered_key`. Returns: false when it waits already.
-  bool Add(uint64_t epoch, absl::string_view ordered_key);
+  // Copies `ordered_key`.
+  void Add(uint64_t epoch, absl::string_view ordered_key);
 
   // Of a closed epoch, in the order they came. Valid until Clear(epoch).
   std::vector<absl::string_view> Of(uint64_t epoch) const;
@@ -36,14 +35,14 @@ class SweptKeys {
   int64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
 
  private:
-  // The key, its view in the list and in the set, which is half full.
+  // The key, and its view in the list.
   static int64_t BytesOf(absl::string_view key) {
-    return static_cast<int64_t>(key.size() + 3 * sizeof(key));
+    return static_cast<int64_t>(key.size() + sizeof(key));
   }
   struct Batch {
     KeyArena arena;
     std::vector<absl::string_view> keys;  // In the arena.
-    absl::flat_hash_set<absl::string_view> set;
+    int64_t bytes = 0;
   };
 
   mutable Mutex mu_;
