@@ -325,7 +325,9 @@ absl::Status Repairer::BuildAndPublish() {
   new_.epoch = NextEpoch();
   if (old_.pair_is_lost) {
     report_.new_lineage = true;
-    new_.lineage = l2::NewLineage(options_.random_seed);
+    // Not the one that the same seed once gave it.
+    new_.lineage = l2::NewLineage(
+        options_.random_seed == 0 ? 0 : options_.random_seed + new_.epoch);
     new_.ancestors.insert(new_.ancestors.begin(), old().lineage);
     if (new_.ancestors.size() > l2::kAncestorsMax) new_.ancestors.pop_back();
   }

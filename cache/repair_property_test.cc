@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
-#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -20,36 +19,31 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "cache/blob_cache.h"
 #include "cache/clock.h"
 #include "cache/l2/btree.h"
-#include "cache/l2/file.h"
 #include "cache/l2/hash.h"
 #include "cache/l2/lost_invalidations.h"
 #include "cache/l2/meta_pages.h"
 #include "cache/l2/page.h"
 #include "cache/l2/record.h"
 #include "cache/l2/simulated_disk.h"
-#include "cache/l2/space_map.h"
 #include "cache/l2/superblock.h"
-#include "cache/l2/system_tree.h"
+#include "cache/l2_image.h"
 #include "cache/options.h"
 #include "cache/repair.h"
-#include "cache/tombstone.h"
+#include "cache/repair_report.h"
 #include "cache/verify.h"
 
 namespace larder::cache {
 namespace {
 
-using l2::ChildRef;
 using l2::Extent;
 using l2::kPageBytes;
 using l2::kUnitBytes;
 using l2::SimulatedDisk;
 using l2::Tree;
-using Image = std::map<std::string, std::string>;  // Bytes by file name.
-using Name = std::pair<std::string, std::string>;
+using Name = L2Anatomy::Name;
 using Random = std::mt19937_64;
 
 constexpr char kDirectory[] = "/l2";
@@ -72,31 +66,6 @@ BlobCacheOptions Options(SimulatedDisk* disk, Clock* clock) {
   o.file_system = disk;
   o.random_seed = 7;
   return o;
-}
-
-Image Read(SimulatedDisk* disk) {
-  Image image;
-  const auto names = disk->List(kDirectory);
-  EXPECT_TRUE(names.ok()) << names.status();
-  for (const std::string& name : *names) {
-    auto file = disk->Open(absl::StrCat(kDirectory, "/", name), {});
-    EXPECT_TRUE(file.ok()) << file.status();
-    std::string bytes((*file)->Size(), '\0');
-    EXPECT_TRUE((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
-    image[name] = std::move(bytes);
-  }
-  return image;
-}
-
-void Write(const Image& image, SimulatedDisk* disk) {
-  ASSERT_TRUE(disk->CreateDirectories(kDirectory).ok());
-  for (const auto& [name, bytes] : image) {
-    auto file =
-        disk->Open(absl::StrCat(kDirectory, "/", name), {.create = true});
-    ASSERT_TRUE(file.ok());
-    ASSERT_TRUE((*file)->Resize(bytes.size()).ok());
-    ASSERT_TRUE(bytes.empty() || (*file)->WriteAt(0, bytes).ok());
-  }
 }
 
 std::string Bytes(Random& random, bool compressible) {
@@ -249,130 +218,6 @@ class Life {
   std::map<std::string, uint64_t> generations_;
 };
 
-// What an undamaged image holds, and where.
-struct Anatomy {
-  struct Blob {
-    l2::Record record;
-    uint32_t ns_id = 0;
-    Name name;
-    // Pages from the root to the leaf, of records and of the age tree.
-    std::vector<uint64_t> path, age_path;
-  };
-  l2::Superblock superblock;
-  std::vector<l2::Superblock> superblocks;
-  std::map<std::string, std::string> records;  // Bytes by record key.
-  std::map<std::string, Blob> blobs;
-  std::set<uint64_t> pages;  // Of all trees.
-  std::set<uint64_t> system_pages;
-  std::vector<bool> used_units;
-};
-
-class FileOf : public l2::File {
- public:
-  FileOf(const std::string* bytes, std::string path)
-      : bytes_(bytes), path_(std::move(path)) {}
-  absl::Status ReadAt(uint64_t offset, absl::Span<char> out) const override {
-    if (offset + out.size() > bytes_->size()) {
-      return absl::OutOfRangeError(path_);
-    }
-    std::copy_n(bytes_->data() + offset, out.size(), out.data());
-    return absl::OkStatus();
-  }
-  absl::Status WriteAt(uint64_t, absl::string_view) override {
-    return absl::UnimplementedError("");
-  }
-  absl::Status Sync() override { return absl::OkStatus(); }
-  absl::Status Resize(uint64_t) override {
-    return absl::UnimplementedError("");
-  }
-  uint64_t Size() const override { return bytes_->size(); }
-  absl::StatusOr<const char*> View(uint64_t offset,
-                                   uint64_t length) const override {
-    if (offset + length > bytes_->size()) return absl::OutOfRangeError(path_);
-    return bytes_->data() + offset;
-  }
-  const std::string& path() const override { return path_; }
-
- private:
-  const std::string* const bytes_;
-  const std::string path_;
-};
-
-// The pages on the way to a key.
-std::vector<uint64_t> PathOf(const l2::PageSource& pages, ChildRef ref,
-                             absl::string_view key) {
-  std::vector<uint64_t> path;
-  while (ref.page != 0) {
-    path.push_back(ref.page);
-    const auto page = pages.Get(ref);
-    EXPECT_TRUE(page.ok()) << page.status();
-    if (!page.ok() || page->level() == 0) break;
-    ref = page->child(page->ChildFor(key));
-  }
-  return path;
-}
-
-Anatomy Dissect(const Image& image) {
-  Anatomy a;
-  const FileOf meta(&image.at("meta"), "meta");
-  for (uint64_t page = 0; page < l2::kSuperblockPages; ++page) {
-    bool has_magic;
-    const auto s = l2::ReadSuperblock(meta, page, &has_magic);
-    if (!s.ok()) continue;
-    a.superblocks.push_back(*s);
-    if (s->epoch > a.superblock.epoch) a.superblock = *s;
-  }
-  const l2::MetaPages pages(&meta, meta.Size() / kPageBytes + 1);
-  for (const ChildRef& root : {a.superblock.records, a.superblock.due,
-                               a.superblock.age, a.superblock.system}) {
-    EXPECT_TRUE(
-        Tree(&pages, root)
-            .VisitPages(
-                [&](const Tree::PageInfo& page) {
-                  a.pages.insert(page.ref.page);
-                  if (root == a.superblock.system) {
-                    a.system_pages.insert(page.ref.page);
-                  }
-                },
-                [](const Tree::Damage& d) { ADD_FAILURE() << d.status; })
-            .ok());
-  }
-  std::map<uint32_t, std::string> names;
-  EXPECT_TRUE(Tree(&pages, a.superblock.system)
-                  .Walk("n",
-                        [&](absl::string_view key, absl::string_view value) {
-                          if (key[0] != 'n') return false;
-                          names[l2::DecodeNamespaceEntry(value)->id] =
-                              std::string(key.substr(1));
-                          return true;
-                        })
-                  .ok());
-  a.used_units.resize(image.at("blobs").size() / kUnitBytes, false);
-  EXPECT_TRUE(
-      Tree(&pages, a.superblock.records)
-          .Walk("",
-                [&](absl::string_view key, absl::string_view value) {
-                  a.records[std::string(key)] = std::string(value);
-                  Anatomy::Blob& blob = a.blobs[std::string(key)];
-                  blob.record = *l2::DecodeRecord(value);
-                  absl::string_view user_key;
-                  EXPECT_TRUE(l2::SplitRecordKey(key, &blob.ns_id, &user_key));
-                  blob.name = {names[blob.ns_id], std::string(user_key)};
-                  blob.path = PathOf(pages, a.superblock.records, key);
-                  blob.age_path =
-                      PathOf(pages, a.superblock.age,
-                             l2::OrderedKey(blob.record.age_hlc.value, key));
-                  for (const Extent& e : blob.record.extents) {
-                    for (uint64_t u = e.first; u < e.first + e.units; ++u) {
-                      a.used_units[u] = true;
-                    }
-                  }
-                  return true;
-                })
-          .ok());
-  return a;
-}
-
 // What was damaged.
 struct Damage {
   std::set<uint64_t> pages;  // Trees' and superblocks', of `meta`.
@@ -387,7 +232,7 @@ void ScrambleBytes(std::string* bytes, uint64_t at, uint64_t length,
 }
 
 // Makes the map call free what random pages or units hold.
-void Unmark(Image* image, Random& random) {
+void Unmark(L2Image* image, Random& random) {
   std::string& space = (*image)["space"];
   const uint64_t sector = random() % (space.size() / kSectorBytes);
   char* const begin = space.data() + sector * kSectorBytes;
@@ -398,16 +243,18 @@ void Unmark(Image* image, Random& random) {
   std::copy_n(reinterpret_cast<const char*>(&checksum), 8, begin);
 }
 
-void DamageOnce(const Anatomy& a, Image* image, Random& random, Damage* d) {
+void DamageOnce(const L2Anatomy& a, L2Image* image, Random& random, Damage* d) {
   std::string& meta = (*image)["meta"];
   std::string& blobs = (*image)["blobs"];
   std::string& space = (*image)["space"];
-  const auto some = [&](const std::set<uint64_t>& pages) {
-    return *std::next(pages.begin(),
-                      static_cast<ptrdiff_t>(random() % pages.size()));
+  const std::vector<uint64_t>* const trees[] = {&a.records_pages, &a.due_pages,
+                                                &a.age_pages, &a.system_pages};
+  const auto some_page = [&] {
+    const std::vector<uint64_t>& pages = *trees[random() % 4];
+    // All may be gone but for namespaces.
+    return pages.empty() ? a.system_pages[0] : pages[random() % pages.size()];
   };
-  const uint64_t page =
-      random() % 5 == 0 ? some(a.system_pages) : some(a.pages);
+  const uint64_t page = some_page();
   switch (random() % 9) {
     case 0:
       ScrambleBytes(&meta, page * kPageBytes + random() % 4000,
@@ -420,7 +267,7 @@ void DamageOnce(const Anatomy& a, Image* image, Random& random, Damage* d) {
       d->pages.insert(page);
       return;
     case 2: {
-      const uint64_t other = some(a.pages);
+      const uint64_t other = some_page();
       if (other == page) return;
       meta.replace(page * kPageBytes, kPageBytes,
                    image->at("meta").substr(other * kPageBytes, kPageBytes));
@@ -464,25 +311,25 @@ class Round {
   void Run() {
     life_.Run();
     if (::testing::Test::HasFatalFailure()) return;
-    const Image whole = Read(life_.disk());
+    const L2Image whole = ReadImage(life_.disk(), kDirectory);
     anatomy_ = Dissect(whole);
-    Image image = whole;
+    L2Image image = whole;
     for (uint64_t n = 1 + random_() % 4; n > 0; --n) {
       DamageOnce(anatomy_, &image, random_, &damage_);
     }
     if (random_() % 8 == 0) {
       image["space"].resize(random_() % (image["space"].size() + 1));
     }
-    ASSERT_NO_FATAL_FAILURE(Write(image, &disk_));
+    ASSERT_NO_FATAL_FAILURE(WriteImage(image, &disk_, kDirectory));
     // To look does not touch.
     (void)VerifyL2(Options(&disk_, life_.clock()));
-    EXPECT_TRUE(Read(&disk_) == image);
+    EXPECT_TRUE(ReadImage(&disk_, kDirectory) == image);
     FindAllowance(whole, image);
 
     const auto report = RepairL2(Options(&disk_, life_.clock()));
     if (!HasSoundSuperblock()) {
       EXPECT_TRUE(absl::IsDataLoss(report.status())) << report.status();
-      EXPECT_TRUE(Read(&disk_) == image);
+      EXPECT_TRUE(ReadImage(&disk_, kDirectory) == image);
       return;
     }
     ASSERT_TRUE(report.ok()) << report.status();
@@ -517,7 +364,7 @@ class Round {
   }
 
   // Which records may go because of what.
-  void FindAllowance(const Image& whole, const Image& image) {
+  void FindAllowance(const L2Image& whole, const L2Image& image) {
     for (const uint64_t page : damage_.pages) {
       int bits = 0;
       for (size_t at = page * kPageBytes; at < (page + 1) * kPageBytes; ++at) {
@@ -526,7 +373,7 @@ class Round {
       }
       if (bits > 1) lost_pages_.insert(page);
     }
-    const FileOf meta(&image.at("meta"), "meta");
+    const ImageFile meta(&image.at("meta"));
     const l2::MetaPages pages(&meta, meta.Size() / kPageBytes + 1);
     EXPECT_TRUE(Tree(&pages, anatomy_.superblock.system)
                     .VisitPages([](const Tree::PageInfo&) {},
@@ -539,7 +386,7 @@ class Round {
                     .ok());
   }
 
-  bool MayGo(const Anatomy::Blob& blob) const {
+  bool MayGo(const L2Anatomy::Blob& blob) const {
     for (const Extent& e : blob.record.extents) {
       for (uint64_t u = e.first; u < e.first + e.units; ++u) {
         if (damage_.units.contains(u)) return true;
@@ -580,8 +427,8 @@ class Round {
   }
 
   void CheckTrees() {
-    const Image image = Read(&disk_);
-    const Anatomy now = Dissect(image);
+    const L2Image image = ReadImage(&disk_, kDirectory);
+    const L2Anatomy now = Dissect(image);
     EXPECT_EQ(now.superblock.epoch, report_.epoch);
     if (NewestIsLost()) return;
     EXPECT_TRUE(now.superblock.lineage == anatomy_.superblock.lineage ||
@@ -603,26 +450,7 @@ class Round {
     }
     if (report_.new_lineage) return;
     // What a replica at the old epoch gets tells it all.
-    std::map<std::string, std::string> replica = anatomy_.records;
-    const FileOf meta(&image.at("meta"), "meta");
-    const l2::MetaPages pages(&meta, meta.Size() / kPageBytes + 1);
-    EXPECT_TRUE(Tree(&pages, now.superblock.records)
-                    .VisitLeavesSince(
-                        anatomy_.superblock.epoch,
-                        [&](const Tree::LeafInfo& info) {
-                          replica.erase(
-                              replica.lower_bound(std::string(info.low)),
-                              info.high.empty() ? replica.end()
-                                                : replica.lower_bound(
-                                                      std::string(info.high)));
-                          for (int i = 0; i < info.leaf.size(); ++i) {
-                            replica[std::string(info.leaf.key(i))] =
-                                std::string(info.leaf.value(i));
-                          }
-                          return absl::OkStatus();
-                        })
-                    .ok());
-    EXPECT_TRUE(replica == now.records);
+    EXPECT_TRUE(ApplyDelta(anatomy_, image) == now.records);
   }
 
   void CheckCache() {
@@ -682,19 +510,20 @@ class Round {
     ASSERT_TRUE(verified.ok()) << verified.status();
     EXPECT_TRUE(verified->clean());
     // There is nothing left to repair.
-    const Image before = Read(&disk_);
+    const L2Image before = ReadImage(&disk_, kDirectory);
     const auto again = RepairL2(Options(&disk_, life_.clock()));
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_EQ(again->epoch, again->epoch_before);
     EXPECT_EQ(again->damages, 0);
     EXPECT_EQ(again->dropped_records, 0);
-    EXPECT_TRUE(verified->orphaned_bytes != 0 || Read(&disk_) == before);
+    EXPECT_TRUE(verified->orphaned_bytes != 0 ||
+                ReadImage(&disk_, kDirectory) == before);
   }
 
   Random random_;
   Life life_;
   SimulatedDisk disk_;
-  Anatomy anatomy_;
+  L2Anatomy anatomy_;
   Damage damage_;
   std::set<uint64_t> lost_pages_;
   l2::LostInvalidations lost_;
