@@ -148,7 +148,9 @@ class Repairer {
   bool MustCommit() const;
   absl::Status BuildAndPublish();
   uint64_t NextEpoch() const;
-  absl::Status KeepReached(const Superblock& root);
+  // Adds to `live_pages_`. Errors: kDataLoss, if it `must_be_whole`.
+  absl::Status KeepReached(const Superblock& root, bool must_be_whole);
+  absl::Status LookAtMap();
   // Makes the map mark what is live, and nothing else if `release`.
   absl::Status Reconcile(bool release);
   absl::Status ReconcileLane(SpaceMap::Lane lane, const std::vector<bool>& live,
@@ -220,7 +222,7 @@ absl::Status Repairer::Heal() {
   LARDER_RETURN_IF_ERROR(pages_->FindUnreadable());
   LARDER_ASSIGN_OR_RETURN(
       survey_, l2::SurveyTrees(old(), files_.meta.get(), pages_.get()));
-  report_.mended_pages = survey_.mended_pages;
+  report_.mended_pages = static_cast<int64_t>(survey_.mended.size());
   // What the last process wrote may not be there for good, either, and the
   // repair builds on it.
   LARDER_RETURN_IF_ERROR(files_.blobs->Sync());
@@ -228,10 +230,10 @@ absl::Status Repairer::Heal() {
 }
 
 void Repairer::ReportLostPages() {
-  if (report_.mended_pages > 0) {
-    report_.Damaged(absl::StrCat(files_.meta->path(), ": ",
-                                 report_.mended_pages,
-                                 " pages with one flipped bit"));
+  for (const uint64_t page : survey_.mended) {
+    report_.Damaged(absl::StrCat(files_.meta->path(), ": at offset ",
+                                 page * l2::kPageBytes, ": page ", page,
+                                 ": one flipped bit"));
   }
   for (const l2::Survey::LostPage& lost : survey_.lost) {
     report_.Damaged(absl::StrCat(lost.damage.status.message(), ": tree `",
@@ -290,7 +292,7 @@ absl::Status Repairer::Examine() {
   }
   LARDER_RETURN_IF_ERROR(records_->Check(cancelled_));
   system_->SetCounts(records_->counts());
-  return absl::OkStatus();
+  return LookAtMap();
 }
 
 bool Repairer::SumsAgree() const {
@@ -355,8 +357,8 @@ absl::Status Repairer::BuildAndPublish() {
   new_.unsynced = false;
   // Also what only the old state needs: until the superblock is safe it counts.
   live_pages_.assign(pages_->count(), false);
-  LARDER_RETURN_IF_ERROR(KeepReached(old()));
-  LARDER_RETURN_IF_ERROR(KeepReached(new_));
+  LARDER_RETURN_IF_ERROR(KeepReached(old(), /*must_be_whole=*/false));
+  LARDER_RETURN_IF_ERROR(KeepReached(new_, /*must_be_whole=*/true));
   LARDER_RETURN_IF_ERROR(Reconcile(/*release=*/false));
   LARDER_RETURN_IF_ERROR(files_.space->Sync());
   LARDER_RETURN_IF_ERROR(files_.meta->Sync());
@@ -364,7 +366,7 @@ absl::Status Repairer::BuildAndPublish() {
   return files_.meta->Sync();
 }
 
-absl::Status Repairer::KeepReached(const Superblock& root) {
+absl::Status Repairer::KeepReached(const Superblock& root, bool must_be_whole) {
   absl::Status bad;
   for (uint64_t page = 0; page < l2::kSuperblockPages; ++page) {
     live_pages_[page] = true;
@@ -379,8 +381,7 @@ absl::Status Repairer::KeepReached(const Superblock& root) {
                                      bad.Update(damage.status);
                                    }));
   }
-  // The old one may be damaged. The new one must not be when it counts.
-  return root.epoch == new_.epoch ? bad : absl::OkStatus();
+  return must_be_whole ? bad : absl::OkStatus();
 }
 
 absl::Status Repairer::Reconcile(bool release) {
@@ -400,13 +401,46 @@ absl::Status Repairer::ReconcileLane(SpaceMap::Lane lane,
     const bool used = map->IsUsed(unit);
     if (live[unit] && !used) {
       map->MarkUsed({unit, 1});
-      report_.marked_bytes += static_cast<int64_t>(unit_bytes);
     } else if (release && used && !live[unit]) {
       map->Release({unit, 1});
       report_.freed_bytes += static_cast<int64_t>(unit_bytes);
     }
   }
   return map->FlushDirty();
+}
+
+// What the map says of what is live now.
+absl::Status Repairer::LookAtMap() {
+  live_pages_.assign(pages_->count(), false);
+  LARDER_RETURN_IF_ERROR(KeepReached(old(), /*must_be_whole=*/false));
+  const auto look = [&](SpaceMap::Lane lane, const std::vector<bool>& live,
+                        uint64_t committed, uint64_t unit_bytes) {
+    const uint64_t units = std::min<uint64_t>(live.size(), committed);
+    const auto map =
+        SpaceMap::Open(files_.space.get(), lane, units, /*fresh=*/false);
+    LARDER_RETURN_IF_ERROR(map.status());
+    if ((*map)->damaged_sectors() > 0) {
+      report_.Damaged(absl::StrCat(files_.space->path(), ": ",
+                                   (*map)->damaged_sectors(),
+                                   " damaged sectors, taken as used"));
+    }
+    for (uint64_t unit = 0; unit < units; ++unit) {
+      if (live[unit] && !(*map)->IsUsed(unit)) {
+        report_.marked_bytes += static_cast<int64_t>(unit_bytes);
+      }
+    }
+    return absl::OkStatus();
+  };
+  LARDER_RETURN_IF_ERROR(look(SpaceMap::Lane::kBlobs, records_->live_units(),
+                              old().blob_units, l2::kUnitBytes));
+  LARDER_RETURN_IF_ERROR(look(SpaceMap::Lane::kMeta, live_pages_,
+                              old().meta_pages, l2::kPageBytes));
+  if (report_.marked_bytes > 0) {
+    report_.Damaged(absl::StrCat(files_.space->path(), ": ",
+                                 report_.marked_bytes,
+                                 " bytes in use are marked free"));
+  }
+  return absl::OkStatus();
 }
 
 // A sector that cannot be read is replaced by the disk when it is written. What
@@ -467,7 +501,7 @@ absl::StatusOr<RepairReport> Repairer::Run() {
   if (MustCommit()) LARDER_RETURN_IF_ERROR(BuildAndPublish());
   report_.epoch = new_.epoch;
   live_pages_.assign(pages_->count(), false);
-  LARDER_RETURN_IF_ERROR(KeepReached(new_));
+  LARDER_RETURN_IF_ERROR(KeepReached(new_, /*must_be_whole=*/true));
   LARDER_RETURN_IF_ERROR(Reconcile(/*release=*/true));
   LARDER_RETURN_IF_ERROR(files_.space->Sync());
   LARDER_RETURN_IF_ERROR(ZeroUnreadable());

@@ -63,8 +63,8 @@ struct RepairReport {
   std::vector<std::string> rebuilt_trees;  // Without loss: "due", "age".
   int64_t rebuilt_synopses = 0;
   int64_t applied_journal_entries = 0;
-  int64_t freed_bytes = 0;   // Marked as used, and not in use.
-  int64_t marked_bytes = 0;  // In use, and marked as free.
+  int64_t freed_bytes = 0;   // Orphans, and what was dropped or replaced.
+  int64_t marked_bytes = 0;  // That were in use, and marked as free.
 
   // What verify says of it now.
   VerifyReport after;

@@ -85,16 +85,9 @@ void OrderedRepair::Add(absl::string_view record_key, const Record& record) {
   if (entry.has_value()) wanted_ += HashOf(entry->key, entry->value);
 }
 
-void OrderedRepair::Remove(absl::string_view record_key, const Record& record,
-                           bool was_added) {
+void OrderedRepair::Remove(absl::string_view record_key, const Record& record) {
   const auto entry = OrderedEntryOf(kind_, record_key, record);
-  if (!entry.has_value()) return;
-  const absl::uint128 hash = HashOf(entry->key, entry->value);
-  if (was_added) wanted_ -= hash;
-  if (removal_bytes_ > kRemovalBytesMax) return;  // Then the sums differ.
-  removed_ += hash;
-  removals_.Erase(entry->key);
-  removal_bytes_ += entry->key.size() + kEntryOverheadBytes;
+  if (entry.has_value()) wanted_ -= HashOf(entry->key, entry->value);
 }
 
 absl::Status OrderedRepair::Read() {
@@ -106,14 +99,43 @@ absl::Status OrderedRepair::Read() {
             held_ += HashOf(key, value);
             return true;
           },
-          [&](const Tree::Damage&) { is_whole_ = false; });
+          [](const Tree::Damage&) {});
 }
 
 absl::StatusOr<ChildRef> OrderedRepair::Build(const Tree& records,
                                               uint64_t epoch, bool* rebuilt) {
-  *rebuilt = !is_whole_ || held_ != wanted_ + removed_;
-  if (*rebuilt) return Rebuild(records, epoch);
-  return removals_.Apply(pages_, pages_, root_, epoch);
+  *rebuilt = false;
+  if (Matches()) return root_;
+  if (is_whole_) {
+    absl::uint128 kept = 0;
+    LARDER_ASSIGN_OR_RETURN(const ChildRef pruned,
+                            Prune(records, epoch, &kept));
+    if (kept == wanted_) return pruned;
+  }
+  *rebuilt = true;
+  return Rebuild(records, epoch);
+}
+
+absl::StatusOr<ChildRef> OrderedRepair::Prune(const Tree& records,
+                                              uint64_t epoch,
+                                              absl::uint128* kept) const {
+  return PruneTree(
+      pages_, pages_, root_, epoch,
+      [&](absl::string_view key, absl::string_view value) {
+        uint64_t at;
+        absl::string_view record_key;
+        if (!SplitOrderedKey(key, &at, &record_key)) return false;
+        const auto found = records.Find(record_key);
+        if (!found.ok() || !found->has_value()) return false;
+        const absl::StatusOr<Record> record = DecodeRecord(**found);
+        if (!record.ok()) return false;
+        const auto entry = OrderedEntryOf(kind_, record_key, *record);
+        if (!entry.has_value() || entry->key != key || entry->value != value) {
+          return false;
+        }
+        *kept += HashOf(key, value);
+        return true;
+      });
 }
 
 // Their order is not the records': each pass over these takes the next least.

@@ -149,10 +149,6 @@ absl::StatusOr<bool> RecordsRepair::Take(absl::string_view record_key,
     }
   }
   if (!report) return false;
-  if (verdict.cause != DropCause::kRecord) {
-    s_.due->Remove(record_key, known.record, /*was_added=*/false);
-    s_.age->Remove(record_key, known.record, /*was_added=*/false);
-  }
   RepairReport::Dropped dropped;
   dropped.ns_id = known.ns_id;
   if (known.space != nullptr) dropped.ns = known.space->name;
@@ -200,8 +196,8 @@ void RecordsRepair::Forget(absl::string_view record_key,
   SplitRecordKey(record_key, &known.ns_id, &known.key);
   known.space = s_.system->Find(known.ns_id);
   Account(known, -1);
-  s_.due->Remove(record_key, known.record, /*was_added=*/true);
-  s_.age->Remove(record_key, known.record, /*was_added=*/true);
+  s_.due->Remove(record_key, known.record);
+  s_.age->Remove(record_key, known.record);
   SetLive(known.record, false);
 }
 

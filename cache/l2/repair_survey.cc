@@ -82,7 +82,7 @@ class Surveyor {
       return false;
     }
     LARDER_RETURN_IF_ERROR(meta_->WriteAt(ref.page * kPageBytes, bytes));
-    ++survey_.mended_pages;
+    survey_.mended.push_back(ref.page);
     return true;
   }
 

@@ -23,8 +23,8 @@ struct Survey {
     MetaTree tree;
     Tree::Damage damage;
   };
-  std::vector<LostPage> lost;  // By tree, then in key order.
-  int64_t mended_pages = 0;
+  std::vector<LostPage> lost;    // By tree, then in key order.
+  std::vector<uint64_t> mended;  // Pages in which one bit was flipped back.
 
   bool IsWhole(MetaTree tree) const;
 };
