@@ -12,13 +12,15 @@
 #include "cache/repair.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
@@ -51,6 +53,10 @@ using l2::SpaceMap;
 using l2::Superblock;
 using l2::Tree;
 
+// That an L2 may lack, and be damaged, but still is one.
+constexpr const char* kFileNames[] = {"blobs", "space", "journal-0",
+                                      "journal-1"};
+
 // The superblocks of a directory.
 struct Superblocks {
   Superblock newest;
@@ -75,8 +81,8 @@ absl::StatusOr<Superblocks> ReadSuperblocks(const l2::File& meta) {
   for (uint64_t page = 0; page < l2::kSuperblockPages; ++page) {
     bool has_magic;
     absl::StatusOr<Superblock> s = l2::ReadSuperblock(meta, page, &has_magic);
-    // A newer format, beside which an older superblock may stand.
-    if (absl::IsFailedPrecondition(s.status())) return s.status();
+    // Among others a newer format, beside which an older one may stand.
+    if (!s.ok() && !absl::IsDataLoss(s.status())) return s.status();
     first_bad.Update(s.status());
     if (!s.ok()) continue;
     if (s->epoch > found.newest.epoch) found.newest = *s;
@@ -209,6 +215,13 @@ absl::Status Repairer::Heal() {
     report_.Damaged(std::string(s.status().message()));
     ++report_.rewritten_superblocks;
   }
+  if (old_.pair_is_lost) {
+    const uint64_t page = 2 * (1 - old().epoch % 2);
+    report_.Damaged(absl::StrCat(
+        files_.meta->path(), ": pages ", page, " and ", page + 1,
+        ": no copy of their superblock is sound; if it was newer than epoch ",
+        old().epoch, ", its commit is lost"));
+  }
   if (report_.rewritten_superblocks > 0) {
     LARDER_RETURN_IF_ERROR(l2::HealSuperblock(old(), files_.meta.get()));
   }
@@ -306,8 +319,13 @@ bool Repairer::SumsAgree() const {
 }
 
 bool Repairer::MustCommit() const {
-  return records_->changed() || system_->changed() || !due_->Matches() ||
-         !age_->Matches() || !SumsAgree() || commit_is_lost_;
+  // It puts its superblock in the place of the pair of the other parity.
+  bool pair_is_bad = old_.pair_is_lost;
+  for (uint64_t page = 0; page < l2::kSuperblockPages; ++page) {
+    pair_is_bad |= pages_->unreadable()[page];
+  }
+  return pair_is_bad || records_->changed() || system_->changed() ||
+         !due_->Matches() || !age_->Matches() || !SumsAgree();
 }
 
 // --- Writing.
@@ -462,10 +480,8 @@ absl::Status Repairer::ZeroUnreadable() {
         const bool wrote, journal->ZeroUnreadable(
                               0, journal->Size() / kSector * kSector, kSector));
     if (!wrote) continue;
-    report_.Damaged(
-        absl::StrCat(journal->path(),
-                     ": could not be read: invalidations that no commit "
-                     "held are lost"));
+    report_.Damaged(absl::StrCat(journal->path(), ": could not be read"));
+    report_.lost_journals.push_back(journal->path());
     LARDER_RETURN_IF_ERROR(journal->Sync());
   }
   // By what the system reads at a time.
@@ -521,10 +537,15 @@ absl::StatusOr<RepairReport> RepairL2(const BlobCacheOptions& options,
   if (!fs->Exists(options.l2_path + "/meta")) {
     return absl::NotFoundError(absl::StrCat(options.l2_path, ": holds no L2"));
   }
+  const bool is_whole = std::all_of(
+      std::begin(kFileNames), std::end(kFileNames), [&](const char* name) {
+        return fs->Exists(absl::StrCat(options.l2_path, "/", name));
+      });
   LARDER_ASSIGN_OR_RETURN(
       l2::L2Files opened,
       l2::OpenL2Files(fs, options.l2_path, /*create=*/true,
                       static_cast<uint64_t>(options.l2_bytes_max)));
+  if (!is_whole) LARDER_RETURN_IF_ERROR(fs->SyncDirectory(options.l2_path));
   PatientFiles files(std::move(opened));
   LARDER_ASSIGN_OR_RETURN(Superblocks superblocks,
                           ReadSuperblocks(*files.meta));

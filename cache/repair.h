@@ -21,11 +21,13 @@ namespace larder::cache {
 // Writes new pages only where nothing is that anyone, a second repair included,
 // could still want; `meta` may grow within options.l2_bytes_max.
 //
-// Errors: as BlobCache::Open, but kDataLoss only when no superblock is sound;
-//   kCancelled; kResourceExhausted when `meta` has no room for the new pages.
-//   Nothing was repaired then. What File says, at writes: an error after the
-//   commit leaves orphans.
-// Memory: five bits a page, one a unit and a record, 40 MiB for sorting, the
+// Errors: as BlobCache::Open.
+//   kDataLoss           no superblock is sound, or a write or sync failed.
+//   kFailedPrecondition the newest superblock is of a newer format.
+//   kCancelled          stopped on request.
+//   kResourceExhausted  `meta` or the disk has no room for the new pages.
+// After an error the directory is as if cut short.
+// Memory: eight bits a page, one a unit and a record, 64 MiB for sorting, the
 // synopsis of one namespace, one blob frame, the fences of damaged pages, the
 // journal's entries, kDamagedMax and kDroppedMax lines.
 // Asks `cancelled` at each record until it begins to write.

@@ -63,6 +63,9 @@ struct RepairReport {
   std::vector<std::string> rebuilt_trees;  // Without loss: "due", "age".
   int64_t rebuilt_synopses = 0;
   int64_t applied_journal_entries = 0;
+  // Journals of which a part could not be read: invalidations that no commit
+  // held may be lost, as if the power had gone before they were synced.
+  std::vector<std::string> lost_journals;
   int64_t freed_bytes = 0;   // Orphans, and what was dropped or replaced.
   int64_t marked_bytes = 0;  // That were in use, and marked as free.
 

@@ -612,12 +612,12 @@ TEST_F(RepairTest, ALeafOfNamespacesCostsThem) {
   EXPECT_GT(generation_a_, 1);
 }
 
-// Without any older copy of the leaf.
+// Without any older copy of the leaf, the journal has one of the names.
 TEST_F(RepairTest, ANamespaceWhoseNameIsLostIsReportedByItsId) {
+  ASSERT_TRUE(cache_->InvalidateKey("a", "no such key").ok());
   Take();
   const uint64_t page = SystemLeafOf(l2::NamespaceEntryKey("a"));
   Scramble(page);
-  // No other page, and no journal, has the names.
   std::string& meta = image_.at("meta");
   const std::set<uint64_t> reached = [&] {
     std::set<uint64_t> all = {0, 1, 2, 3};
@@ -634,13 +634,45 @@ TEST_F(RepairTest, ANamespaceWhoseNameIsLostIsReportedByItsId) {
   }
   Repair();
   EXPECT_EQ(report_.dropped_records, kKeys + 20);
-  EXPECT_TRUE(NameIsLost());
-  EXPECT_EQ(report_.dropped[0].ns, "");
-  EXPECT_NE(report_.dropped[0].ns_id, 0);
-  EXPECT_THAT(report_.invalidated, ::testing::IsEmpty());
+  EXPECT_EQ(report_.dropped.front().ns, "a");
+  EXPECT_EQ(report_.dropped.back().ns, "");
+  EXPECT_NE(report_.dropped.back().ns_id, 0);
+  ASSERT_EQ(report_.invalidated.size(), 1);
+  EXPECT_EQ(report_.invalidated[0].ns, "a");
   // Its id is not given to another.
   const L2Anatomy now = Dissect(ReadImage(disk_.get(), kDirectory));
-  EXPECT_GT(now.superblock.next_namespace_id, 2);
+  EXPECT_GT(now.superblock.next_namespace_id, report_.dropped.back().ns_id);
+}
+
+TEST_F(RepairTest, EntriesOfTheSystemTreeThatSayTheImpossibleGo) {
+  Take();
+  const uint32_t a = whole_.Find("a", KeyName(1))->ns_id;
+  const uint32_t b = whole_.Find("b", KeyName(1))->ns_id;
+  Forge([&](l2::RepairPages* pages, l2::Superblock* s) {
+    Tombstone t;
+    t.kind = TombstoneKind::kPrefix;
+    t.value = "k";
+    t.hlc = s->hlc;
+    l2::NamespaceEntry twin;
+    twin.id = a;
+    for (const auto& [key, value] : {
+             std::pair<std::string, std::string>{"?", "unknown"},
+             // A second chunk of a synopsis that has one.
+             {l2::SynopsisEntryKey(b, 1), "chunk"},
+             {l2::SynopsisEntryKey(b + 9, 0), "chunk"},
+             {l2::TombstoneEntryKey(b + 9, t), l2::EncodeTombstoneEntry(t)},
+             {l2::TombstoneEntryKey(a, t), "short"},
+             {l2::NamespaceEntryKey("twin"), l2::EncodeNamespaceEntry(twin)},
+         }) {
+      s->system = PutEntry(pages, s->system, s->epoch, key, value);
+    }
+  });
+  Repair();
+  EXPECT_GE(report_.damages, 3);
+  EXPECT_EQ(report_.rebuilt_synopses, 1);
+  // All of "a" begins with the prefix that nobody knows about.
+  EXPECT_EQ(report_.dropped_records, kKeys);
+  EXPECT_EQ(Dropped(DropCause::kInvalidation), kKeys);
 }
 
 // A newer epoch than that of the lost leaf proves what was put in it.
@@ -735,6 +767,34 @@ TEST_F(RepairTest, ANewerFormatIsLeftToWhoKnowsIt) {
   ASSERT_NO_FATAL_FAILURE(WriteImage(image_, &disk, kDirectory));
   EXPECT_TRUE(absl::IsFailedPrecondition(RepairL2(Options(&disk)).status()));
   EXPECT_TRUE(ReadImage(&disk, kDirectory) == image_);
+}
+
+// Nothing else is damaged: what an open would do, but on record.
+TEST_F(RepairTest, ALostPairOfSuperblocksIsWrittenAnew) {
+  Take();
+  const uint64_t other = 2 * (1 - whole_.superblock.epoch % 2);
+  for (const uint64_t page : {other, other + 1}) {
+    image_.at("meta")[page * kPageBytes + 30] ^= 0x5a;
+  }
+  Repair();
+  EXPECT_EQ(report_.damages, 1);
+  EXPECT_EQ(report_.epoch_before, whole_.superblock.epoch);
+  EXPECT_TRUE(report_.new_lineage);
+  EXPECT_EQ(report_.dropped_records, 0);
+  EXPECT_THAT(missing_, ElementsAre());
+  const L2Anatomy now = Dissect(ReadImage(disk_.get(), kDirectory));
+  EXPECT_EQ(now.superblocks.size(), 4);
+}
+
+TEST_F(RepairTest, ANewL2IsSound) {
+  SimulatedDisk disk;
+  ASSERT_TRUE(BlobCache::Open(Options(&disk)).ok());
+  const L2Image before = ReadImage(&disk, kDirectory);
+  const auto report = RepairL2(Options(&disk));
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->damages, 0);
+  EXPECT_EQ(report->epoch, 1);
+  EXPECT_TRUE(ReadImage(&disk, kDirectory) == before);
 }
 
 // The newest commit is lost, and a page besides: what it invalidated stays so,
@@ -947,6 +1007,7 @@ TEST_F(RepairTest, WhatCannotBeReadIsLostAndWrittenAnew) {
   const uint64_t at = blob->record.extents[0].first * kUnitBytes;
   bad.Add("blobs", (at + 100'000) / kPageBytes * kPageBytes, kPageBytes);
   bad.Add("journal-1", 1024, 512);
+  bad.Add("meta", 2 * (1 - whole_.superblock.epoch % 2) * kPageBytes, 512);
   bad.Add("space", 512, 512);
   disk_ = std::make_unique<SimulatedDisk>();
   ASSERT_NO_FATAL_FAILURE(WriteImage(image_, disk_.get(), kDirectory));
@@ -961,6 +1022,8 @@ TEST_F(RepairTest, WhatCannotBeReadIsLostAndWrittenAnew) {
   CheckCache();
   EXPECT_EQ(missing_.size(), names.size() + 1);
   EXPECT_EQ(Dropped(DropCause::kChain), 1);
+  EXPECT_THAT(report_.lost_journals,
+              ElementsAre(absl::StrCat(kDirectory, "/journal-1")));
 }
 
 // A read that fails once and then does not, costs nothing.

@@ -35,7 +35,7 @@ std::optional<OrderedEntry> OrderedEntryOf(OrderedKind kind,
 class OrderedRepair {
  public:
   // Entries that a rebuild sorts at a time.
-  static constexpr size_t kSortBytesMax = size_t{16} << 20;
+  static constexpr size_t kSortBytesMax = size_t{64} << 20;
 
   // `is_whole`: none of the tree's pages is damaged.
   OrderedRepair(OrderedKind kind, RepairPages* pages, const ChildRef& root,

@@ -83,11 +83,17 @@ void RepairPages::ForEachLostLeaf(
 }
 
 absl::StatusOr<uint64_t> RepairPages::Allocate() {
+  if (!given_back_.empty()) {
+    const uint64_t page = given_back_.back();
+    given_back_.pop_back();
+    written_[page] = true;
+    pages_.Forget(page);
+    return page;
+  }
   for (uint64_t page = cursor_; page < count(); ++page) {
-    if (kept_[page] || written_[page] || unreadable_[page]) continue;
+    if (kept_[page] || unreadable_[page]) continue;
     cursor_ = page + 1;
     written_[page] = true;
-    refused_[page] = false;
     pages_.Forget(page);
     return page;
   }
@@ -112,7 +118,7 @@ absl::Status RepairPages::Write(uint64_t page, absl::string_view bytes) {
 void RepairPages::Free(uint64_t page) {
   if (page >= count() || !written_[page]) return;
   written_[page] = false;
-  cursor_ = std::min(cursor_, page);
+  given_back_.push_back(page);
 }
 
 }  // namespace larder::cache::l2

@@ -4,7 +4,7 @@
 #define LARDER_CACHE_L2_REPAIR_PAGES_H_
 
 #include <cstdint>
-#include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -57,6 +57,7 @@ class RepairPages : public PageSource, public PageSink {
   absl::Status Write(uint64_t page, absl::string_view bytes) override;
   void Free(uint64_t page) override;
 
+  const std::string& path() const { return meta_->path(); }
   // Pages of `meta` now.
   uint64_t count() const { return kept_.size(); }
   // That could not be read.
@@ -70,7 +71,8 @@ class RepairPages : public PageSource, public PageSink {
   MetaPages pages_;
   std::vector<bool> unreadable_, refused_, kept_;
   std::vector<bool> written_;  // Handed out, and not given back.
-  uint64_t cursor_ = 0;        // No free page is before it.
+  std::vector<uint64_t> given_back_;
+  uint64_t cursor_ = 0;  // What is before it was handed out once.
 };
 
 }  // namespace larder::cache::l2

@@ -87,8 +87,11 @@ void SystemRepair::ReadEntry(absl::string_view key, absl::string_view value) {
     good = DecodeTombstoneEntry(key, value, &id).ok() && is_of_space(id);
   }
   if (good) return;
+  if (key.substr(0, 1) == absl::string_view(&kNamespaceTag, 1)) {
+    candidates_.try_emplace(std::string(key.substr(1)));
+  }
   has_bad_entries_ = true;
-  report_->Damaged(absl::StrCat("system tree: entry \"",
+  report_->Damaged(absl::StrCat(pages_->path(), ": system tree: entry \"",
                                 absl::CHexEscape(key.substr(0, 64)),
                                 "\": impossible"));
   // What it said is lost, as if its page were.
@@ -227,6 +230,7 @@ std::optional<std::string> SystemRepair::NameProvenByChain(const Tree& records,
 }
 
 void SystemRepair::AddLost(const std::string& name, uint32_t id) {
+  if (!ValidateNamespace(name).ok()) return;
   const Candidate& c = candidates_[name];
   const Hlc through = lost_.MayBeFlushed(name).value_or(
       lost_.AnyMayBeFlushed().value_or(hlc_of_(root_.epoch)));
@@ -316,6 +320,7 @@ SystemRepair::Space* SystemRepair::FindOrAdd(const std::string& name) {
 void SystemRepair::ApplyJournal(const std::vector<JournalEntry>& journal) {
   for (const JournalEntry& entry : journal) {
     const Tombstone& t = entry.tombstone;
+    if (!ValidateNamespace(t.ns).ok()) continue;
     ++report_->applied_journal_entries;
     Space* space = FindOrAdd(t.ns);
     switch (t.kind) {

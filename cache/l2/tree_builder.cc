@@ -168,7 +168,10 @@ absl::StatusOr<ChildRef> PruneTree(
     uint64_t epoch,
     absl::FunctionRef<bool(absl::string_view key, absl::string_view value)>
         keep) {
-  LARDER_CHECK(root.epoch <= epoch);
+  if (root.epoch > epoch) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "tree: root epoch: found %d vs new epoch %d", root.epoch, epoch));
+  }
   return Pruner(source, sink, epoch, keep).Run(root);
 }
 

@@ -72,7 +72,8 @@ class TreeBuilder {
 // to an empty last one. So the leaves newer than some epoch are a complete
 // delta since then, deletions included (design.md, L2 invariant 6).
 // Returns: the new root.
-// Errors: as TreeBuilder, and what is no damage of `source`.
+// Errors: as TreeBuilder; what is no damage of `source`; kFailedPrecondition
+// when `root` is newer than `epoch`.
 // Memory: one page a level.
 absl::StatusOr<ChildRef> PruneTree(
     const PageSource* source, PageSink* sink, const ChildRef& root,

@@ -71,6 +71,8 @@ JsonObject Facts(const RepairReport& report) {
   for (const std::string& line : report.damaged) damaged.String(line);
   JsonArray rebuilt;
   for (const std::string& tree : report.rebuilt_trees) rebuilt.String(tree);
+  JsonArray journals;
+  for (const std::string& path : report.lost_journals) journals.String(path);
   return JsonObject()
       .Id("epoch_before", report.epoch_before)
       .Id("epoch", report.epoch)
@@ -88,6 +90,7 @@ JsonObject Facts(const RepairReport& report) {
       .Array("rebuilt_trees", rebuilt)
       .Int("rebuilt_synopses", report.rebuilt_synopses)
       .Int("applied_journal_entries", report.applied_journal_entries)
+      .Array("lost_journals", journals)
       .Int("freed_bytes", report.freed_bytes)
       .Int("marked_bytes", report.marked_bytes);
 }
@@ -177,6 +180,12 @@ void Fail(const RepairReport& report, Console* console, Failures* failures) {
         "and ", FormatCount(unlisted - report.dropped_unnamed), " more"));
   }
   failures->AddUnlisted(unlisted);
+  for (const std::string& journal : report.lost_journals) {
+    console->Fail(journal,
+                  "could not be read: invalidations that no commit held may be "
+                  "lost",
+                  failures);
+  }
 }
 
 }  // namespace
