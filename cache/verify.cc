@@ -13,6 +13,7 @@
 #include "absl/types/span.h"
 #include "cache/l2/btree.h"
 #include "cache/l2/chain.h"
+#include "cache/l2/check_chain.h"
 #include "cache/l2/file.h"
 #include "cache/l2/l2_files.h"
 #include "cache/l2/meta_pages.h"
@@ -23,6 +24,7 @@
 #include "cache/name_hash.h"
 #include "cache/policy.h"
 #include "cache/status_macros.h"
+#include "cache/verify_files.h"
 
 namespace larder::cache {
 namespace {
@@ -32,11 +34,38 @@ using l2::Extent;
 using l2::Record;
 using l2::Tree;
 
+// A file that is only looked at: a map that finds it too short believes that it
+// grew.
+class UnchangedFile : public l2::File {
+ public:
+  explicit UnchangedFile(const l2::File* file) : file_(file) {}
+
+  absl::Status ReadAt(uint64_t offset, absl::Span<char> out) const override {
+    return file_->ReadAt(offset, out);
+  }
+  absl::Status WriteAt(uint64_t, absl::string_view) override {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path(), ": write: is only looked at"));
+  }
+  absl::Status Sync() override { return absl::OkStatus(); }
+  absl::Status Resize(uint64_t) override { return absl::OkStatus(); }
+  uint64_t Size() const override { return file_->Size(); }
+  absl::StatusOr<const char*> View(uint64_t offset,
+                                   uint64_t length) const override {
+    return file_->View(offset, length);
+  }
+  const std::string& path() const override { return file_->path(); }
+
+ private:
+  const l2::File* const file_;
+};
+
 class Verifier {
  public:
   Verifier(const l2::L2Files& files, const l2::Superblock& superblock,
-           absl::FunctionRef<bool()> cancelled)
+           VerifyChains chains, absl::FunctionRef<bool()> cancelled)
       : files_(files),
+        chains_(chains),
         cancelled_(cancelled),
         superblock_(superblock),
         pages_(files.meta.get(), files.meta->Size() / l2::kPageBytes + 1),
@@ -174,7 +203,10 @@ class Verifier {
     }
     if (!record->extents.empty()) ++report_.chains;
     for (const Extent& e : record->extents) MarkLive(e, name->second, key);
-    if (absl::Status s = CheckChain(*record, name->second, key); !s.ok()) {
+    if (chains_ == VerifyChains::kTrusted) return;
+    if (absl::Status s =
+            l2::CheckChain(*files_.blobs, *record, name->second, key);
+        !s.ok()) {
       Damaged(absl::StrCat(files_.blobs->path(), ": chain at offset ",
                            record->extents.empty()
                                ? 0
@@ -198,26 +230,6 @@ class Verifier {
     }
   }
 
-  absl::Status CheckChain(const Record& record, absl::string_view ns,
-                          absl::string_view key) {
-    const l2::ChainReader chain(files_.blobs.get(), &record,
-                                l2::ChainReader::Access::kCopy);
-    LARDER_ASSIGN_OR_RETURN(const l2::ChainHeader header,
-                            chain.Header(NameHash(ns, key)));
-    uint64_t at = record.header_bytes;
-    std::string scratch;
-    std::string raw(std::min<uint64_t>(record.raw_bytes, l2::kFrameRawBytes),
-                    '\0');
-    for (const Frame& frame : header.frames) {
-      LARDER_ASSIGN_OR_RETURN(const absl::string_view stored,
-                              chain.Bytes(at, frame.stored_bytes, &scratch));
-      LARDER_RETURN_IF_ERROR(l2::VerifyFrame(frame, stored));
-      LARDER_RETURN_IF_ERROR(l2::DecodeFrame(frame, stored, raw.data()));
-      at += frame.stored_bytes;
-    }
-    return absl::OkStatus();
-  }
-
   void CheckSums() {
     report_.digest_ok =
         digest_ == superblock_.content_digest &&
@@ -232,6 +244,7 @@ class Verifier {
   // Holds the allocation map against what is reached.
   absl::Status CheckSpace() {
     bool marked_ok = true;
+    UnchangedFile space(files_.space.get());
     const auto check = [&](l2::SpaceMap::Lane lane, uint64_t units,
                            uint64_t committed_units, uint64_t unit_bytes,
                            const std::vector<bool>& live,
@@ -239,16 +252,15 @@ class Verifier {
       // What a file grew by since the commit need not be mapped yet.
       LARDER_ASSIGN_OR_RETURN(
           const auto committed,
-          l2::SpaceMap::Open(files_.space.get(), lane,
-                             std::min(units, committed_units), false));
+          l2::SpaceMap::Open(&space, lane, std::min(units, committed_units),
+                             false));
       if (committed->damaged_sectors() > 0) {
         Damaged(absl::StrCat(files_.space->path(), ": ",
                              committed->damaged_sectors(),
                              " damaged sectors, taken as used"));
       }
-      LARDER_ASSIGN_OR_RETURN(
-          const auto map,
-          l2::SpaceMap::Open(files_.space.get(), lane, units, false));
+      LARDER_ASSIGN_OR_RETURN(const auto map,
+                              l2::SpaceMap::Open(&space, lane, units, false));
       bool in_orphan = false;
       for (uint64_t u = 0; u < units; ++u) {
         const bool used = map->IsUsed(u);
@@ -285,6 +297,7 @@ class Verifier {
   }
 
   const l2::L2Files& files_;
+  const VerifyChains chains_;
   const absl::FunctionRef<bool()> cancelled_;
   const l2::Superblock superblock_;
   const l2::MetaPages pages_;
@@ -308,7 +321,14 @@ absl::StatusOr<VerifyReport> VerifyL2(const BlobCacheOptions& options,
                       static_cast<uint64_t>(options.l2_bytes_max)));
   LARDER_ASSIGN_OR_RETURN(const l2::Superblock superblock,
                           l2::ReadNewestSuperblock(*files.meta));
-  return Verifier(files, superblock, cancelled).Run();
+  return VerifyFiles(files, superblock, VerifyChains::kRead, cancelled);
+}
+
+absl::StatusOr<VerifyReport> VerifyFiles(const l2::L2Files& files,
+                                         const l2::Superblock& superblock,
+                                         VerifyChains chains,
+                                         absl::FunctionRef<bool()> cancelled) {
+  return Verifier(files, superblock, chains, cancelled).Run();
 }
 
 }  // namespace larder::cache

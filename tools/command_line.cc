@@ -475,7 +475,9 @@ void AddRestore(Program* program) {
 void AddVerify(Program* program) {
   auto [command, flags] = AddCommand(
       program, "verify", "Read everything in an L2 or an archive, and check it",
-      "larder verify --from dir:/mnt/a", cli::RunVerify);
+      "larder verify --from dir:/mnt/a\n"
+      "  larder verify --l2 /var/cache/l2 --repair",
+      cli::RunVerify);
   AddL2(command, &flags->cache);
   AddArchive(command, &flags->directory);
   command
@@ -483,6 +485,12 @@ void AddVerify(Program* program) {
                    "Only this one of the archive")
       ->type_name("ID")
       ->needs("--from");
+  command
+      ->add_flag("--repair", flags->repair,
+                 "Make the L2 sound and usable again: rebuild what follows "
+                 "from the rest, drop only what is provably damaged, and name "
+                 "it (exit code 3); nothing else is changed")
+      ->needs("--l2");
   command->parse_complete_callback([flags = flags] {
     if (flags->cache.l2.empty() == flags->directory.empty()) {
       throw CLI::RequiredError("one of --l2 and --from");

@@ -76,12 +76,13 @@ using btree_internal::kAnyLevel;
 using btree_internal::OpenNode;
 
 // Reports what is a damaged page; passes on what is not, or has no listener.
-absl::Status Report(absl::Status status, const Fences& fences,
-                    const Tree::DamageFn* damaged) {
+absl::Status Report(absl::Status status, const ChildRef& ref,
+                    const Fences& fences, const Tree::DamageFn* damaged) {
   if (damaged == nullptr || !absl::IsDataLoss(status)) return status;
   (*damaged)({.low = std::string(fences.low),
               .high = std::string(fences.high),
-              .status = std::move(status)});
+              .status = std::move(status),
+              .ref = ref});
   return absl::OkStatus();
 }
 
@@ -95,7 +96,7 @@ struct EntryWalk {
 
   absl::Status Run(const ChildRef& ref, int level, const Fences& fences) {
     auto node = OpenNode(source, ref, level, fences);
-    if (!node.ok()) return Report(node.status(), fences, damaged);
+    if (!node.ok()) return Report(node.status(), ref, fences, damaged);
     if (node->level() == 0) {
       for (int i = node->LowerBound(from); i < node->size() && !stopped; ++i) {
         stopped = !visit(node->key(i), node->value(i));
@@ -137,9 +138,9 @@ struct PageWalk {
 
   absl::Status Run(const ChildRef& ref, int level, const Fences& fences) {
     auto node = OpenNode(source, ref, level, fences);
-    if (!node.ok()) return Report(node.status(), fences, &damaged);
+    if (!node.ok()) return Report(node.status(), ref, fences, &damaged);
     absl::Status sums = CheckSums(*node, ref);
-    if (!sums.ok()) return Report(std::move(sums), fences, &damaged);
+    if (!sums.ok()) return Report(std::move(sums), ref, fences, &damaged);
     visit({.ref = ref,
            .level = node->level(),
            .low = fences.low,

@@ -71,6 +71,7 @@ class Tree {
     std::string low;
     std::string high;
     absl::Status status;
+    ChildRef ref;  // As its parent, or the superblock, names it.
   };
   using DamageFn = absl::FunctionRef<void(const Damage&)>;
   absl::Status Walk(absl::string_view from, VisitFn visit) const;

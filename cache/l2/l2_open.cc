@@ -1,6 +1,5 @@
 // Opening, creating, recovering and closing an L2.
 #include <algorithm>
-#include <random>
 
 #include "absl/strings/str_cat.h"
 #include "cache/check.h"
@@ -15,18 +14,6 @@ namespace {
 constexpr uint64_t kFirstEpoch = 1;
 constexpr uint64_t kFirstMetaPages = 64;
 constexpr uint64_t kFirstBlobUnits = 2048;
-
-std::array<uint8_t, 16> NewLineage(uint64_t seed) {
-  std::array<uint8_t, 16> lineage;
-  std::random_device device;
-  std::mt19937_64 seeded(seed);
-  for (uint8_t& b : lineage) {
-    b = static_cast<uint8_t>(seed != 0 ? seeded() : device());
-  }
-  lineage[6] = (lineage[6] & 0x0f) | 0x40;  // UUID version 4,
-  lineage[8] = (lineage[8] & 0x3f) | 0x80;  // variant 1 (RFC 4122).
-  return lineage;
-}
 
 // Whether a creation died before its superblock was whole. Then no commit was
 // ever made: the other superblocks and all tree pages are zero, and no chain

@@ -213,6 +213,27 @@ absl::StatusOr<PageView> PageView::Verify(const char* bytes,
   return view;
 }
 
+absl::StatusOr<ChildRef> PageView::SelfRef(const char* bytes) {
+  const Header header = Load<Header>(bytes);
+  ChildRef ref = {.page = header.page,
+                  .epoch = header.epoch,
+                  .checksum = header.checksum,
+                  .entries = 0};
+  const uint64_t checksum = Checksum(bytes);
+  if (checksum != ref.checksum) {
+    return BadChecksum(ref.page, checksum, ref.checksum);
+  }
+  LARDER_RETURN_IF_ERROR(CheckHeader(header));
+  const PageView view(bytes);
+  LARDER_RETURN_IF_ERROR(view.CheckEntries(ref));
+  if (view.level() == 0) ref.entries = view.size();
+  for (int i = 0; view.level() > 0 && i < view.size(); ++i) {
+    ref.entries += view.child(i).entries;
+  }
+  LARDER_RETURN_IF_ERROR(Verify(bytes, ref).status());
+  return ref;
+}
+
 absl::StatusOr<PageView> PageView::Trust(const char* bytes,
                                          const ChildRef& expected) {
   LARDER_RETURN_IF_ERROR(CheckIdentity(Load<Header>(bytes), expected));

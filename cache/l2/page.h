@@ -69,6 +69,11 @@ class PageView {
   // Errors: kDataLoss `page N: what: found vs expected`.
   static absl::StatusOr<PageView> Verify(const char* bytes,
                                          const ChildRef& expected);
+  // What a page that no sound parent names says of itself, all of which holds
+  // for its bytes: Verify(bytes, *ref) succeeds. Whether it is still in use,
+  // nothing in it tells.
+  // Errors: kDataLoss.
+  static absl::StatusOr<ChildRef> SelfRef(const char* bytes);
   // For a page that was Verify()ed before and has not been written since;
   // checks only number, epoch and checksum field against `expected`.
   static absl::StatusOr<PageView> Trust(const char* bytes,

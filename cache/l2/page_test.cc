@@ -334,6 +334,22 @@ void UseEverything(const PageView& view) {
   EXPECT_GE(sum + 1, 1u);
 }
 
+TEST(PageTest, ASoundPageSaysWhatItIs) {
+  for (Built built : {LeafOf({{"ab1", "x"}, {"ab2", "yz"}}), LeafOf({}),
+                      InnerOf({"", "k1", "k2"})}) {
+    const auto self = PageView::SelfRef(built.bytes.data());
+    ASSERT_TRUE(self.ok()) << self.status();
+    EXPECT_EQ(*self, built.ref);
+    for (size_t at = 0; at < kPageBytes; at += 7) {
+      built.bytes[at] ^= 0x20;
+      EXPECT_TRUE(
+          absl::IsDataLoss(PageView::SelfRef(built.bytes.data()).status()))
+          << at;
+      built.bytes[at] ^= 0x20;
+    }
+  }
+}
+
 TEST(PageTest, ForgedBytesAreRefusedOrSafe) {
   const uint64_t seed = std::random_device()();
   SCOPED_TRACE(absl::StrCat("seed ", seed));
@@ -353,6 +369,9 @@ TEST(PageTest, ForgedBytesAreRefusedOrSafe) {
     // On the heap and of the exact size, so that ASan sees what is beyond.
     const std::vector<char> exact(built.bytes.begin(), built.bytes.end());
     const auto view = PageView::Verify(exact.data(), built.ref);
+    // Nor can what it says of itself be more than what it is.
+    const auto self = PageView::SelfRef(exact.data());
+    EXPECT_TRUE(self.ok() || !view.ok()) << self.status();
     if (!view.ok()) continue;
     ++passed;
     UseEverything(*view);

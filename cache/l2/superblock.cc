@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <optional>
+#include <random>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -222,6 +223,18 @@ absl::Status ReplaceSuperblocks(const Superblock& s, File* meta) {
     LARDER_RETURN_IF_ERROR(meta->Sync());
   }
   return absl::OkStatus();
+}
+
+Lineage NewLineage(uint64_t seed) {
+  Lineage lineage;
+  std::random_device device;
+  std::mt19937_64 seeded(seed);
+  for (uint8_t& b : lineage) {
+    b = static_cast<uint8_t>(seed != 0 ? seeded() : device());
+  }
+  lineage[6] = (lineage[6] & 0x0f) | 0x40;  // UUID version 4,
+  lineage[8] = (lineage[8] & 0x3f) | 0x80;  // variant 1 (RFC 4122).
+  return lineage;
 }
 
 std::string LineageText(const Lineage& b) {

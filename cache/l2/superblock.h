@@ -75,6 +75,8 @@ absl::Status HealSuperblock(const Superblock& superblock, File* meta);
 // again; syncs.
 absl::Status ReplaceSuperblocks(const Superblock& superblock, File* meta);
 
+// A random one; drawn from `seed` unless that is 0.
+Lineage NewLineage(uint64_t seed);
 // Lineages as UUID text.
 std::string LineageText(const Lineage& lineage);
 // Nothing when `text` is not what LineageText() makes.

@@ -42,6 +42,7 @@ TEST(Usage, WrongCommandLinesEndWith2) {
       {"verify"},
       {"verify", "--l2", "x", "--from", "dir:x"},
       {"verify", "--l2", "x", "--snapshot", "s"},
+      {"verify", "--from", "dir:x", "--repair"},
       {"del", "--l2", "x", "--namespace", "n"},
       {"list"},
   };

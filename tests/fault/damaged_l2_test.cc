@@ -1,7 +1,8 @@
 // Damages every page of `meta` and every sector of `space`, of the journals and
 // of `blobs`, and cuts every file: what cannot be opened says which file and
 // why; what opens serves right bytes or a miss, brings nothing back that was
-// invalidated, loses little, and goes on working.
+// invalidated, loses little, and goes on working. A repair makes all of it
+// sound, and costs nothing that could still be read.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,6 +23,7 @@
 #include "cache/clock.h"
 #include "cache/l2/simulated_disk.h"
 #include "cache/options.h"
+#include "cache/repair.h"
 #include "cache/verify.h"
 #include "tests/support/content.h"
 
@@ -50,6 +52,7 @@ class DamagedL2Test : public ::testing::Test {
     bool clean = false;     // Verify found nothing before it was opened.
     bool degraded = false;  // It refuses changes.
     int missing = 0;
+    int64_t damaged_reads = 0;  // By gets.
   };
 
   void SetUp() override {
@@ -75,7 +78,12 @@ class DamagedL2Test : public ::testing::Test {
   void Fill();
   Image Read();
   // Opens an L2 of these bytes and holds it against all that must be true.
+  // Repairs another one, which must lose no more.
   Outcome Try(const Image& image);
+  Outcome TryAsItIs(const Image& image);
+  void TryRepaired(const Image& image, const Outcome& as_it_is);
+  static void Write(const Image& image, cache::l2::SimulatedDisk* disk);
+  bool JournalsAreIntact(const Image& image) const;
   void Use(BlobCache* cache, bool journals_intact, Outcome* outcome);
 
   cache::ManualClock clock_{kNow};
@@ -159,16 +167,62 @@ void ExpectNamesTheFile(const absl::Status& status) {
       << status;
 }
 
-DamagedL2Test::Outcome DamagedL2Test::Try(const Image& image) {
-  Outcome outcome;
-  cache::l2::SimulatedDisk disk;
-  EXPECT_TRUE(disk.CreateDirectories(kDirectory).ok());
+void DamagedL2Test::Write(const Image& image, cache::l2::SimulatedDisk* disk) {
+  EXPECT_TRUE(disk->CreateDirectories(kDirectory).ok());
   for (const auto& [name, bytes] : image) {
     auto file =
-        disk.Open(absl::StrCat(kDirectory, "/", name), {.create = true});
+        disk->Open(absl::StrCat(kDirectory, "/", name), {.create = true});
     EXPECT_TRUE((*file)->Resize(bytes.size()).ok());
     EXPECT_TRUE(bytes.empty() || (*file)->WriteAt(0, bytes).ok());
   }
+}
+
+bool DamagedL2Test::JournalsAreIntact(const Image& image) const {
+  const auto is_intact = [&](const std::string& name) {
+    return image.contains(name) && image.at(name) == image_.at(name);
+  };
+  return is_intact("journal-0") && is_intact("journal-1");
+}
+
+DamagedL2Test::Outcome DamagedL2Test::Try(const Image& image) {
+  const Outcome outcome = TryAsItIs(image);
+  TryRepaired(image, outcome);
+  return outcome;
+}
+
+void DamagedL2Test::TryRepaired(const Image& image, const Outcome& as_it_is) {
+  cache::l2::SimulatedDisk disk;
+  Write(image, &disk);
+  const auto report = cache::RepairL2(Options(&disk));
+  if (!report.ok()) {
+    // There is no way in.
+    EXPECT_FALSE(as_it_is.opened) << report.status();
+    ExpectNamesTheFile(report.status());
+    return;
+  }
+  EXPECT_TRUE(report->after.clean());
+  EXPECT_EQ(report->after.orphaned_bytes, 0);
+  EXPECT_TRUE(!as_it_is.clean || report->dropped_records == 0);
+  auto opened = BlobCache::Open(Options(&disk));
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  Outcome repaired;
+  repaired.clean = true;
+  Use(opened->get(), JournalsAreIntact(image), &repaired);
+  EXPECT_TRUE(!as_it_is.opened || repaired.missing <= as_it_is.missing)
+      << repaired.missing << " vs " << as_it_is.missing;
+  EXPECT_LE(repaired.missing, report->dropped_records);
+  EXPECT_EQ(repaired.damaged_reads, 0);
+  EXPECT_FALSE(repaired.degraded);
+  opened->reset();
+  const auto after = cache::VerifyL2(Options(&disk));
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_TRUE(after->clean());
+}
+
+DamagedL2Test::Outcome DamagedL2Test::TryAsItIs(const Image& image) {
+  Outcome outcome;
+  cache::l2::SimulatedDisk disk;
+  Write(image, &disk);
   const auto report = cache::VerifyL2(Options(&disk));
   if (report.ok()) {
     outcome.clean = report->clean();
@@ -185,12 +239,11 @@ DamagedL2Test::Outcome DamagedL2Test::Try(const Image& image) {
     ExpectNamesTheFile(opened.status());
     return outcome;
   }
-  const auto is_intact = [&](const std::string& name) {
-    return image.contains(name) && image.at(name) == image_.at(name);
-  };
-  Use(opened->get(), is_intact("journal-0") && is_intact("journal-1"),
-      &outcome);
+  Use(opened->get(), JournalsAreIntact(image), &outcome);
   EXPECT_TRUE(!outcome.clean || outcome.missing == 0);
+  // A miss that damage made is counted; the missing keys of one page are one
+  // or more reads of it.
+  EXPECT_TRUE(outcome.missing == 0 || outcome.damaged_reads > 0);
   opened->reset();
   // Nothing about it may stop the next one from telling what is wrong.
   const auto after = cache::VerifyL2(Options(&disk));
@@ -217,9 +270,7 @@ void DamagedL2Test::Use(BlobCache* cache, bool journals_intact,
     EXPECT_FALSE(cache->Get(name.first, name.second).has_value())
         << name.first << "/" << name.second << " came back";
   }
-  // A miss that damage made is counted; the missing keys of one page are one
-  // or more reads of it.
-  EXPECT_TRUE(outcome->missing == 0 || cache->Stats().l2.damaged_reads > 0);
+  outcome->damaged_reads = cache->Stats().l2.damaged_reads;
   const auto swept = cache->SweepTombstonedSlice({});
   const auto orphans = cache->ReclaimOrphansSlice({});
   const auto put = cache->Put("ns", "new", "bytes", {});

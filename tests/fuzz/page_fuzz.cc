@@ -56,10 +56,13 @@ void CheckRebuilds(const PageView& view, const ChildRef& ref) {
 void Check(const std::vector<char>& page) {
   const ChildRef ref = tests::RefOf(page);
   const absl::StatusOr<PageView> view = PageView::Verify(page.data(), ref);
+  const absl::StatusOr<ChildRef> self = PageView::SelfRef(page.data());
+  LARDER_CHECK(!self.ok() || PageView::Verify(page.data(), *self).ok());
   if (!view.ok()) {
     LARDER_CHECK(absl::IsDataLoss(view.status()));
     return;
   }
+  LARDER_CHECK(self.ok() && *self == ref);
   LARDER_CHECK(PageView::Trust(page.data(), ref).ok());
   CheckSearches(*view);
   CheckRebuilds(*view, ref);

@@ -15,6 +15,8 @@ class Failures {
   static constexpr int64_t kKept = 1000;
 
   void Add(absl::string_view item, absl::string_view reason);
+  // Counts more that nobody can list.
+  void AddUnlisted(int64_t count) { count_ += count; }
   int64_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
   // Adds "failed" (the count) and, unless empty, "failures" (item and reason

@@ -5,69 +5,34 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "backup/archive.h"
 #include "backup/verify.h"
 #include "cache/status_macros.h"
 #include "cache/verify.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/repair_command.h"
 #include "tools/cli/units.h"
+#include "tools/cli/verify_report.h"
 
 namespace larder::cli {
 namespace {
-
-void Row(Console* console, absl::string_view name, absl::string_view value) {
-  console->Say(absl::StrFormat("%-12s %s", name, value));
-}
-
-absl::string_view Tick(bool ok) { return ok ? "ok" : "WRONG"; }
-
-void AddFacts(const cache::VerifyReport& report, JsonObject* facts) {
-  facts->Bool("clean", report.clean())
-      .Id("epoch", report.epoch)
-      .Int("pages", report.pages)
-      .Int("records", report.records)
-      .Int("chains", report.chains)
-      .Int("live_bytes", report.live_bytes)
-      .Int("free_bytes", report.free_bytes)
-      .Int("orphaned_bytes", report.orphaned_bytes)
-      .Int("orphan_runs", report.orphan_runs)
-      .Int("file_bytes", report.file_bytes)
-      .Int("damages", report.damages)
-      .Bool("digest_ok", report.digest_ok)
-      .Bool("accounting_ok", report.accounting_ok);
-}
 
 absl::Status VerifyCache(const VerifyFlags& flags, Console* console,
                          CommandResult* result) {
   LARDER_ASSIGN_OR_RETURN(
       const cache::VerifyReport report,
       cache::VerifyL2(ToolOptions(flags.cache, OpenMode::kLook), Interrupted));
-  AddFacts(report, &result->facts);
+  AddVerifyFacts(report, &result->facts);
   for (const std::string& damage : report.damaged) {
     console->Fail(flags.cache.l2, damage, &result->failures);
   }
-  Row(console, "read",
-      absl::StrCat(FormatPlural(report.pages, "page"), ", ",
-                   FormatPlural(report.records, "record"), ", ",
-                   FormatPlural(report.chains, "chain")));
-  Row(console, "space",
-      absl::StrCat("live ", FormatBytes(report.live_bytes), " + free ",
-                   FormatBytes(report.free_bytes), " + orphaned ",
-                   FormatBytes(report.orphaned_bytes), " = files ",
-                   FormatBytes(report.file_bytes), ": ",
-                   Tick(report.accounting_ok)));
-  Row(console, "digest", Tick(report.digest_ok));
-  Row(console, "damage",
-      report.damages == 0 ? "none" : FormatPlural(report.damages, "piece"));
-  if (report.orphan_runs > 0) {
-    Row(console, "orphans",
-        absl::StrCat(FormatPlural(report.orphan_runs, "run"), " of units",
-                     ", harmless; 'larder sweep --orphans' reclaims them"));
-  }
+  SayVerifyReport(report, console);
   if (report.clean()) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(flags.cache.l2, ": damaged"));
+  return absl::DataLossError(
+      absl::StrCat(flags.cache.l2,
+                   ": damaged; 'larder verify --repair' mends it, and drops "
+                   "what it must"));
 }
 
 // Prints and counts one verdict.
@@ -79,16 +44,16 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, Console* console,
   if (!verdict.status.ok() && verdict.problems.empty()) {
     console->Fail(verdict.id, verdict.status.message(), failures);
   }
-  Row(console, verdict.status.ok() ? "sound" : "DAMAGED",
-      absl::StrCat(verdict.id, ": ", FormatPlural(verdict.records, "blob"),
-                   ", ", FormatPlural(verdict.files, "file"), ", ",
-                   FormatBytes(verdict.bytes), " in ",
-                   FormatPlural(verdict.chunks, "chunk")));
+  SayRow(console, verdict.status.ok() ? "sound" : "DAMAGED",
+         absl::StrCat(verdict.id, ": ", FormatPlural(verdict.records, "blob"),
+                      ", ", FormatPlural(verdict.files, "file"), ", ",
+                      FormatBytes(verdict.bytes), " in ",
+                      FormatPlural(verdict.chunks, "chunk")));
   if (!verdict.lost.empty()) {
-    Row(console, "",
-        absl::StrCat("a restore would lose ",
-                     FormatPlural(verdict.lost.blobs, "blob"), " and ",
-                     FormatPlural(verdict.lost.files, "file")));
+    SayRow(console, "",
+           absl::StrCat("a restore would lose ",
+                        FormatPlural(verdict.lost.blobs, "blob"), " and ",
+                        FormatPlural(verdict.lost.files, "file")));
   }
   return JsonObject()
       .String("id", verdict.id)
@@ -128,13 +93,13 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
     console->Say(absl::StrCat("no snapshots in ", flags.directory));
   }
   if (report->backup_running) {
-    Row(console, "running", "a backup is writing to this archive");
+    SayRow(console, "running", "a backup is writing to this archive");
   }
   if (report->leftover_files > 0) {
-    Row(console, "leftovers",
-        absl::StrCat(FormatPlural(report->leftover_files, "file"),
-                     " of backups cut short, harmless; the next backup "
-                     "removes them"));
+    SayRow(console, "leftovers",
+           absl::StrCat(FormatPlural(report->leftover_files, "file"),
+                        " of backups cut short, harmless; the next backup "
+                        "removes them"));
   }
   return report->status;
 }
@@ -144,9 +109,10 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
 CommandResult RunVerify(const VerifyFlags& flags, Console* console) {
   InterruptScope interruptible;
   CommandResult result;
-  result.status = flags.directory.empty()
-                      ? VerifyCache(flags, console, &result)
-                      : VerifyArchive(flags, console, &result);
+  result.status = !flags.directory.empty()
+                      ? VerifyArchive(flags, console, &result)
+                  : flags.repair ? RepairCache(flags.cache, console, &result)
+                                 : VerifyCache(flags, console, &result);
   return result;
 }
 

@@ -15,9 +15,11 @@ struct VerifyFlags {
   CacheFlags cache;
   std::string directory;  // An archive.
   std::string snapshot;   // Of the archive; empty: all.
+  bool repair = false;    // Of `cache`.
 };
 
-// Damage is kExitIntegrity, each piece reported. Orphans are not damage.
+// Damage is kExitIntegrity, each piece reported. Orphans are not damage. With
+// `repair`, each blob that it dropped is reported instead, and kExitPartial.
 CommandResult RunVerify(const VerifyFlags& flags, Console* console);
 
 }  // namespace larder::cli
