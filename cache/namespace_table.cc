@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/check.h"
-#include "cache/l2/hash.h"
 #include "cache/policy.h"
 #include "cache/status_macros.h"
 
@@ -23,8 +22,6 @@ uint64_t HashValue(absl::string_view value) {
 bool IsHashed(TombstoneKind kind) {
   return kind == TombstoneKind::kTag || kind == TombstoneKind::kDependency;
 }
-
-constexpr uint64_t kNameSeed = 0x6e616d6573706163;  // "namespac"
 
 }  // namespace
 
@@ -133,7 +130,7 @@ NamespaceTable::~NamespaceTable() = default;
 
 Namespace* NamespaceTable::Find(absl::string_view name) const {
   const Slots* slots = slots_.load(std::memory_order_acquire);
-  for (size_t i = l2::Hash64(name, kNameSeed);; ++i) {
+  for (size_t i = NameSeed(name);; ++i) {
     Namespace* ns =
         slots->slot[i & slots->mask].load(std::memory_order_acquire);
     if (ns == nullptr || ns->name() == name) return ns;
@@ -142,7 +139,7 @@ Namespace* NamespaceTable::Find(absl::string_view name) const {
 
 void NamespaceTable::Publish(Namespace* added) {
   const auto insert = [](Slots* slots, Namespace* ns) {
-    size_t i = l2::Hash64(ns->name(), kNameSeed);
+    size_t i = NameSeed(ns->name());
     while (slots->slot[i & slots->mask].load() != nullptr) ++i;
     slots->slot[i & slots->mask].store(ns, std::memory_order_release);
   };

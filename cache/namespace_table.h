@@ -24,6 +24,10 @@
 
 namespace larder::cache {
 
+namespace l2 {
+class Synopsis;
+}
+
 // One namespace. Lives as long as its table. Thread-safe.
 class Namespace {
  public:
@@ -40,6 +44,14 @@ class Namespace {
   // NameHash() of (this namespace, key).
   uint64_t HashOf(absl::string_view key) const {
     return NameHash(name_seed_, key);
+  }
+  // What L2 knows of its keys; null while nothing is committed. Belongs to L2,
+  // which keeps it as long as a reader may have it.
+  const l2::Synopsis* synopsis() const {
+    return synopsis_.load(std::memory_order_seq_cst);
+  }
+  void set_synopsis(const l2::Synopsis* synopsis) {
+    synopsis_.store(synopsis, std::memory_order_seq_cst);
   }
   uint64_t generation() const {
     return generation_.load(std::memory_order_acquire);
@@ -101,6 +113,7 @@ class Namespace {
   const std::string name_;
   const uint32_t id_;
   const uint64_t name_seed_;
+  std::atomic<const l2::Synopsis*> synopsis_{nullptr};
   std::atomic<uint64_t> generation_{0};
   std::atomic<uint64_t> flushed_at_{0};
   std::atomic<uint64_t> purged_through_{0};

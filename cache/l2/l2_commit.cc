@@ -18,6 +18,7 @@
 #include "cache/check.h"
 #include "cache/l2/commit_merge.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/synopsis_builder.h"
 #include "cache/l2/system_tree.h"
 #include "cache/name_hash.h"
 #include "cache/status_macros.h"
@@ -72,7 +73,8 @@ class Commit {
   const std::map<std::string, const L2Store::StagedTombstone*>& newest() const {
     return newest_;
   }
-  bool synopses_changed() const { return synopses_changed_; }
+  // Has readers ask the chunks of synopses where this commit wrote them.
+  void ShowSynopses();
   // Frees what the commit unlinked, once it is published.
   void FreeUnlinked();
 
@@ -80,9 +82,20 @@ class Commit {
   L2Store::CommittedNamespace& Of(uint32_t id);
   void ApplyTombstones(TreeChanges* system);
   absl::Status UpdateSynopses(TreeChanges* system);
+  void AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
+                     const std::vector<absl::string_view>& keys,
+                     TreeChanges* system);
   absl::Status RebuildSynopsis(uint32_t id, L2Store::CommittedNamespace* ns,
                                TreeChanges* system);
+  // All chunks on pages of this commit, also where only a neighbour changed.
+  absl::Status FindMovedChunks();
   void FreePages(const std::vector<uint64_t>& pages, uint64_t epoch);
+
+  struct MovedChunk {
+    Synopsis* synopsis;
+    uint64_t chunk;
+    const char* bytes;
+  };
 
   L2Store* const store_;
   const uint64_t epoch_;
@@ -94,7 +107,7 @@ class Commit {
   RecordsMerge merge_;
   std::vector<L2Store::StagedTombstone> tombstones_;
   std::map<std::string, const L2Store::StagedTombstone*> newest_;
-  bool synopses_changed_ = false;
+  std::vector<MovedChunk> moved_;
 };
 
 L2Store::CommittedNamespace& Commit::Of(uint32_t id) {
@@ -133,17 +146,19 @@ absl::Status Commit::Build() {
   for (auto& [id, ns] : namespaces_) {
     if (!ns.changed) continue;
     ns.changed = false;
-    system.Put(NamespaceEntryKey(ns.name),
-               EncodeNamespaceEntry(
-                   {id, ns.generation, ns.flushed_at,
-                    static_cast<uint64_t>(ns.records),
-                    static_cast<uint64_t>(ns.raw_bytes),
-                    static_cast<uint64_t>(ns.stored_bytes),
-                    ns.synopsis == nullptr ? 0 : ns.synopsis->keys_max(),
-                    ns.synopsis_keys}));
+    system.Put(
+        NamespaceEntryKey(ns.name),
+        EncodeNamespaceEntry(
+            {id, ns.generation, ns.flushed_at,
+             static_cast<uint64_t>(ns.records),
+             static_cast<uint64_t>(ns.raw_bytes),
+             static_cast<uint64_t>(ns.stored_bytes),
+             ns.synopsis == nullptr ? 0 : ns.synopsis->shape().keys_max(),
+             ns.synopsis_keys}));
   }
   LARDER_ASSIGN_OR_RETURN(next_.system,
                           system.Apply(source, &pages_, next_.system, epoch_));
+  LARDER_RETURN_IF_ERROR(FindMovedChunks());
   next_.hlc = std::max(next_.hlc, store_->shared_.hlc->Last());
   // Not the sizes of the files: what they just grew by may not be mapped yet.
   next_.meta_pages = store_->meta_map_->capacity_units();
@@ -200,20 +215,42 @@ absl::Status Commit::UpdateSynopses(TreeChanges* system) {
     if (d.added_keys.empty()) continue;
     L2Store::CommittedNamespace& ns = Of(id);
     ns.synopsis_keys += d.added_keys.size();
-    if (ns.synopsis == nullptr || ns.synopsis_keys > ns.synopsis->keys_max()) {
+    if (ns.synopsis == nullptr ||
+        ns.synopsis_keys > ns.synopsis->shape().keys_max()) {
       LARDER_RETURN_IF_ERROR(RebuildSynopsis(id, &ns, system));
-      continue;
-    }
-    const uint64_t name_seed = NameSeed(ns.name);
-    for (absl::string_view key : d.added_keys) {
-      ns.synopsis->Add(NameHash(name_seed, key));
-    }
-    for (uint64_t i : ns.synopsis->TakeDirtyChunks()) {
-      system->Put(SynopsisEntryKey(id, static_cast<uint32_t>(i)),
-                  ns.synopsis->Chunk(i));
+    } else {
+      AddToSynopsis(id, ns, d.added_keys, system);
     }
   }
   return absl::OkStatus();
+}
+
+void Commit::AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
+                           const std::vector<absl::string_view>& keys,
+                           TreeChanges* system) {
+  const uint64_t name_seed = NameSeed(ns.name);
+  std::vector<uint64_t> hashes;
+  hashes.reserve(keys.size());
+  for (absl::string_view key : keys) hashes.push_back(NameHash(name_seed, key));
+  std::sort(hashes.begin(), hashes.end());  // Hence by chunk.
+  const SynopsisShape& shape = ns.synopsis->shape();
+  const auto find = [&](uint64_t chunk) {
+    return store_->FindChunk(*store_->root(), id, shape, chunk);
+  };
+  for (size_t i = 0; i < hashes.size();) {
+    const uint64_t chunk = shape.PlaceOf(hashes[i]).chunk;
+    std::string bytes(ns.synopsis->ChunkOf(chunk, find),
+                      shape.ChunkBytes(chunk));
+    bool changed = false;
+    for (; i < hashes.size(); ++i) {
+      const SynopsisShape::Place place = shape.PlaceOf(hashes[i]);
+      if (place.chunk != chunk) break;
+      changed |= AddToSynopsisBlock(&bytes[place.offset], hashes[i]);
+    }
+    if (changed) {
+      system->Put(SynopsisEntryKey(id, static_cast<uint32_t>(chunk)), bytes);
+    }
+  }
 }
 
 // Twice the live keys: the cost of a rebuild is paid by as many puts.
@@ -221,9 +258,8 @@ absl::Status Commit::RebuildSynopsis(uint32_t id,
                                      L2Store::CommittedNamespace* ns,
                                      TreeChanges* system) {
   const uint64_t old_chunks =
-      ns->synopsis == nullptr ? 0 : ns->synopsis->chunks();
-  auto built =
-      std::make_shared<Synopsis>(2 * static_cast<uint64_t>(ns->records));
+      ns->synopsis == nullptr ? 0 : ns->synopsis->shape().chunks();
+  SynopsisBuilder built(2 * static_cast<uint64_t>(ns->records));
   const uint64_t name_seed = NameSeed(ns->name);
   LARDER_RETURN_IF_ERROR(
       Tree(store_->meta_pages_.get(), next_.records)
@@ -234,23 +270,47 @@ absl::Status Commit::RebuildSynopsis(uint32_t id,
                   if (!SplitRecordKey(record_key, &of, &key) || of != id) {
                     return false;
                   }
-                  built->Add(NameHash(name_seed, key));
+                  built.Add(NameHash(name_seed, key));
                   return true;
                 }));
-  built->TakeDirtyChunks();
-  for (uint64_t i = 0; i < std::max(old_chunks, built->chunks()); ++i) {
+  const uint64_t chunks = built.shape().chunks();
+  for (uint64_t i = 0; i < std::max(old_chunks, chunks); ++i) {
     const std::string key = SynopsisEntryKey(id, static_cast<uint32_t>(i));
-    if (i < built->chunks()) {
-      system->Put(key, built->Chunk(i));
+    if (i < chunks) {
+      system->Put(key, built.Chunk(i));
     } else {
       system->Erase(key);
     }
   }
-  ns->synopsis = std::move(built);
+  ns->synopsis = std::make_shared<Synopsis>(built.shape().keys_max());
   ns->synopsis_keys = static_cast<uint64_t>(ns->records);
   ns->changed = true;
-  synopses_changed_ = true;
   return absl::OkStatus();
+}
+
+absl::Status Commit::FindMovedChunks() {
+  return Tree(store_->meta_pages_.get(), next_.system)
+      .VisitLeavesSince(epoch_ - 1, [&](const Tree::LeafInfo& info) {
+        for (int i = 0; i < info.leaf.size(); ++i) {
+          uint32_t id, chunk;
+          if (!SplitSynopsisEntryKey(info.leaf.key(i), &id, &chunk)) continue;
+          const auto ns = namespaces_.find(id);
+          if (ns == namespaces_.end() || ns->second.synopsis == nullptr) {
+            continue;
+          }
+          Synopsis* const synopsis = ns->second.synopsis.get();
+          const absl::string_view bytes = info.leaf.value(i);
+          if (chunk < synopsis->shape().chunks() &&
+              bytes.size() == synopsis->shape().ChunkBytes(chunk)) {
+            moved_.push_back({synopsis, chunk, bytes.data()});
+          }
+        }
+        return absl::OkStatus();
+      });
+}
+
+void Commit::ShowSynopses() {
+  for (const MovedChunk& m : moved_) m.synopsis->Show(m.chunk, m.bytes);
 }
 
 void Commit::FreePages(const std::vector<uint64_t>& pages, uint64_t epoch) {
@@ -262,10 +322,6 @@ void Commit::FreePages(const std::vector<uint64_t>& pages, uint64_t epoch) {
 void Commit::Undo() {
   FreePages(pages_.allocated(), 0);
   FreePages(pages_.spare(), 0);
-  // Chunks that this attempt took as written must be written by the next.
-  for (auto& [id, ns] : namespaces_) {
-    if (ns.synopsis != nullptr) ns.synopsis->MarkAllDirty();
-  }
 }
 
 void Commit::FreeUnlinked() {
@@ -329,16 +385,13 @@ absl::Status L2Store::CommitEpoch(uint64_t epoch) {
   commit.FreeUnlinked();
   const CommittedNamespaces before =
       std::exchange(committed_namespaces_, commit.TakeNamespaces());
-  if (commit.synopses_changed()) {
-    auto map = std::make_shared<SynopsisMap>();
-    for (const auto& [id, ns] : committed_namespaces_) {
-      if (ns.synopsis != nullptr) (*map)[id] = ns.synopsis.get();
-    }
-    for (const auto& [id, ns] : before) {
-      retired_.emplace_back(epoch, ns.synopsis);
-    }
-    retired_.emplace_back(epoch, std::exchange(synopses_owner_, map));
-    synopses_.store(synopses_owner_.get(), std::memory_order_seq_cst);
+  // Before the root: who has that must not miss what was added.
+  commit.ShowSynopses();
+  for (const auto& [id, ns] : committed_namespaces_) {
+    const auto old = before.find(id);
+    if (old != before.end() && old->second.synopsis == ns.synopsis) continue;
+    shared_.namespaces->FindById(id)->set_synopsis(ns.synopsis.get());
+    if (old != before.end()) retired_.emplace_back(epoch, old->second.synopsis);
   }
   for (const auto& [key, t] : commit.newest()) {
     if (t->retire) {

@@ -186,9 +186,7 @@ absl::Status L2Store::Load(Superblock superblock) {
   {
     MutexLock lock(&commit_mu_);
     root_owner_ = std::make_shared<const Superblock>(superblock);
-    synopses_owner_ = std::make_shared<const SynopsisMap>();
     root_.store(root_owner_.get());
-    synopses_.store(synopses_owner_.get());
   }
   committed_epoch_.store(superblock.epoch);
   if (sync) durable_epoch_.store(superblock.epoch);
@@ -255,7 +253,6 @@ absl::Status L2Store::LoadSystem(const Tree& system) {
       note_damage));
   LARDER_RETURN_IF_ERROR(bad);
   LARDER_RETURN_IF_ERROR(damage);
-  LoadSynopses(system);
   return absl::OkStatus();
 }
 
@@ -282,6 +279,7 @@ absl::Status L2Store::LoadNamespace(absl::string_view name,
   }
   if (e.synopsis_keys_max > 0) {
     c.synopsis = std::make_shared<Synopsis>(e.synopsis_keys_max);
+    ns->set_synopsis(c.synopsis.get());
   }
   return absl::OkStatus();
 }
@@ -301,39 +299,6 @@ absl::Status L2Store::LoadTombstone(absl::string_view key,
   MutexLock lock(&commit_mu_);
   committed_tombstones_[std::string(key)] = std::move(t);
   return absl::OkStatus();
-}
-
-// A chunk that cannot be read answers "maybe".
-void L2Store::LoadSynopses(const Tree& system) {
-  MutexLock lock(&commit_mu_);
-  std::map<uint32_t, std::vector<bool>> loaded;
-  for (auto& [id, ns] : committed_namespaces_) {
-    if (ns.synopsis != nullptr) loaded[id].resize(ns.synopsis->chunks());
-  }
-  const auto load = [&](absl::string_view key, absl::string_view value) {
-    uint32_t id, chunk;
-    if (!SplitSynopsisEntryKey(key, &id, &chunk)) return false;
-    const auto ns = committed_namespaces_.find(id);
-    if (ns != committed_namespaces_.end() && ns->second.synopsis != nullptr &&
-        ns->second.synopsis->LoadChunk(chunk, value)) {
-      loaded[id][chunk] = true;
-    }
-    return true;
-  };
-  // Damage shows as chunks that were not loaded.
-  const absl::Status walked = system.WalkDespiteDamage(
-      absl::string_view(&kSynopsisTag, 1), load, [](const Tree::Damage&) {});
-  auto map = std::make_shared<SynopsisMap>();
-  for (auto& [id, chunks] : loaded) {
-    Synopsis* synopsis = committed_namespaces_[id].synopsis.get();
-    for (uint64_t i = 0; i < chunks.size(); ++i) {
-      if (!chunks[i]) synopsis->FillChunk(i);
-    }
-    (*map)[id] = synopsis;
-  }
-  if (!walked.ok()) map->clear();  // No synopsis: every read asks the tree.
-  synopses_owner_ = map;
-  synopses_.store(synopses_owner_.get());
 }
 
 // Entries that no commit holds are staged again, under a new epoch, and

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/system_tree.h"
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
@@ -43,10 +44,26 @@ bool L2Store::FindStaged(const Namespace& ns, absl::string_view key,
   return true;
 }
 
-const Synopsis* L2Store::SynopsisOf(uint32_t ns_id) const {
-  const SynopsisMap* map = synopses_.load(std::memory_order_seq_cst);
-  const auto it = map->find(ns_id);
-  return it == map->end() ? nullptr : it->second;
+const char* L2Store::FindChunk(const Superblock& root, uint32_t ns_id,
+                               const SynopsisShape& shape,
+                               uint64_t chunk) const {
+  const absl::StatusOr<std::optional<absl::string_view>> bytes =
+      TreeAt(root.system)
+          .Find(SynopsisEntryKey(ns_id, static_cast<uint32_t>(chunk)));
+  const bool is_there = bytes.ok() && bytes->has_value() &&
+                        (*bytes)->size() == shape.ChunkBytes(chunk);
+  return is_there ? (*bytes)->data() : nullptr;
+}
+
+bool L2Store::MayBeCommitted(const Namespace& ns, uint64_t name_hash) const {
+  // The root first: a commit shows its synopses before its root, so that a
+  // synopsis is never older than what is looked for in it.
+  const Superblock& at = *root();
+  const Synopsis* const synopsis = ns.synopsis();
+  if (synopsis == nullptr) return at.record_count > 0;
+  return synopsis->MayContain(name_hash, [&](uint64_t chunk) {
+    return FindChunk(at, ns.id(), synopsis->shape(), chunk);
+  });
 }
 
 bool L2Store::MayContain(const Namespace& ns, absl::string_view key,
@@ -55,11 +72,7 @@ bool L2Store::MayContain(const Namespace& ns, absl::string_view key,
     return staged.has_value();
   }
   const ReaderSlots::Guard reading = EnterRead();
-  const Synopsis* synopsis = SynopsisOf(ns.id());
-  // Every namespace with a committed record has a synopsis, unless it was
-  // lost; see LoadSynopses.
-  if (synopsis == nullptr) return root()->record_count > 0;
-  return synopsis->MayContain(name_hash);
+  return MayBeCommitted(ns, name_hash);
 }
 
 absl::StatusOr<bool> L2Store::FindRecord(const Namespace& ns,
@@ -68,19 +81,20 @@ absl::StatusOr<bool> L2Store::FindRecord(const Namespace& ns,
                                          Record* record) const {
   // Staged first, then the root: a commit publishes its root before it clears
   // what it staged.
-  const LookupKey record_key(ns.id(), key);
-  if (const StagedPtr staged = staging_.Find(record_key.view());
-      staged != nullptr) {
-    if (staged->kind == StagedChange::Kind::kRemove) return false;
-    *record = staged->record;
-    return true;
+  if (staging_.size() > 0) {
+    const StagedPtr staged = staging_.Find(LookupKey(ns.id(), key).view());
+    if (staged != nullptr) {
+      if (staged->kind == StagedChange::Kind::kRemove) return false;
+      *record = staged->record;
+      return true;
+    }
   }
-  const Synopsis* synopsis = SynopsisOf(ns.id());
-  if (synopsis != nullptr && !synopsis->MayContain(name_hash)) {
+  if (!MayBeCommitted(ns, name_hash)) {
     counters_.negative_skips.Add();
     return false;
   }
-  absl::StatusOr<bool> found = FindCommitted(record_key.view(), record);
+  absl::StatusOr<bool> found =
+      FindCommitted(LookupKey(ns.id(), key).view(), record);
   if (!found.ok()) counters_.damaged_reads.fetch_add(1);
   return found;
 }
@@ -352,8 +366,10 @@ L2Stats L2Store::Stats() const {
     s.records = static_cast<int64_t>(r.record_count);
     s.raw_bytes = static_cast<int64_t>(r.raw_bytes);
     s.stored_bytes = static_cast<int64_t>(r.stored_bytes);
-    for (const auto& [id, synopsis] : *synopses_.load()) {
-      s.synopsis_bytes += static_cast<int64_t>(synopsis->bytes());
+    for (const Namespace* ns : shared_.namespaces->All()) {
+      const Synopsis* const synopsis = ns->synopsis();
+      if (synopsis == nullptr) continue;
+      s.synopsis_bytes += static_cast<int64_t>(synopsis->shape().bytes());
     }
   }
   s.durable_epoch = durable_epoch_.load();

@@ -23,7 +23,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -121,7 +120,7 @@ class L2Store {
   // Errors: kDataLoss (a damaged page hides the answer).
   absl::StatusOr<bool> FindRecord(const Namespace& ns, absl::string_view key,
                                   uint64_t name_hash, Record* record) const;
-  // False: no record, committed or staged. Never reads metadata.
+  // False: no record, committed or staged. Reads no records.
   bool MayContain(const Namespace& ns, absl::string_view key,
                   uint64_t name_hash) const;
   // Whether a record is staged for the key; sets `*put` to what it is.
@@ -271,7 +270,6 @@ class L2Store {
   absl::Status LoadSystem(const Tree& system);
   absl::Status LoadNamespace(absl::string_view name, absl::string_view value);
   absl::Status LoadTombstone(absl::string_view key, absl::string_view value);
-  void LoadSynopses(const Tree& system);
   absl::Status ReplayJournal(uint64_t committed_epoch);
 
   // l2_read.cc
@@ -283,7 +281,11 @@ class L2Store {
   }
   absl::StatusOr<bool> FindCommitted(absl::string_view record_key,
                                      Record* record) const;
-  const Synopsis* SynopsisOf(uint32_t ns_id) const;
+  // False: no committed record. Reads the system tree when nobody did before.
+  bool MayBeCommitted(const Namespace& ns, uint64_t name_hash) const;
+  // Of the namespace's synopsis; null when it is lost.
+  const char* FindChunk(const Superblock& root, uint32_t ns_id,
+                        const SynopsisShape& shape, uint64_t chunk) const;
   absl::StatusOr<std::shared_ptr<const Blob>> LoadVerified(
       uint64_t name_hash, const Record& record, uint64_t offset,
       uint64_t length) const;
@@ -392,9 +394,6 @@ class L2Store {
   std::atomic<const Superblock*> root_{nullptr};
   std::atomic<uint64_t> committed_epoch_{0};
   std::atomic<uint64_t> durable_epoch_{0};  // Synced.
-  // Synopses by namespace id, replaced when they grow; as `root_`.
-  using SynopsisMap = absl::flat_hash_map<uint32_t, const Synopsis*>;
-  std::atomic<const SynopsisMap*> synopses_{nullptr};
 
   mutable Mutex commit_mu_;
   // Closed and not yet committed (a commit failed), or 0.
@@ -407,8 +406,6 @@ class L2Store {
   std::vector<std::pair<uint64_t, std::shared_ptr<const void>>> retired_
       ABSL_GUARDED_BY(commit_mu_);
   std::shared_ptr<const Superblock> root_owner_ ABSL_GUARDED_BY(commit_mu_);
-  std::shared_ptr<const SynopsisMap> synopses_owner_
-      ABSL_GUARDED_BY(commit_mu_);
   bool closed_ ABSL_GUARDED_BY(commit_mu_) = false;
 
   mutable Mutex tombstones_mu_;

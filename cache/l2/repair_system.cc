@@ -9,6 +9,7 @@
 #include "cache/l2/chain.h"
 #include "cache/l2/commit_merge.h"
 #include "cache/l2/record.h"
+#include "cache/l2/synopsis_builder.h"
 #include "cache/l2/tree_builder.h"
 #include "cache/name_hash.h"
 #include "cache/policy.h"
@@ -23,7 +24,7 @@ namespace {
 constexpr int kProofTriesMax = 64;
 
 uint64_t ChunksFor(uint64_t keys_max) {
-  return keys_max == 0 ? 0 : Synopsis(keys_max).chunks();
+  return keys_max == 0 ? 0 : SynopsisShape(keys_max).chunks();
 }
 
 }  // namespace
@@ -58,7 +59,6 @@ absl::Status SystemRepair::Read(const Survey& survey,
                 return true;
               },
               [](const Tree::Damage&) {}));
-  chunks_.reset();
   for (auto& [id, space] : spaces_) {
     space.synopsis_is_bad |=
         space.synopsis_chunks != ChunksFor(space.entry.synopsis_keys_max);
@@ -125,11 +125,10 @@ bool SystemRepair::ReadChunk(uint32_t id, uint32_t chunk,
   if (space == spaces_.end()) return true;
   const uint64_t keys_max = space->second.entry.synopsis_keys_max;
   if (keys_max == 0) return false;
-  if (chunks_ == nullptr || chunks_of_ != id) {
-    chunks_of_ = id;
-    chunks_ = std::make_unique<Synopsis>(keys_max);
+  const SynopsisShape shape(keys_max);
+  if (chunk >= shape.chunks() || value.size() != shape.ChunkBytes(chunk)) {
+    return false;
   }
-  if (!chunks_->LoadChunk(chunk, value)) return false;
   ++space->second.synopsis_chunks;
   return true;
 }
@@ -405,7 +404,7 @@ absl::StatusOr<ChildRef> SystemRepair::RebuildSynopsis(uint32_t id,
   space.entry.synopsis_keys = 0;
   ++report_->rebuilt_synopses;
   if (space.entry.records == 0) return system;
-  Synopsis built(2 * space.entry.records);
+  SynopsisBuilder built(2 * space.entry.records);
   const uint64_t name_seed = NameSeed(space.name);
   LARDER_RETURN_IF_ERROR(records.Walk(
       RecordKey(id, ""), [&](absl::string_view record_key, absl::string_view) {
@@ -415,10 +414,10 @@ absl::StatusOr<ChildRef> SystemRepair::RebuildSynopsis(uint32_t id,
         built.Add(NameHash(name_seed, key));
         return true;
       }));
-  space.entry.synopsis_keys_max = built.keys_max();
+  space.entry.synopsis_keys_max = built.shape().keys_max();
   space.entry.synopsis_keys = space.entry.records;
   TreeChanges changes;
-  for (uint64_t i = 0; i < built.chunks(); ++i) {
+  for (uint64_t i = 0; i < built.shape().chunks(); ++i) {
     changes.Put(SynopsisEntryKey(id, static_cast<uint32_t>(i)), built.Chunk(i));
   }
   return changes.Apply(pages_, pages_, system, epoch);

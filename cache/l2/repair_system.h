@@ -123,9 +123,6 @@ class SystemRepair {
   std::map<std::string, Candidate> candidates_;
   std::map<std::string, Hlc> new_tombstones_;  // By their key in the tree.
   std::set<std::string, std::less<>> removed_keys_;
-  // While chunks of one namespace are read.
-  uint32_t chunks_of_ = 0;
-  std::unique_ptr<Synopsis> chunks_;
 };
 
 }  // namespace larder::cache::l2

@@ -1,6 +1,7 @@
 #include "cache/l2/synopsis.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace larder::cache::l2 {
@@ -12,6 +13,7 @@ constexpr int kLanes = 8;
 constexpr uint32_t kSalt[kLanes] = {0x47b6137bU, 0x44974d91U, 0x8824ad5bU,
                                     0xa2b7289dU, 0x705495c7U, 0x2df1424bU,
                                     0x9efc4947U, 0x5c6bfb31U};
+static_assert(SynopsisShape::kBlockBytes == kLanes * sizeof(uint32_t));
 
 uint32_t LaneBit(uint64_t name_hash, int lane) {
   // The low half picks the bits; the high half picked the block.
@@ -19,83 +21,72 @@ uint32_t LaneBit(uint64_t name_hash, int lane) {
                          27);
 }
 
+uint32_t LaneOf(const char* block, int lane) {
+  uint32_t bits;
+  std::memcpy(&bits, block + lane * sizeof(bits), sizeof(bits));
+  return bits;
+}
+
+// Has every key, however many blocks it is taken to have.
+constexpr auto kFullChunk = [] {
+  std::array<char, SynopsisShape::kChunkBytes> bytes{};
+  bytes.fill('\xff');
+  return bytes;
+}();
+
 }  // namespace
 
-Synopsis::Synopsis(uint64_t keys_max)
+SynopsisShape::SynopsisShape(uint64_t keys_max)
     : keys_max_(std::max(keys_max, kKeysMin)),
-      blocks_((keys_max_ * kBitsPerKey + 255) / 256),
-      words_(new std::atomic<uint32_t>[blocks_ * kLanes]()),
-      dirty_(chunks(), false) {}
+      blocks_((keys_max_ * kBitsPerKey + 255) / 256) {}
 
-bool Synopsis::MayContain(uint64_t name_hash) const {
-  const std::atomic<uint32_t>* block = &words_[BlockOf(name_hash) * kLanes];
+uint64_t SynopsisShape::ChunkBytes(uint64_t chunk) const {
+  return std::min(kChunkBlocks, blocks_ - chunk * kChunkBlocks) * kBlockBytes +
+         1;
+}
+
+bool SynopsisBlockHas(const char* block, uint64_t name_hash) {
   for (int lane = 0; lane < kLanes; ++lane) {
-    if ((block[lane].load(std::memory_order_relaxed) &
-         LaneBit(name_hash, lane)) == 0) {
-      return false;
-    }
+    if ((LaneOf(block, lane) & LaneBit(name_hash, lane)) == 0) return false;
   }
   return true;
 }
 
-void Synopsis::Add(uint64_t name_hash) {
-  const uint64_t block_index = BlockOf(name_hash);
-  std::atomic<uint32_t>* block = &words_[block_index * kLanes];
+bool AddToSynopsisBlock(char* block, uint64_t name_hash) {
   bool changed = false;
   for (int lane = 0; lane < kLanes; ++lane) {
-    const uint32_t old = block[lane].load(std::memory_order_relaxed);
+    const uint32_t old = LaneOf(block, lane);
     const uint32_t bits = old | LaneBit(name_hash, lane);
-    if (bits != old) {
-      block[lane].store(bits, std::memory_order_relaxed);
-      changed = true;
-    }
+    changed |= bits != old;
+    std::memcpy(block + lane * sizeof(bits), &bits, sizeof(bits));
   }
-  if (changed) dirty_[block_index / kChunkBlocks] = true;
+  return changed;
 }
 
-uint64_t Synopsis::ChunkBlocks(uint64_t i) const {
-  return std::min(kChunkBlocks, blocks_ - i * kChunkBlocks);
+bool SynopsisBlockIsEmpty(const char* block) {
+  uint32_t bits = 0;
+  for (int lane = 0; lane < kLanes; ++lane) bits |= LaneOf(block, lane);
+  return bits == 0;
 }
 
-std::string Synopsis::Chunk(uint64_t i) const {
-  std::string out(ChunkBlocks(i) * kBlockBytes, '\0');
-  const std::atomic<uint32_t>* from = &words_[i * kChunkBlocks * kLanes];
-  for (size_t w = 0; w < out.size() / 4; ++w) {
-    const uint32_t v = from[w].load(std::memory_order_relaxed);
-    std::memcpy(out.data() + w * 4, &v, 4);
-  }
-  return out;
+Synopsis::Synopsis(uint64_t keys_max)
+    : shape_(keys_max),
+      chunks_(new std::atomic<const char*>[shape_.chunks()]()) {}
+
+const char* Synopsis::ChunkOf(uint64_t chunk, FindChunk find) const {
+  const char* const bytes = Find(chunk, find);
+  return IsWhole(chunk, bytes) ? bytes : kFullChunk.data();
 }
 
-bool Synopsis::LoadChunk(uint64_t i, absl::string_view bytes) {
-  if (i >= chunks() || bytes.size() != ChunkBlocks(i) * kBlockBytes) {
-    return false;
-  }
-  std::atomic<uint32_t>* to = &words_[i * kChunkBlocks * kLanes];
-  for (size_t w = 0; w < bytes.size() / 4; ++w) {
-    uint32_t v;
-    std::memcpy(&v, bytes.data() + w * 4, 4);
-    to[w].store(v, std::memory_order_relaxed);
-  }
-  return true;
+const char* Synopsis::Load(uint64_t chunk, FindChunk find) const {
+  const char* found = find(chunk);
+  if (found == nullptr || !IsWhole(chunk, found)) found = kFullChunk.data();
+  // Where a commit moved it meanwhile, later readers must go there; this one
+  // still sees the root that it asked.
+  const char* nobody = nullptr;
+  chunks_[chunk].compare_exchange_strong(nobody, found,
+                                         std::memory_order_seq_cst);
+  return found;
 }
-
-void Synopsis::FillChunk(uint64_t i) {
-  std::atomic<uint32_t>* to = &words_[i * kChunkBlocks * kLanes];
-  for (uint64_t w = 0; w < ChunkBlocks(i) * kLanes; ++w) {
-    to[w].store(~uint32_t{0}, std::memory_order_relaxed);
-  }
-}
-
-std::vector<uint64_t> Synopsis::TakeDirtyChunks() {
-  std::vector<uint64_t> taken;
-  for (uint64_t i = 0; i < dirty_.size(); ++i) {
-    if (dirty_[i]) taken.push_back(i);
-    dirty_[i] = false;
-  }
-  return taken;
-}
-
-void Synopsis::MarkAllDirty() { dirty_.assign(dirty_.size(), true); }
 
 }  // namespace larder::cache::l2

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "cache/l2/synopsis_builder.h"
 #include "cache/name_hash.h"
 
 namespace larder::cache::l2 {
@@ -11,50 +15,110 @@ namespace {
 
 uint64_t HashOf(absl::string_view key) { return NameHash("ns", key); }
 
+// Fails the test when asked.
+const char* NobodyAsks(uint64_t chunk) {
+  ADD_FAILURE() << "asked for chunk " << chunk;
+  return nullptr;
+}
+
 TEST(SynopsisTest, NoFalseNegativesAndFewFalsePositives) {
   for (const uint64_t keys : {100, 1024, 50'000}) {
-    Synopsis s(keys);
+    SynopsisBuilder builder(keys);
     for (uint64_t i = 0; i < keys; ++i) {
-      s.Add(HashOf(absl::StrCat("key", i)));
+      builder.Add(HashOf(absl::StrCat("key", i)));
     }
+    const Synopsis s(keys);
+    uint64_t asked = 0;
+    const auto source = [&](uint64_t chunk) {
+      ++asked;
+      return builder.Chunk(chunk).data();
+    };
+    for (uint64_t i = 0; i < keys; ++i) {
+      ASSERT_TRUE(s.MayContain(HashOf(absl::StrCat("key", i)), source));
+    }
+    // Each once, whatever else is asked.
+    EXPECT_EQ(asked, s.shape().chunks());
     uint64_t false_positives = 0;
-    for (uint64_t i = 0; i < keys; ++i) {
-      ASSERT_TRUE(s.MayContain(HashOf(absl::StrCat("key", i))));
-    }
     constexpr uint64_t kProbes = 100'000;
     for (uint64_t i = 0; i < kProbes; ++i) {
-      false_positives += s.MayContain(HashOf(absl::StrCat("absent", i)));
+      false_positives +=
+          s.MayContain(HashOf(absl::StrCat("absent", i)), NobodyAsks);
     }
     EXPECT_LT(false_positives, kProbes / 100) << keys << " keys";
   }
 }
 
-TEST(SynopsisTest, ChunksCarryItAcross) {
-  Synopsis a(10'000), b(10'000);
-  for (int i = 0; i < 10'000; ++i) {
-    a.Add(HashOf(absl::StrCat(i)));
+TEST(SynopsisTest, ChunksMakeUpTheWhole) {
+  const SynopsisShape shape(10'000);
+  EXPECT_EQ(shape.chunks(), 9);
+  uint64_t bytes = 0;
+  for (uint64_t i = 0; i < shape.chunks(); ++i) bytes += shape.ChunkBytes(i);
+  EXPECT_EQ(bytes, shape.bytes());
+  // Places ascend with the hash, from the first block to the last.
+  uint64_t last = 0;
+  for (uint64_t i = 0; i <= 1000; ++i) {
+    const SynopsisShape::Place p = shape.PlaceOf(~uint64_t{0} / 1000 * i);
+    const uint64_t at = p.chunk * SynopsisShape::kChunkBytes + p.offset;
+    EXPECT_GE(at, last);
+    EXPECT_LE(p.offset + SynopsisShape::kBlockBytes,
+              shape.ChunkBytes(p.chunk) - 1);
+    last = at;
   }
-  const std::vector<uint64_t> dirty = a.TakeDirtyChunks();
-  EXPECT_EQ(dirty.size(), a.chunks());
-  EXPECT_TRUE(a.TakeDirtyChunks().empty());
-  for (uint64_t i = 0; i < a.chunks(); ++i) {
-    ASSERT_TRUE(b.LoadChunk(i, a.Chunk(i)));
-  }
-  for (int i = 0; i < 10'000; ++i) {
-    ASSERT_TRUE(b.MayContain(HashOf(absl::StrCat(i))));
-  }
-  EXPECT_FALSE(b.LoadChunk(0, "short"));
-  EXPECT_FALSE(b.LoadChunk(a.chunks(), a.Chunk(0)));
-  // One key dirties one chunk.
-  Synopsis c(10'000);
-  c.Add(HashOf("x"));
-  EXPECT_EQ(c.TakeDirtyChunks().size(), 1);
+  EXPECT_EQ(last + SynopsisShape::kBlockBytes + 1, shape.bytes());
+}
+
+TEST(SynopsisTest, AddingSaysWhetherItChanged) {
+  std::string block(SynopsisShape::kBlockBytes, '\0');
+  EXPECT_FALSE(SynopsisBlockHas(block.data(), HashOf("x")));
+  EXPECT_TRUE(AddToSynopsisBlock(block.data(), HashOf("x")));
+  EXPECT_FALSE(AddToSynopsisBlock(block.data(), HashOf("x")));
+  EXPECT_TRUE(SynopsisBlockHas(block.data(), HashOf("x")));
+  EXPECT_FALSE(SynopsisBlockHas(block.data(), HashOf("y")));
 }
 
 TEST(SynopsisTest, ALostChunkAnswersMaybe) {
-  Synopsis s(1000);
-  for (uint64_t i = 0; i < s.chunks(); ++i) s.FillChunk(i);
-  EXPECT_TRUE(s.MayContain(HashOf("anything")));
+  const Synopsis s(1000);
+  const auto lost = [](uint64_t) -> const char* { return nullptr; };
+  EXPECT_TRUE(s.MayContain(HashOf("anything"), lost));
+  for (uint64_t i = 0; i < 1000; ++i) {
+    EXPECT_TRUE(s.MayContain(HashOf(absl::StrCat(i)), lost));
+  }
+}
+
+// As a page does that cannot be read any more, before and after it was found.
+TEST(SynopsisTest, AChunkThatReadsAsZerosAnswersMaybe) {
+  SynopsisBuilder builder(100);
+  std::string chunk(builder.Chunk(0));
+  const Synopsis s(100);
+  const auto source = [&](uint64_t) { return chunk.data(); };
+  EXPECT_FALSE(s.MayContain(HashOf("x"), source));
+  chunk.assign(chunk.size(), '\0');
+  EXPECT_TRUE(s.MayContain(HashOf("x"), NobodyAsks));
+  EXPECT_TRUE(SynopsisBlockHas(s.ChunkOf(0, NobodyAsks), HashOf("x")));
+  const Synopsis late(100);
+  EXPECT_TRUE(late.MayContain(HashOf("x"), source));
+}
+
+TEST(SynopsisTest, ReadersGoWhereACommitMovedAChunk) {
+  SynopsisBuilder before(100), after(100);
+  after.Add(HashOf("new"));
+  Synopsis s(100);
+  const auto source = [&](uint64_t chunk) {
+    return before.Chunk(chunk).data();
+  };
+  EXPECT_FALSE(s.MayContain(HashOf("new"), source));
+  for (uint64_t i = 0; i < s.shape().chunks(); ++i) {
+    s.Show(i, after.Chunk(i).data());
+  }
+  EXPECT_TRUE(s.MayContain(HashOf("new"), NobodyAsks));
+  // A reader that found the old place before the move must not bring it back.
+  Synopsis late(100);
+  const auto moved_meanwhile = [&](uint64_t chunk) {
+    late.Show(chunk, after.Chunk(chunk).data());
+    return before.Chunk(chunk).data();
+  };
+  EXPECT_FALSE(late.MayContain(HashOf("new"), moved_meanwhile));
+  EXPECT_TRUE(late.MayContain(HashOf("new"), NobodyAsks));
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include "cache/l2/page.h"
 #include "cache/l2/record.h"
 #include "cache/l2/superblock.h"
-#include "cache/l2/synopsis.h"
+#include "cache/l2/synopsis_builder.h"
 #include "cache/l2/system_tree.h"
 #include "cache/name_hash.h"
 #include "cache/tombstone.h"
@@ -256,7 +256,7 @@ std::vector<Seed> InvalidationSeeds() {
                                 .stored_bytes = 2000,
                                 .synopsis_keys_max = 1024,
                                 .synopsis_keys = 10};
-  Synopsis synopsis(2000);
+  SynopsisBuilder synopsis(2000);
   synopsis.Add(cache::NameHash("ns", "key"));
   return {
       entry("flush", flush),
@@ -268,7 +268,7 @@ std::vector<Seed> InvalidationSeeds() {
       pair("tag", TombstoneEntryKey(3, tag), EncodeTombstoneEntry(tag)),
       pair("prefix", TombstoneEntryKey(3, prefix),
            EncodeTombstoneEntry(prefix)),
-      pair("synopsis", SynopsisEntryKey(3, 1), synopsis.Chunk(1)),
+      pair("synopsis", SynopsisEntryKey(3, 1), std::string(synopsis.Chunk(1))),
   };
 }
 
