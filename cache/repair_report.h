@@ -50,7 +50,8 @@ struct RepairReport {
   std::array<int64_t, kDropCauses> dropped_by_cause{};
   std::vector<Dropped> dropped;  // The first kDroppedMax that have a name.
 
-  // Namespaces whose entry was lost: as if flushed at `through`.
+  // Namespaces of which nobody knows when they were flushed: now they were at
+  // `through`.
   struct Invalidated {
     std::string ns;
     Hlc through;

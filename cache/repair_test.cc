@@ -675,6 +675,23 @@ TEST_F(RepairTest, EntriesOfTheSystemTreeThatSayTheImpossibleGo) {
   EXPECT_EQ(Dropped(DropCause::kInvalidation), kKeys);
 }
 
+TEST_F(RepairTest, TheListOfWhatWasDroppedIsCappedAndTheCountIsNot) {
+  for (int i = 0; i < 1'500; ++i) {
+    ASSERT_TRUE(cache_->Put("b", absl::StrCat("more", i), "small", {}).ok());
+  }
+  ASSERT_TRUE(cache_->Flush().ok());
+  Take();
+  Scramble(whole_.system_pages.front());
+  SimulatedDisk disk;
+  ASSERT_NO_FATAL_FAILURE(WriteImage(image_, &disk, kDirectory));
+  const auto report = RepairL2(Options(&disk));
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->dropped_records, kKeys + 20 + 1'500);
+  EXPECT_EQ(report->dropped.size(), RepairReport::kDroppedMax);
+  EXPECT_EQ(report->after.records, 0);
+  EXPECT_TRUE(report->after.clean());
+}
+
 // A newer epoch than that of the lost leaf proves what was put in it.
 TEST_F(RepairTest, WhatWasPutAfterALostPageWasWrittenStays) {
   for (int i = 0; i < 1'500; ++i) {

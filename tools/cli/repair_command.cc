@@ -144,8 +144,8 @@ void Say(const RepairReport& report, Console* console) {
   for (const RepairReport::Invalidated& i : report.invalidated) {
     SayRow(console, "flushed",
            absl::StrCat(Printable(i.ns),
-                        ": its entry was lost; as a flush that it may have "
-                        "held"));
+                        ": what tells of its flushes is lost, so it is taken "
+                        "as flushed"));
   }
   if (report.new_lineage) {
     SayRow(console, "lineage", "new: the newest commit may be lost");
@@ -156,12 +156,14 @@ void Say(const RepairReport& report, Console* console) {
            absl::StrCat(FormatPlural(report.dropped_by_cause[i], "blob"), " ",
                         kCauses[i].text));
   }
-  SayRow(
-      console, "repaired",
-      report.epoch == report.epoch_before
-          ? report.damages + report.marked_bytes == 0 ? "nothing was damaged"
-                                                      : "without a commit"
-          : absl::StrCat("epoch ", report.epoch_before, " to ", report.epoch));
+  if (report.freed_bytes > 0) {
+    SayRow(console, "freed", FormatBytes(report.freed_bytes));
+  }
+  SayRow(console, "repaired",
+         report.epoch != report.epoch_before
+             ? absl::StrCat("epoch ", report.epoch_before, " to ", report.epoch)
+         : report.damages > 0 ? "without a commit"
+                              : "nothing was damaged");
 }
 
 void Fail(const RepairReport& report, Console* console, Failures* failures) {
