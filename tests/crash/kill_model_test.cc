@@ -46,7 +46,7 @@ class KillModelTest : public ::testing::Test {
     return {kThread, o.scratch, o.key};
   }
 
-  const KillPlan plan_;
+  const KillPlan plan_ = {};
   KillModel model_{plan_};
 };
 

@@ -9,11 +9,14 @@
 #include <memory>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
 #include "backup/blob_cache_source.h"
 #include "backup/directory_sink.h"
 #include "backup/orchestrator.h"
+#include "tests/support/history.h"
 
 namespace larder::tests {
 namespace {
@@ -54,10 +57,16 @@ void ArchiveModel::TakeContents(const cache::Snapshot& snapshot, Dump* dump) {
   }
   EXPECT_THAT(damage, ElementsAre());
   for (const auto& r : records) held[{r.ns, r.key}] = r.attributes.hlc;
-  // The rest was evicted, or has expired.
+  const int64_t now = clock_->NowUnixMillis();
   std::erase_if(dump->state.contents, [&](const auto& entry) {
-    const auto it = held.find(entry.first);
-    return it == held.end() || it->second != entry.second.hlc;
+    const auto& [name, blob] = entry;
+    const auto it = held.find(name);
+    if (it != held.end() && it->second == blob.hlc) return false;
+    EXPECT_TRUE(evicting_ || IsExpired(blob, now) ||
+                blob.options.idle_ttl_ms > 0)
+        << name.first << "/" << name.second << " of hlc " << blob.hlc.value
+        << " is not in the snapshot";
+    return true;
   });
   for (const auto& [ns, generation] : dump->state.generations) {
     uint64_t found = 0;
@@ -103,16 +112,28 @@ void ArchiveModel::Backup(cache::BlobCache* cache, const Oracle::State& state,
   ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
   EXPECT_EQ(report.sources[0].totals.records(), dump.info.records);
   dumps_.push_back(std::move(dump));
+  for (Dump& d : dumps_) d.acknowledged = true;
 }
 
-void ArchiveModel::CheckListing(bool leftovers_allowed) {
+void ArchiveModel::CheckListing(bool after_death) {
+  absl::StatusOr<std::vector<backup::SnapshotEntry>> entries;
   const auto archive = Archive::Open(path(), &disk_);
-  if (!archive.ok()) {
-    EXPECT_TRUE(dumps_.empty()) << archive.status();
-    return;
+  if (archive.ok()) {
+    entries = archive->List();
+    ASSERT_TRUE(entries.ok()) << entries.status();
+  } else {
+    // Its creation was cut short, too.
+    ASSERT_TRUE(after_death && absl::IsNotFound(archive.status()))
+        << archive.status();
+    entries.emplace();
   }
-  const auto entries = archive->List();
-  ASSERT_TRUE(entries.ok()) << entries.status();
+  if (after_death) {
+    std::erase_if(dumps_, [&](const Dump& d) {
+      return !d.acknowledged &&
+             std::none_of(entries->begin(), entries->end(),
+                          [&](const auto& entry) { return entry.id == d.id; });
+    });
+  }
   size_t at = 0, packs = 0;
   for (const backup::SnapshotEntry& entry : *entries) {
     EXPECT_TRUE(entry.status.ok()) << entry.status;
@@ -129,7 +150,7 @@ void ArchiveModel::CheckListing(bool leftovers_allowed) {
     ++at;
   }
   EXPECT_EQ(at, dumps_.size()) << dumps_[at].id << " is not listed";
-  if (leftovers_allowed) return;
+  if (after_death) return;
   const auto files = disk_.List(absl::StrCat(path(), "/packs"));
   ASSERT_TRUE(files.ok()) << files.status();
   EXPECT_EQ(files->size(), packs);
@@ -137,7 +158,7 @@ void ArchiveModel::CheckListing(bool leftovers_allowed) {
 
 void ArchiveModel::CheckAfterDeath() {
   if (cut_short_.has_value()) ++deaths_survived_;
-  CheckListing(/*leftovers_allowed=*/true);
+  CheckListing(/*after_death=*/true);
   cut_short_.reset();
 }
 

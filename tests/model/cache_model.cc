@@ -79,7 +79,8 @@ CacheModel::CacheModel(Options options)
                        content_bytes_max_,
                        options_.evicting}),
       oracle_(oracle_options_),
-      clock_(kStart) {
+      clock_(kStart),
+      archive_(&clock_, options_.evicting, &crashed_) {
   disk_.SetFaultScript(options_.faults);
 }
 

@@ -118,7 +118,7 @@ class CacheModel {
   cache::ManualClock clock_;
   cache::l2::SimulatedDisk disk_;
   std::atomic<bool> crashed_{false};
-  ArchiveModel archive_{&clock_, &crashed_};
+  ArchiveModel archive_;
   int64_t directories_ = 0;
   std::string path_;
   cache::Durability durability_ = cache::Durability::kInterval;
