@@ -39,7 +39,7 @@ class RealCacheTest : public ::testing::Test {
     BlobCacheOptions options;
     options.l2_path = path;
     options.l1_bytes_max = 1 << 20;
-    options.l2_bytes_max = int64_t{256} << 20;
+    options.l2_bytes_max = l2_bytes_max_;
     options.background_commits = false;
     options.clock = &clock_;
     options.file_system = &disk_;
@@ -108,6 +108,25 @@ class RealCacheTest : public ::testing::Test {
               static_cast<int64_t>(model_.size() - lost.size()));
   }
 
+  // Until every tombstone is spent.
+  void SweepTombstoned(BlobCache* cache) {
+    for (bool done = false; !done;) {
+      const auto slice = cache->SweepTombstonedSlice({});
+      ASSERT_TRUE(slice.ok()) << slice.status();
+      done = slice->done;
+    }
+    ASSERT_TRUE(cache->Flush().ok());
+    ASSERT_EQ(cache->Stats().l2.tombstones, 0);
+  }
+  // So many of a tag that no blob has.
+  void InvalidateOthers(BlobCache* cache, const std::string& ns, int count) {
+    for (int i = 0; i < count; ++i) {
+      ASSERT_TRUE(cache->InvalidateTags(ns, {absl::StrCat("other", i)}).ok());
+    }
+    SweepTombstoned(cache);
+  }
+
+  int64_t l2_bytes_max_ = int64_t{256} << 20;
   cache::ManualClock clock_{1'700'000'000'000};
   SimulatedDisk disk_;
   std::map<BlobKey, std::string> model_;
@@ -175,6 +194,84 @@ TEST_F(RealCacheTest, FlushedAndInvalidatedStaysSoFromAnOlderDump) {
   // And later puts are newer than all of it.
   Put(restored.get(), "pages", "dir/0", "fresh");
   EXPECT_TRUE(restored->Get("pages", "dir/0").has_value());
+}
+
+// Sweeping what an invalidation covers does not make it forgotten, nor does
+// reopening, nor a restore in between.
+TEST_F(RealCacheTest, InvalidatedAndSweptStaysSoFromAnOlderDump) {
+  auto cache = OpenCache("/l2");
+  Fill(cache.get());
+  const std::string old_id = Backup(cache.get(), 1).snapshot_id;
+  clock_.AdvanceMillis(1000);
+  ASSERT_TRUE(cache->FlushNamespace("pages").ok());
+  ASSERT_TRUE(cache->InvalidateTags("images", {"tag1"}).ok());
+  ASSERT_TRUE(cache->InvalidateDependencies("images", {"dep3"}).ok());
+  ASSERT_TRUE(cache->InvalidatePrefix("images", "dir/5").ok());
+  SweepTombstoned(cache.get());
+  cache.reset();
+  cache = OpenCache("/l2");
+  EXPECT_EQ(cache->Stats().l2.tombstones, 0);
+  const std::string swept_id = Backup(cache.get(), 2).snapshot_id;
+  ASSERT_EQ(RestoreTo("/child", swept_id).outcome, Outcome::kOk);
+  auto child = OpenCache("/child");
+  SweepTombstoned(child.get());
+  ASSERT_EQ(Backup(child.get(), 3).outcome, Outcome::kOk);
+  // The child alone says what its parent was told.
+  ASSERT_TRUE(
+      disk_.Remove(absl::StrCat("/archive/manifests/", swept_id, ".manifest"))
+          .ok());
+
+  const RestoreReport report = RestoreTo("/new", old_id);
+  ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+  auto restored = OpenCache("/new");
+  for (const auto& [key, bytes] : model_) {
+    EXPECT_EQ(restored->Get(key.first, key.second).has_value(),
+              cache->Get(key.first, key.second).has_value())
+        << key.first << "/" << key.second;
+  }
+}
+
+// An L2 keeps a bounded number of spent tombstones. Whatever one of those that
+// went may have covered does not come back.
+TEST_F(RealCacheTest, WhatAForgottenInvalidationMayHaveCoveredStaysAway) {
+  l2_bytes_max_ = cache::kL2BytesMin;
+  auto cache = OpenCache("/l2");
+  Fill(cache.get());
+  const std::string old_id = Backup(cache.get(), 1).snapshot_id;
+  clock_.AdvanceMillis(1000);
+  ASSERT_TRUE(cache->InvalidateTags("images", {"tag1"}).ok());
+  SweepTombstoned(cache.get());
+  clock_.AdvanceMillis(1000);
+  constexpr int kMoreThanAreKept = 3000;
+  InvalidateOthers(cache.get(), "images", kMoreThanAreKept);
+  clock_.AdvanceMillis(100'000);
+  Put(cache.get(), "images", "later", "bytes");
+  const std::string newer_id = Backup(cache.get(), 2).snapshot_id;
+  const std::string newest_id = Backup(cache.get(), 3).snapshot_id;
+
+  ASSERT_EQ(RestoreTo("/old", old_id).outcome, Outcome::kOk);
+  auto old = OpenCache("/old");
+  for (const auto& [key, bytes] : model_) {
+    EXPECT_EQ(old->Get(key.first, key.second).has_value(), key.first == "pages")
+        << key.first << "/" << key.second;
+  }
+  // Those that knew it themselves are what they were.
+  for (const std::string& id : {newer_id, newest_id}) {
+    const RestoreReport report = RestoreTo(absl::StrCat("/l2-of-", id), id);
+    ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+    EXPECT_TRUE(report.digest_equal);
+    EXPECT_EQ(report.restored.content_digest, cache->Stats().l2.content_digest);
+  }
+  // Also of one that was restored from it: it goes on forgetting.
+  auto child = OpenCache(absl::StrCat("/l2-of-", newest_id));
+  Put(child.get(), "images", "fresh", "bytes");
+  ASSERT_EQ(Backup(child.get(), 4).outcome, Outcome::kOk);
+  const RestoreReport same = RestoreTo("/same", newer_id);
+  EXPECT_TRUE(same.digest_equal);
+  const RestoreReport again = RestoreTo("/again", old_id);
+  ASSERT_EQ(again.outcome, Outcome::kOk) << again.status;
+  EXPECT_FALSE(OpenCache("/again")->Get("images", "dir/1").has_value());
+  EXPECT_TRUE(OpenCache("/again")->Get("pages", "dir/0").has_value());
 }
 
 TEST_F(RealCacheTest, ADamagedByteCostsItsBlobsOnly) {

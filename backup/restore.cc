@@ -99,6 +99,19 @@ bool IsOrDescendsFrom(const format::CacheInfo& other,
                    cache.lineage()) != other.ancestors().end();
 }
 
+// Up to which HLC every invalidation that `newer` knows of was made before
+// `older` was taken.
+cache::Hlc KnownThrough(const format::CacheInfo& older,
+                        const format::CacheInfo& newer) {
+  // A mutation under way may have its HLC and miss the snapshot: by far less.
+  constexpr int64_t kUnderWayMsMax = 60'000;
+  // A restored L2 may have gone its own way before `older` was taken.
+  if (newer.lineage() != older.lineage()) return cache::Hlc();
+  const int64_t unix_ms = cache::Hlc{older.hlc()}.unix_millis();
+  return cache::Hlc::FromUnixMillis(
+      std::max<int64_t>(0, unix_ms - kUnderWayMsMax));
+}
+
 void PlanCache(const SnapshotEntry& snapshot, uint16_t index,
                const std::vector<SnapshotEntry>& all, RestorePlan* plan) {
   const format::CacheInfo& cache =
@@ -187,6 +200,7 @@ absl::Status RestoreRun::CollectInvalidations(uint16_t index,
   LARDER_RETURN_IF_ERROR(backup_internal::ReadInvalidations(
       archive_, manifest_, index, quiet, options_.cancellation, merged));
   const format::CacheInfo& cache = manifest_.header().sources(index).cache();
+  const std::vector<cache::NamespaceState> own = merged->Namespaces();
   for (const std::string& id : report_->plan.newer_snapshots) {
     LARDER_ASSIGN_OR_RETURN(const SnapshotEntry other, archive_.Find(id));
     for (int i = 0; i < other.manifest.header().sources_size(); ++i) {
@@ -196,6 +210,7 @@ absl::Status RestoreRun::CollectInvalidations(uint16_t index,
           other.manifest.trailer().sources(i).status_code() != 0) {
         continue;
       }
+      newer_.SetKnown(KnownThrough(cache, source.cache()), own);
       for (InvalidationSet* set : {merged, &newer_}) {
         const absl::Status read = backup_internal::ReadInvalidations(
             archive_, other.manifest, static_cast<uint16_t>(i), quiet,

@@ -589,6 +589,14 @@ TEST_F(RepairTest, ALeafOfTombstonesCostsWhatTheyMayCover) {
     kept += (*opened)->Get("b", absl::StrCat("tagged", i)).has_value();
   }
   EXPECT_GE(kept, 40);
+  // Older snapshots still hold what the lost ones cover.
+  const auto snapshot = (*opened)->TakeSnapshot({});
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  for (const NamespaceState& ns : (*snapshot)->info().namespaces) {
+    const bool lost_tombstones = ns.name == "b";
+    EXPECT_EQ(ns.forgotten_through > Hlc(), lost_tombstones) << ns.name;
+    EXPECT_EQ(ns.flushed_at, Hlc());
+  }
 }
 
 TEST_F(RepairTest, ALeafOfNamespacesCostsThem) {
@@ -660,7 +668,8 @@ TEST_F(RepairTest, EntriesOfTheSystemTreeThatSayTheImpossibleGo) {
              // A second chunk of a synopsis that has one.
              {l2::SynopsisEntryKey(b, 1), "chunk"},
              {l2::SynopsisEntryKey(b + 9, 0), "chunk"},
-             {l2::TombstoneEntryKey(b + 9, t), l2::EncodeTombstoneEntry(t)},
+             {l2::TombstoneEntryKey(b + 9, t),
+              l2::EncodeTombstoneEntry(t, /*spent=*/false)},
              {l2::TombstoneEntryKey(a, t), "short"},
              {l2::NamespaceEntryKey("twin"), l2::EncodeNamespaceEntry(twin)},
          }) {

@@ -22,6 +22,10 @@ struct NamespaceState {
   std::string name;
   uint64_t generation = 0;
   Hlc flushed_at;  // Records with an HLC up to this one are invalid.
+  // Tombstones up to this one are no longer among those of the snapshot. It
+  // holds nothing that they cover; but in an older one any record up to this
+  // HLC may be.
+  Hlc forgotten_through = {};
 };
 
 // What a snapshot is of. A plain value.
@@ -36,8 +40,10 @@ struct SnapshotInfo {
   int64_t raw_bytes = 0;
   int64_t stored_bytes = 0;
   std::vector<NamespaceState> namespaces;
-  std::vector<Tombstone> tombstones;  // Live, but for namespace flushes.
-  int64_t pin_nanos = 0;              // What the pin cost beyond the commit.
+  // But for namespace flushes: live ones, and those that cover nothing in here
+  // any more, for older snapshots.
+  std::vector<Tombstone> tombstones;
+  int64_t pin_nanos = 0;  // What the pin cost beyond the commit.
 };
 
 // One independently decodable piece of a blob, as L2 stores it.

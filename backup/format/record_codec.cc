@@ -195,18 +195,23 @@ void ToMessage(const cache::NamespaceState& state, Namespace* m) {
   m->set_name(state.name);
   m->set_generation(state.generation);
   m->set_flushed_at(state.flushed_at.value);
+  if (state.forgotten_through != cache::Hlc()) {
+    m->set_forgotten_through(state.forgotten_through.value);
+  }
 }
 
 absl::StatusOr<cache::NamespaceState> FromMessage(const Namespace& m) {
   LARDER_RETURN_IF_ERROR(CheckName(m.name(), "-"));
   LARDER_RETURN_IF_ERROR(CheckHlc(m.flushed_at()));
+  LARDER_RETURN_IF_ERROR(CheckHlc(m.forgotten_through()));
   if (m.generation() > kGenerationMax) {
     return Bad(absl::StrFormat("generation: %d exceeds %d", m.generation(),
                                kGenerationMax));
   }
   return cache::NamespaceState{.name = m.name(),
                                .generation = m.generation(),
-                               .flushed_at = {m.flushed_at()}};
+                               .flushed_at = {m.flushed_at()},
+                               .forgotten_through = {m.forgotten_through()}};
 }
 
 void ToMessage(const cache::Tombstone& tombstone, Tombstone* m) {

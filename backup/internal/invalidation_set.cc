@@ -30,6 +30,12 @@ absl::Status InvalidationSet::Count(size_t bytes) {
                    " or ", backup::format::kInvalidationBytesMax, " bytes"));
 }
 
+void InvalidationSet::SetKnown(cache::Hlc through,
+                               const std::vector<NamespaceState>& older) {
+  known_through_ = through;
+  for (const NamespaceState& ns : older) known_[ns.name] = ns.forgotten_through;
+}
+
 absl::Status InvalidationSet::Add(
     const backup::format::Invalidations& message) {
   for (const auto& m : message.namespaces()) {
@@ -39,7 +45,13 @@ absl::Status InvalidationSet::Add(
     if (added) LARDER_RETURN_IF_ERROR(Count(state.name.size()));
     it->second.generation = std::max(it->second.generation, state.generation);
     it->second.flushed_at = std::max(it->second.flushed_at, state.flushed_at);
-    newest_ = std::max(newest_, state.flushed_at);
+    const auto known = known_.find(state.name);
+    if (state.forgotten_through > known_through_ &&
+        (known == known_.end() || state.forgotten_through != known->second)) {
+      it->second.forgotten_through =
+          std::max(it->second.forgotten_through, state.forgotten_through);
+    }
+    newest_ = std::max({newest_, state.flushed_at, state.forgotten_through});
   }
   for (const auto& m : message.tombstones()) {
     LARDER_ASSIGN_OR_RETURN(Tombstone tombstone,
@@ -76,7 +88,7 @@ bool InvalidationSet::Covers(const StoredRecord& record) const {
   if (it == namespaces_.end()) return false;
   const PerNamespace& ns = it->second;
   const Hlc hlc = record.attributes.hlc;
-  if (hlc <= ns.flushed_at) return true;
+  if (hlc <= std::max(ns.flushed_at, ns.forgotten_through)) return true;
   for (const uint64_t hash : record.attributes.invalidation_hashes) {
     const auto found = ns.by_hash.find(hash);
     if (found != ns.by_hash.end() && hlc <= found->second.hlc) return true;
@@ -95,7 +107,8 @@ std::vector<NamespaceState> InvalidationSet::Namespaces() const {
   for (const auto& [name, ns] : namespaces_) {
     states.push_back({.name = name,
                       .generation = ns.generation,
-                      .flushed_at = ns.flushed_at});
+                      .flushed_at = ns.flushed_at,
+                      .forgotten_through = ns.forgotten_through});
   }
   std::sort(states.begin(), states.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });

@@ -19,10 +19,17 @@ namespace larder::backup_internal {
 // The newest of each kind wins; nothing is ever taken back. Single-owner.
 class InvalidationSet {
  public:
+  // For what is added from here on, which an older snapshot is held against:
+  // what was forgotten through `through` of it, the older one knew; as it did
+  // what it has forgotten itself.
+  void SetKnown(cache::Hlc through,
+                const std::vector<cache::NamespaceState>& older);
+
   // Errors: kDataLoss; kResourceExhausted past the limits of a dump.
   absl::Status Add(const backup::format::Invalidations& message);
 
-  // Whether a flush or a tombstone of the set makes the record invalid.
+  // Whether a flush or a tombstone of the set makes the record of an older
+  // snapshot invalid, or one might that none of them tells any more.
   bool Covers(const cache::StoredRecord& record) const;
 
   std::vector<cache::NamespaceState> Namespaces() const;
@@ -34,6 +41,7 @@ class InvalidationSet {
   struct PerNamespace {
     uint64_t generation = 0;
     cache::Hlc flushed_at;
+    cache::Hlc forgotten_through;
     // Tags and dependencies; their seeds differ, so they do not mix.
     absl::flat_hash_map<uint64_t, cache::Tombstone> by_hash;
     absl::flat_hash_map<std::string, cache::Tombstone> by_prefix;
@@ -45,6 +53,8 @@ class InvalidationSet {
 
   absl::flat_hash_map<std::string, PerNamespace> namespaces_;
   cache::Hlc newest_;
+  cache::Hlc known_through_;
+  absl::flat_hash_map<std::string, cache::Hlc> known_;  // By namespace.
   int64_t entries_ = 0;
   int64_t bytes_ = 0;
 };

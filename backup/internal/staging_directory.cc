@@ -57,17 +57,26 @@ absl::Status WriteMark(const std::string& path, FileSystem* file_system) {
   return file_system->SyncDirectory(ParentOf(path));
 }
 
-bool IsMark(const std::string& path, FileSystem* file_system) {
+// kTorn: its writer died, or lost its power, before it was durable.
+enum class Mark { kNone, kTorn, kWhole };
+
+Mark ReadMark(const std::string& path, FileSystem* file_system) {
   const auto file = file_system->Open(path, {.read_only = true});
-  if (!file.ok() || (*file)->Size() != kMark.size()) return false;
-  std::string bytes(kMark.size(), '\0');
-  return (*file)->ReadAt(0, absl::MakeSpan(bytes)).ok() && bytes == kMark;
+  if (!file.ok() || (*file)->Size() > kMark.size()) return Mark::kNone;
+  std::string bytes((*file)->Size(), '\0');
+  if (!(*file)->ReadAt(0, absl::MakeSpan(bytes)).ok()) return Mark::kNone;
+  if (bytes == kMark) return Mark::kWhole;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (bytes[i] != '\0' && bytes[i] != kMark[i]) return Mark::kNone;
+  }
+  return Mark::kTorn;
 }
 
-// The directory first: what has no mark is never removed.
+// The directory first, for good: what has no mark is never removed.
 absl::Status RemoveMarked(const std::string& path, FileSystem* file_system) {
   const absl::Status removed = file_system->RemoveTree(path);
   if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
+  LARDER_RETURN_IF_ERROR(file_system->SyncDirectory(ParentOf(path)));
   return file_system->Remove(MarkOf(path));
 }
 
@@ -168,7 +177,10 @@ absl::Status StagingDirectory::RemoveLeftovers() const {
       continue;
     }
     const std::string path = absl::StrCat(target_, kSuffix, id);
-    if (!IsMark(MarkOf(path), file_system_)) continue;
+    const Mark mark = ReadMark(MarkOf(path), file_system_);
+    // A directory is made once its mark is durable: that one is no restore's.
+    if (mark == Mark::kTorn && file_system_->Exists(path)) continue;
+    if (mark == Mark::kNone) continue;
     LARDER_RETURN_IF_ERROR(RemoveMarked(path, file_system_));
   }
   return absl::OkStatus();

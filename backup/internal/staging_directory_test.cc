@@ -158,5 +158,37 @@ TEST(StagingDirectoryOnADiskTest, LeftoversGoAlsoAfterAPowerCut) {
   }
 }
 
+// Also when the process died in the middle of making the mark, or of removing
+// what it marks: nothing stands in the way of the same restore.
+TEST(StagingDirectoryOnADiskTest, DeathAtEveryOperationLeavesNothingInTheWay) {
+  using Operation = cache::l2::SimulatedDisk::Operation;
+  uint64_t survived = 0;
+  for (uint64_t n = 0; survived < 2; ++n) {
+    SCOPED_TRACE(n);
+    const uint64_t operation = n / 8, seed = n % 8;
+    cache::l2::SimulatedDisk disk;
+    bool dead = false;
+    disk.SetHook([&](const Operation& now) {
+      if (now.index < operation) return absl::OkStatus();
+      if (!dead) seed == 0 ? disk.KillProcess() : disk.PowerCut(seed);
+      dead = true;
+      return absl::InternalError("dead");
+    });
+    {
+      auto staging = StagingDirectory::Create("/new", kId, &disk);
+      EXPECT_TRUE(staging.ok() || dead) << staging.status();
+      if (staging.ok()) {
+        disk.CreateDirectories((*staging)->path() + "/a").IgnoreError();
+      }
+    }
+    disk.SetHook(nullptr);
+    survived += dead ? 0 : 1;
+    auto again = StagingDirectory::Create("/new", kId, &disk);
+    ASSERT_TRUE(again.ok()) << again.status();
+    again->reset();
+    EXPECT_THAT(*disk.List("/"), ElementsAre());
+  }
+}
+
 }  // namespace
 }  // namespace larder::backup_internal

@@ -12,7 +12,11 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <map>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cache/check.h"
@@ -73,6 +77,8 @@ class Commit {
   const std::map<std::string, const L2Store::StagedTombstone*>& newest() const {
     return newest_;
   }
+  // Spent ones that go for good, by key in the system tree.
+  const std::set<std::string>& forgotten() const { return forgotten_; }
   // Has readers ask the chunks of synopses where this commit wrote them.
   void ShowSynopses();
   // Frees what the commit unlinked, once it is published.
@@ -81,6 +87,7 @@ class Commit {
  private:
   L2Store::CommittedNamespace& Of(uint32_t id);
   void ApplyTombstones(TreeChanges* system);
+  void ForgetOldest();
   absl::Status UpdateSynopses(TreeChanges* system);
   void AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
                      const std::vector<absl::string_view>& keys,
@@ -107,6 +114,7 @@ class Commit {
   RecordsMerge merge_;
   std::vector<L2Store::StagedTombstone> tombstones_;
   std::map<std::string, const L2Store::StagedTombstone*> newest_;
+  std::set<std::string> forgotten_;
   std::vector<MovedChunk> moved_;
 };
 
@@ -154,7 +162,7 @@ absl::Status Commit::Build() {
              static_cast<uint64_t>(ns.raw_bytes),
              static_cast<uint64_t>(ns.stored_bytes),
              ns.synopsis == nullptr ? 0 : ns.synopsis->shape().keys_max(),
-             ns.synopsis_keys}));
+             ns.synopsis_keys, ns.forgotten_through}));
   }
   LARDER_ASSIGN_OR_RETURN(next_.system,
                           system.Apply(source, &pages_, next_.system, epoch_));
@@ -199,14 +207,46 @@ void Commit::ApplyTombstones(TreeChanges* system) {
     const auto committed = store_->committed_tombstones_.find(entry.first);
     return entry.second->retire &&
            committed != store_->committed_tombstones_.end() &&
-           committed->second.hlc > entry.second->tombstone.hlc;
+           committed->second.tombstone.hlc > entry.second->tombstone.hlc;
   });
-  for (const auto& [key, s] : newest_) {
-    if (s->retire) {
-      system->Erase(key);
-    } else {
-      system->Put(key, EncodeTombstoneEntry(s->tombstone));
+  ForgetOldest();
+  for (const auto& [key, t] : newest_) {
+    if (!forgotten_.contains(key)) {
+      system->Put(key, EncodeTombstoneEntry(t->tombstone, t->retire));
     }
+  }
+  for (const std::string& key : forgotten_) system->Erase(key);
+}
+
+// Of spent tombstones only so many are kept. What the others cover in older
+// dumps can not be told from the rest any more.
+void Commit::ForgetOldest() {
+  int64_t spent = store_->spent_tombstones_;
+  for (const auto& [key, t] : newest_) {
+    const auto committed = store_->committed_tombstones_.find(key);
+    const bool was_spent = committed != store_->committed_tombstones_.end() &&
+                           committed->second.spent;
+    spent += (t->retire ? 1 : 0) - (was_spent ? 1 : 0);
+  }
+  const int64_t most = store_->SpentTombstonesMax();
+  if (spent <= most) return;
+  std::vector<std::pair<Hlc, const std::string*>> oldest;
+  for (const auto& [key, committed] : store_->committed_tombstones_) {
+    if (committed.spent && !newest_.contains(key)) {
+      oldest.emplace_back(committed.tombstone.hlc, &key);
+    }
+  }
+  for (const auto& [key, t] : newest_) {
+    if (t->retire) oldest.emplace_back(t->tombstone.hlc, &key);
+  }
+  // Some more than must go: each time costs a look at all of them.
+  const auto end = oldest.begin() + (spent - most + most / 4);
+  std::nth_element(oldest.begin(), end - 1, oldest.end());
+  for (auto it = oldest.begin(); it != end; ++it) {
+    L2Store::CommittedNamespace& ns = Of(TombstoneEntryNamespace(*it->second));
+    ns.forgotten_through = std::max(ns.forgotten_through, it->first);
+    ns.changed = true;
+    forgotten_.insert(*it->second);
   }
 }
 
@@ -336,6 +376,23 @@ void Commit::FreeUnlinked() {
 
 // --- L2Store
 
+int64_t L2Store::SpentTombstonesMax() const {
+  // 2 MiB of a large L2's `meta`, and no more than 1/64 of a small one. Half of
+  // what may be live in a namespace: a restore makes them live again.
+  constexpr int64_t kSpentMax = Namespace::kTombstonesMax / 2;
+  constexpr int64_t kBudgetBytesPerSpent = 4096;
+  return std::min(kSpentMax, options_.l2_bytes_max / kBudgetBytesPerSpent);
+}
+
+void L2Store::SetForgotten(const Namespace& ns, Hlc forgotten_through) {
+  if (forgotten_through == Hlc()) return;
+  MutexLock lock(&commit_mu_);
+  CommittedNamespace& c = committed_namespaces_[ns.id()];
+  c.name = ns.name();
+  c.forgotten_through = forgotten_through;
+  c.changed = true;
+}
+
 bool L2Store::NothingToCommit() const {
   return staging_.size() == 0 && swept_.size() == 0 &&
          staged_tombstones_count_.load() == 0;
@@ -394,11 +451,13 @@ absl::Status L2Store::CommitEpoch(uint64_t epoch) {
     if (old != before.end()) retired_.emplace_back(epoch, old->second.synopsis);
   }
   for (const auto& [key, t] : commit.newest()) {
-    if (t->retire) {
-      committed_tombstones_.erase(key);
-    } else {
-      committed_tombstones_[key] = t->tombstone;
-    }
+    CommittedTombstone& committed = committed_tombstones_[key];
+    spent_tombstones_ += (t->retire ? 1 : 0) - (committed.spent ? 1 : 0);
+    committed = {t->tombstone, t->retire};
+  }
+  for (const std::string& key : commit.forgotten()) {
+    committed_tombstones_.erase(key);
+    --spent_tombstones_;
   }
   Publish(epoch, commit.next(), sync);
   for (const StagedTombstone& t : commit.tombstones()) {

@@ -109,6 +109,8 @@ absl::Status Loader::TakeOver(const SnapshotInfo& source) {
   const EpochLock::Guard guard = store_->epoch_lock()->Enter();
   for (const NamespaceState& n : source.namespaces) {
     LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(n.name));
+    LARDER_RETURN_IF_ERROR(CheckHlc(n.forgotten_through));
+    store_->SetForgotten(*ns, n.forgotten_through);
     if (n.generation == 0 && n.flushed_at.value == 0) continue;
     LARDER_RETURN_IF_ERROR(CheckHlc(n.flushed_at));
     ns->Flush(n.flushed_at, n.generation);

@@ -267,6 +267,7 @@ absl::Status L2Store::LoadNamespace(absl::string_view name,
   c.name = std::string(name);
   c.generation = e.generation;
   c.flushed_at = e.flushed_at;
+  c.forgotten_through = e.forgotten_through;
   c.records = static_cast<int64_t>(e.records);
   c.raw_bytes = static_cast<int64_t>(e.raw_bytes);
   c.stored_bytes = static_cast<int64_t>(e.stored_bytes);
@@ -287,17 +288,19 @@ absl::Status L2Store::LoadNamespace(absl::string_view name,
 absl::Status L2Store::LoadTombstone(absl::string_view key,
                                     absl::string_view value) {
   uint32_t ns_id;
+  bool spent;
   LARDER_ASSIGN_OR_RETURN(Tombstone t,
-                          DecodeTombstoneEntry(key, value, &ns_id));
+                          DecodeTombstoneEntry(key, value, &ns_id, &spent));
   Namespace* ns = shared_.namespaces->FindById(ns_id);
   if (ns == nullptr) {
     return absl::DataLossError(
         absl::StrCat("system tree: tombstone of unknown namespace ", ns_id));
   }
   t.ns = ns->name();
-  ns->Add(t);
+  if (!spent) ns->Add(t);
   MutexLock lock(&commit_mu_);
-  committed_tombstones_[std::string(key)] = std::move(t);
+  committed_tombstones_[std::string(key)] = {std::move(t), spent};
+  spent_tombstones_ += spent ? 1 : 0;
   return absl::OkStatus();
 }
 

@@ -156,6 +156,7 @@ absl::StatusOr<SliceReport> L2Store::ReclaimOrphansSlice(SliceLimit limit) {
   if (!status.ok()) {
     orphans_ = OrphanSweep();
     // The pin gave way to puts that needed the room: the round starts over.
+    report.done = false;
     if (absl::IsAborted(status)) return report;
     return status;
   }

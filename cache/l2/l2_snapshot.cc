@@ -206,10 +206,11 @@ SnapshotInfo L2Store::InfoLocked() const {
   info.raw_bytes = static_cast<int64_t>(root.raw_bytes);
   info.stored_bytes = static_cast<int64_t>(root.stored_bytes);
   for (const auto& [id, ns] : committed_namespaces_) {
-    info.namespaces.push_back({ns.name, ns.generation, ns.flushed_at});
+    info.namespaces.push_back(
+        {ns.name, ns.generation, ns.flushed_at, ns.forgotten_through});
   }
-  for (const auto& [key, tombstone] : committed_tombstones_) {
-    info.tombstones.push_back(tombstone);
+  for (const auto& [key, committed] : committed_tombstones_) {
+    info.tombstones.push_back(committed.tombstone);
   }
   return info;
 }

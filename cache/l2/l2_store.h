@@ -196,6 +196,9 @@ class L2Store {
   absl::StatusOr<Extents> AllocateChain(uint64_t bytes, bool may_evict);
   File* blobs() { return files_.blobs.get(); }
   void StageLoaded(std::string record_key, Record record);
+  // For the next commit.
+  void SetForgotten(const Namespace& ns, Hlc forgotten_through)
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
   SnapshotInfo Info() const ABSL_LOCKS_EXCLUDED(commit_mu_) {
     MutexLock lock(&commit_mu_);
     return InfoLocked();
@@ -213,6 +216,7 @@ class L2Store {
     std::string name;
     uint64_t generation = 0;
     Hlc flushed_at;
+    Hlc forgotten_through;
     int64_t records = 0;
     int64_t raw_bytes = 0;
     int64_t stored_bytes = 0;
@@ -221,6 +225,14 @@ class L2Store {
     bool changed = false;
   };
   using CommittedNamespaces = std::map<uint32_t, CommittedNamespace>;
+
+  // A spent one covers nothing here any more and is asked by nobody. It is kept
+  // for what it covers in older dumps, and told in every snapshot.
+  struct CommittedTombstone {
+    Tombstone tombstone;
+    bool spent = false;
+  };
+  int64_t SpentTombstonesMax() const;
 
   // What commits apply to the system tree, by the parity of the epoch.
   struct StagedTombstone {
@@ -399,9 +411,10 @@ class L2Store {
   // Closed and not yet committed (a commit failed), or 0.
   uint64_t pending_epoch_ ABSL_GUARDED_BY(commit_mu_) = 0;
   CommittedNamespaces committed_namespaces_ ABSL_GUARDED_BY(commit_mu_);
-  // Live at the committed epoch, by their key in the system tree.
-  std::map<std::string, Tombstone> committed_tombstones_
+  // At the committed epoch, by their key in the system tree.
+  std::map<std::string, CommittedTombstone> committed_tombstones_
       ABSL_GUARDED_BY(commit_mu_);
+  int64_t spent_tombstones_ ABSL_GUARDED_BY(commit_mu_) = 0;
   // What readers may still see, with the epoch that replaced it.
   std::vector<std::pair<uint64_t, std::shared_ptr<const void>>> retired_
       ABSL_GUARDED_BY(commit_mu_);

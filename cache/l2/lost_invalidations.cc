@@ -49,14 +49,24 @@ std::optional<Hlc> LostInvalidations::MayBeFlushed(
   return range->through;
 }
 
-std::optional<Hlc> LostInvalidations::AnyMayBeFlushed() const {
+std::optional<Hlc> LostInvalidations::NewestUnder(
+    absl::string_view prefix) const {
   std::optional<Hlc> newest;
   for (const auto& [low, range] : ranges_) {
-    if (Touches(low, range.high, absl::string_view(&kNamespaceTag, 1))) {
+    if (Touches(low, range.high, prefix)) {
       newest = std::max(newest.value_or(range.through), range.through);
     }
   }
   return newest;
+}
+
+std::optional<Hlc> LostInvalidations::AnyMayBeFlushed() const {
+  return NewestUnder(absl::string_view(&kNamespaceTag, 1));
+}
+
+std::optional<Hlc> LostInvalidations::MayHaveHadTombstones(
+    uint32_t ns_id) const {
+  return NewestUnder(TombstonesOf(ns_id));
 }
 
 bool LostInvalidations::Holds(absl::string_view key, Hlc hlc) const {
@@ -66,13 +76,8 @@ bool LostInvalidations::Holds(absl::string_view key, Hlc hlc) const {
 
 bool LostInvalidations::MayCover(uint32_t ns_id, absl::string_view key,
                                  const Record& record) const {
-  const std::string all = TombstonesOf(ns_id);
-  const bool concerned =
-      std::any_of(ranges_.begin(), ranges_.end(), [&](const auto& range) {
-        return record.hlc <= range.second.through &&
-               Touches(range.first, range.second.high, all);
-      });
-  if (!concerned) return false;
+  const std::optional<Hlc> newest = MayHaveHadTombstones(ns_id);
+  if (!newest.has_value() || record.hlc > *newest) return false;
   Tombstone t;
   for (const uint64_t hash : record.invalidation_hashes) {
     t.value.clear();

@@ -33,6 +33,10 @@ class LostInvalidations {
   // The same of any name; nothing when no range can have held a namespace.
   std::optional<Hlc> AnyMayBeFlushed() const;
 
+  // Up to when tombstones of a namespace may have been among what is lost;
+  // nothing when there was room for none.
+  std::optional<Hlc> MayHaveHadTombstones(uint32_t ns_id) const;
+
   // Whether a tombstone of a tag, a dependency or a prefix may have covered it.
   bool MayCover(uint32_t ns_id, absl::string_view key,
                 const Record& record) const;
@@ -45,6 +49,8 @@ class LostInvalidations {
   // The range that holds `key`.
   const Range* RangeOf(absl::string_view key) const;
   bool Holds(absl::string_view key, Hlc hlc) const;
+  // The newest that a key with this prefix may have had.
+  std::optional<Hlc> NewestUnder(absl::string_view prefix) const;
 
   std::map<std::string, Range, std::less<>> ranges_;  // By their low key.
 };

@@ -70,6 +70,18 @@ TEST(LostInvalidationsTest, ATagThatCannotHaveBeenInTheRangeCoversNothing) {
   EXPECT_FALSE(lost.AnyMayBeFlushed().has_value());
 }
 
+TEST(LostInvalidationsTest, SaysWhoseTombstonesMayBeLost) {
+  LostInvalidations lost;
+  lost.Add(KeyOf(TombstoneKind::kTag, HashBytes(0x10)),
+           KeyOf(TombstoneKind::kTag, HashBytes(0x20)), Hlc{100});
+  lost.Add(KeyOf(TombstoneKind::kPrefix, "b"), TombstoneEntryKey(9, {}),
+           Hlc{50});
+  EXPECT_FALSE(lost.MayHaveHadTombstones(6).has_value());
+  EXPECT_EQ(lost.MayHaveHadTombstones(7), Hlc{100});
+  EXPECT_EQ(lost.MayHaveHadTombstones(8), Hlc{50});
+  EXPECT_FALSE(lost.MayHaveHadTombstones(10).has_value());
+}
+
 TEST(LostInvalidationsTest, PrefixesCoverWhatBeginsWithThem) {
   LostInvalidations lost;
   lost.Add(KeyOf(TombstoneKind::kPrefix, "b"),

@@ -85,7 +85,9 @@ void SystemRepair::ReadEntry(absl::string_view key, absl::string_view value) {
       spaces_[id].synopsis_is_bad = true;
     }
   } else {
-    good = DecodeTombstoneEntry(key, value, &id).ok() && is_of_space(id);
+    bool spent;
+    good =
+        DecodeTombstoneEntry(key, value, &id, &spent).ok() && is_of_space(id);
   }
   if (good) return;
   if (key.substr(0, 1) == absl::string_view(&kNamespaceTag, 1)) {
@@ -198,7 +200,19 @@ absl::Status SystemRepair::ResolveNames(const Tree& records,
       AddLost(name, c.id);
     }
   }
+  NoteForgottenTombstones();
   return absl::OkStatus();
+}
+
+// What they cover is dropped here; snapshots must not let older ones bring it
+// back.
+void SystemRepair::NoteForgottenTombstones() {
+  for (auto& [id, space] : spaces_) {
+    const std::optional<Hlc> lost = lost_.MayHaveHadTombstones(id);
+    if (!lost.has_value() || *lost <= space.entry.forgotten_through) continue;
+    space.entry.forgotten_through = *lost;
+    space.changed = true;
+  }
 }
 
 std::optional<std::string> SystemRepair::NameProvenByChain(const Tree& records,
@@ -357,7 +371,9 @@ bool SystemRepair::KeepEntry(absl::string_view key,
     const Space* space = Find(id);
     return space != nullptr && !space->synopsis_is_bad;
   }
-  return DecodeTombstoneEntry(key, value, &id).ok() && Find(id) != nullptr;
+  bool spent;
+  return DecodeTombstoneEntry(key, value, &id, &spent).ok() &&
+         Find(id) != nullptr;
 }
 
 absl::StatusOr<ChildRef> SystemRepair::Build(const Tree& records,
@@ -383,12 +399,14 @@ absl::StatusOr<ChildRef> SystemRepair::Build(const Tree& records,
   for (const auto& [key, hlc] : new_tombstones_) {
     LARDER_ASSIGN_OR_RETURN(const auto old, Tree(pages_, root).Find(key));
     uint32_t id;
-    if (old.has_value() && DecodeTombstoneEntry(key, *old, &id)->hlc >= hlc) {
+    bool spent;
+    if (old.has_value() &&
+        DecodeTombstoneEntry(key, *old, &id, &spent)->hlc >= hlc) {
       continue;
     }
     Tombstone t;
     t.hlc = hlc;
-    changes.Put(key, EncodeTombstoneEntry(t));
+    changes.Put(key, EncodeTombstoneEntry(t, /*spent=*/false));
   }
   return changes.Apply(pages_, pages_, root, epoch);
 }

@@ -104,6 +104,7 @@ class SystemRepair {
                                                const File& blobs,
                                                uint32_t id) const;
   void AddLost(const std::string& name, uint32_t id);
+  void NoteForgottenTombstones();
   Space* FindOrAdd(const std::string& name);
   absl::StatusOr<ChildRef> RebuildSynopsis(uint32_t id, const Tree& records,
                                            const ChildRef& system,

@@ -11,6 +11,9 @@ namespace {
 // from disk.
 constexpr uint64_t kSynopsisKeysMax = uint64_t{1} << 36;
 
+// Behind the HLC of a spent tombstone.
+constexpr char kSpent = 1;
+
 absl::Status Bad(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("system tree: ", what));
 }
@@ -31,6 +34,9 @@ std::string EncodeNamespaceEntry(const NamespaceEntry& e) {
   AppendFixed64(&out, e.stored_bytes);
   AppendFixed64(&out, e.synopsis_keys_max);
   AppendFixed64(&out, e.synopsis_keys);
+  if (e.forgotten_through != Hlc()) {
+    AppendFixed64(&out, e.forgotten_through.value);
+  }
   return out;
 }
 
@@ -41,9 +47,14 @@ absl::StatusOr<NamespaceEntry> DecodeNamespaceEntry(absl::string_view value) {
       !in.ReadFixed64(&e.flushed_at.value) || !in.ReadFixed64(&e.records) ||
       !in.ReadFixed64(&e.raw_bytes) || !in.ReadFixed64(&e.stored_bytes) ||
       !in.ReadFixed64(&e.synopsis_keys_max) ||
-      !in.ReadFixed64(&e.synopsis_keys) || !in.empty() || e.id == 0 ||
+      !in.ReadFixed64(&e.synopsis_keys) || e.id == 0 ||
       e.synopsis_keys_max > kSynopsisKeysMax) {
     return Bad("namespace: impossible entry");
+  }
+  if (in.empty()) return e;
+  if (!in.ReadFixed64(&e.forgotten_through.value) || !in.empty() ||
+      e.forgotten_through == Hlc()) {
+    return Bad("namespace: impossible end of entry");
   }
   return e;
 }
@@ -56,22 +67,29 @@ std::string TombstoneEntryKey(uint32_t ns_id, const Tombstone& t) {
   return out;
 }
 
-std::string EncodeTombstoneEntry(const Tombstone& t) {
+uint32_t TombstoneEntryNamespace(absl::string_view key) {
+  return LoadBig32(key.data() + 1);
+}
+
+std::string EncodeTombstoneEntry(const Tombstone& t, bool spent) {
   std::string out;
   AppendFixed64(&out, t.hlc.value);
+  if (spent) out.push_back(kSpent);
   return out;
 }
 
 absl::StatusOr<Tombstone> DecodeTombstoneEntry(absl::string_view key,
                                                absl::string_view value,
-                                               uint32_t* ns_id) {
-  ByteReader in(value);
+                                               uint32_t* ns_id, bool* spent) {
   Tombstone t;
+  *spent = value.size() == sizeof(t.hlc.value) + 1 && value.back() == kSpent;
+  if (*spent) value.remove_suffix(1);
+  ByteReader in(value);
   if (key.size() < 6 || key[0] != kTombstoneTag ||
       !in.ReadFixed64(&t.hlc.value) || !in.empty()) {
     return Bad("tombstone: impossible entry");
   }
-  *ns_id = LoadBig32(key.data() + 1);
+  *ns_id = TombstoneEntryNamespace(key);
   t.kind = static_cast<TombstoneKind>(key[5]);
   t.value = std::string(key.substr(6));
   const bool hashed =

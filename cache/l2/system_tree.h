@@ -1,4 +1,4 @@
-// Keys and values of the system tree: namespaces, live tombstones, synopses.
+// Keys and values of the system tree: namespaces, tombstones, synopses.
 // Bytes: docs/formats/l2.md, "system tree".
 #ifndef LARDER_CACHE_L2_SYSTEM_TREE_H_
 #define LARDER_CACHE_L2_SYSTEM_TREE_H_
@@ -29,6 +29,7 @@ struct NamespaceEntry {
   uint64_t stored_bytes = 0;
   uint64_t synopsis_keys_max = 0;  // 0: no synopsis yet.
   uint64_t synopsis_keys = 0;
+  Hlc forgotten_through = {};  // See NamespaceState.
 };
 std::string NamespaceEntryKey(absl::string_view name);
 std::string EncodeNamespaceEntry(const NamespaceEntry& entry);
@@ -37,10 +38,12 @@ absl::StatusOr<NamespaceEntry> DecodeNamespaceEntry(absl::string_view value);
 // The newest tombstone of each (namespace, kind, value); `tombstone.ns` is not
 // stored, the id is.
 std::string TombstoneEntryKey(uint32_t ns_id, const Tombstone& tombstone);
-std::string EncodeTombstoneEntry(const Tombstone& tombstone);
+uint32_t TombstoneEntryNamespace(absl::string_view key);  // Of such a key.
+// `spent`: nothing in this L2 is left that it covers.
+std::string EncodeTombstoneEntry(const Tombstone& tombstone, bool spent);
 absl::StatusOr<Tombstone> DecodeTombstoneEntry(absl::string_view key,
                                                absl::string_view value,
-                                               uint32_t* ns_id);
+                                               uint32_t* ns_id, bool* spent);
 
 std::string SynopsisEntryKey(uint32_t ns_id, uint32_t chunk);
 bool SplitSynopsisEntryKey(absl::string_view key, uint32_t* ns_id,

@@ -256,6 +256,8 @@ std::vector<Seed> InvalidationSeeds() {
                                 .stored_bytes = 2000,
                                 .synopsis_keys_max = 1024,
                                 .synopsis_keys = 10};
+  NamespaceEntry forgetful = pages;
+  forgetful.forgotten_through = hlc;
   SynopsisBuilder synopsis(2000);
   synopsis.Add(cache::NameHash("ns", "key"));
   return {
@@ -265,9 +267,14 @@ std::vector<Seed> InvalidationSeeds() {
       entry("key", key),
       pair("namespace", NamespaceEntryKey("pages"),
            EncodeNamespaceEntry(pages)),
-      pair("tag", TombstoneEntryKey(3, tag), EncodeTombstoneEntry(tag)),
+      pair("forgetful", NamespaceEntryKey("pages"),
+           EncodeNamespaceEntry(forgetful)),
+      pair("tag", TombstoneEntryKey(3, tag),
+           EncodeTombstoneEntry(tag, /*spent=*/false)),
       pair("prefix", TombstoneEntryKey(3, prefix),
-           EncodeTombstoneEntry(prefix)),
+           EncodeTombstoneEntry(prefix, /*spent=*/false)),
+      pair("spent", TombstoneEntryKey(3, prefix),
+           EncodeTombstoneEntry(prefix, /*spent=*/true)),
       pair("synopsis", SynopsisEntryKey(3, 1), std::string(synopsis.Chunk(1))),
   };
 }

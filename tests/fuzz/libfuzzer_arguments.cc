@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fuzz/corpus_directory.h"
-#include "tests/fuzz/failure_directory.h"
 #include "tests/fuzz/mutate.h"
+#include "tests/support/failure_directory.h"
 #include "tests/support/seeded.h"
 
 namespace larder::tests {

@@ -20,8 +20,8 @@
 #include "absl/strings/string_view.h"
 #include "cache/check.h"
 #include "tests/fuzz/corpus_directory.h"
-#include "tests/fuzz/failure_directory.h"
 #include "tests/fuzz/mutate.h"
+#include "tests/support/failure_directory.h"
 #include "tests/support/seeded.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);

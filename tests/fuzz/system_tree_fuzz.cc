@@ -31,7 +31,9 @@ void CheckNamespace(absl::string_view value) {
 
 void CheckTombstone(absl::string_view key, absl::string_view value) {
   uint32_t ns_id;
-  const absl::StatusOr<Tombstone> t = DecodeTombstoneEntry(key, value, &ns_id);
+  bool spent;
+  const absl::StatusOr<Tombstone> t =
+      DecodeTombstoneEntry(key, value, &ns_id, &spent);
   if (!t.ok()) {
     LARDER_CHECK(absl::IsDataLoss(t.status()));
     return;
@@ -41,7 +43,8 @@ void CheckTombstone(absl::string_view key, absl::string_view value) {
                t->kind == TombstoneKind::kPrefix);
   LARDER_CHECK(t->value.size() <= static_cast<size_t>(kKeyBytesMax));
   LARDER_CHECK(TombstoneEntryKey(ns_id, *t) == key);
-  LARDER_CHECK(EncodeTombstoneEntry(*t) == value);
+  LARDER_CHECK(TombstoneEntryNamespace(key) == ns_id);
+  LARDER_CHECK(EncodeTombstoneEntry(*t, spent) == value);
 }
 
 // Whatever bytes a chunk has, it can be asked, and added to.

@@ -59,6 +59,34 @@ Contents ContentsAt(uint64_t epoch, std::vector<LoggedMutation> mutations,
   return base;
 }
 
+void Invalidations::Add(const LoggedMutation& m) {
+  if (m.kind == Kind::kPut || m.kind == Kind::kDelete) return;
+  cache::Hlc& newest = newest_[{m.kind, m.ns, m.name}];
+  newest = std::max(newest, m.at.hlc);
+}
+
+void Invalidations::Merge(const Invalidations& other) {
+  for (const LoggedMutation& m : other.List()) Add(m);
+}
+
+bool Invalidations::Cover(const std::string& ns, const std::string& key,
+                          const Expected& blob) const {
+  return absl::c_any_of(List(), [&](const LoggedMutation& m) {
+    return blob.hlc <= m.at.hlc && Covers(m, ns, key, blob);
+  });
+}
+
+std::vector<LoggedMutation> Invalidations::List() const {
+  std::vector<LoggedMutation> list;
+  for (const auto& [what, hlc] : newest_) {
+    LoggedMutation m;
+    std::tie(m.kind, m.ns, m.name) = what;
+    m.at.hlc = hlc;
+    list.push_back(std::move(m));
+  }
+  return list;
+}
+
 bool IsExpired(const Expected& blob, int64_t now_unix_ms) {
   return blob.options.expires_at_unix_ms != 0 &&
          now_unix_ms >= blob.options.expires_at_unix_ms +

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,27 @@ void Apply(const LoggedMutation& mutation, Contents* contents);
 // invalidation with a newer HLC matches is gone.
 Contents ContentsAt(uint64_t epoch, std::vector<LoggedMutation> mutations,
                     Contents base = {});
+
+// The newest flush, and the newest invalidation of each prefix, tag and
+// dependency: what reaches blobs of an older backup. Deletions of single keys
+// do not. A plain value.
+class Invalidations {
+ public:
+  // Ignores what is no such invalidation.
+  void Add(const LoggedMutation& mutation);
+  void Merge(const Invalidations& other);
+
+  // Whether the blob is as old as one that matches it, or older.
+  bool Cover(const std::string& ns, const std::string& key,
+             const Expected& blob) const;
+  std::vector<LoggedMutation> List() const;
+
+ private:
+  // By kind, namespace and name.
+  std::map<std::tuple<LoggedMutation::Kind, std::string, std::string>,
+           cache::Hlc>
+      newest_;
+};
 
 // Whether nobody may be served it any more, by its hard expiry.
 bool IsExpired(const Expected& blob, int64_t now_unix_ms);

@@ -46,5 +46,33 @@ TEST(HistoryTest, TagsDependenciesAndFlushesCoverWhatIsOlder) {
       ContentsAt(1, {tagged, dependent, At(Kind::kFlush, "", 3, 1)}).empty());
 }
 
+TEST(HistoryTest, InvalidationsReachWhatIsAsOldAndNothingNewer) {
+  Expected blob;
+  blob.hlc = cache::Hlc{20};
+  blob.options.tags = {"x"};
+  Invalidations none;
+  none.Add(At(Kind::kDelete, "dir/a", 30, 1));
+  none.Add(At(Kind::kPut, "dir/a", 30, 1));
+  none.Add(At(Kind::kTag, "y", 30, 1));
+  none.Add(At(Kind::kTag, "x", 19, 1));
+  none.Add(At(Kind::kDependency, "x", 30, 1));
+  EXPECT_FALSE(none.Cover("ns", "dir/a", blob));
+  EXPECT_EQ(none.List().size(), 3);
+  for (const LoggedMutation& m :
+       {At(Kind::kTag, "x", 20, 1), At(Kind::kPrefix, "dir/", 20, 1),
+        At(Kind::kFlush, "", 20, 1)}) {
+    Invalidations some = none;
+    some.Add(m);
+    EXPECT_TRUE(some.Cover("ns", "dir/a", blob));
+    EXPECT_FALSE(some.Cover("other", "dir/a", blob));
+    // An older one takes nothing back.
+    Invalidations merged;
+    merged.Add(At(m.kind, m.name.c_str(), 1, 1));
+    merged.Merge(some);
+    merged.Merge(none);
+    EXPECT_TRUE(merged.Cover("ns", "dir/a", blob));
+  }
+}
+
 }  // namespace
 }  // namespace larder::tests

@@ -14,6 +14,10 @@ namespace {
 
 using Kind = LoggedMutation::Kind;
 
+constexpr uint64_t kNeverAcknowledged = std::numeric_limits<uint64_t>::max();
+// The mutations of one life that nobody is told the HLC of are a few.
+constexpr uint64_t kHlcsUntold = 64;
+
 std::string Describe(const std::pair<std::string, std::string>& name) {
   return absl::StrCat(name.first, "/", absl::CHexEscape(name.second));
 }
@@ -23,6 +27,7 @@ std::string Describe(const std::pair<std::string, std::string>& name) {
 void Oracle::Acknowledge(LoggedMutation mutation, int64_t now_unix_ms) {
   EXPECT_GT(mutation.at.hlc, newest_) << "an HLC went back";
   newest_ = mutation.at.hlc;
+  newest_ever_ = std::max(newest_ever_, newest_);
   Apply(mutation, &contents_);
   const Name name(mutation.ns, mutation.name);
   if (mutation.kind == Kind::kPut) {
@@ -38,7 +43,7 @@ void Oracle::Acknowledge(LoggedMutation mutation, int64_t now_unix_ms) {
 }
 
 void Oracle::Doubt(LoggedMutation mutation) {
-  mutation.at = {newest_, std::numeric_limits<uint64_t>::max()};
+  mutation.at = {newest_, kNeverAcknowledged};
   if (mutation.kind == Kind::kPut) {
     ever_[{mutation.ns, mutation.name}].push_back(
         {mutation.content, mutation.at.hlc, mutation.options});
@@ -61,9 +66,9 @@ bool Oracle::IsDead(const Name& name, const Expected& blob,
 }
 
 Oracle::Allowed Oracle::AllowedFrom(const Contents& from, const Name& name,
-                                    int64_t now_unix_ms) const {
+                                    int64_t now_unix_ms, bool evicting) const {
   Allowed allowed;
-  allowed.absent = options_.evicting;
+  allowed.absent = evicting;
   if (const auto it = from.find(name);
       it != from.end() && !IsDead(name, it->second, now_unix_ms)) {
     allowed.blobs.push_back(it->second);
@@ -97,7 +102,7 @@ Oracle::Allowed Oracle::AllowedNow(const Name& name,
     const auto ever = ever_.find(name);
     return {true, ever == ever_.end() ? std::vector<Expected>() : ever->second};
   }
-  return AllowedFrom(contents_, name, now_unix_ms);
+  return AllowedFrom(contents_, name, now_unix_ms, options_.evicting);
 }
 
 std::optional<Expected> Oracle::Match(
@@ -196,6 +201,11 @@ void Oracle::CheckReopened(cache::BlobCache* cache, Loss loss, uint64_t epoch,
     // What is left of later epochs was in the journal.
     from = ContentsAt(std::numeric_limits<uint64_t>::max(), log_, base_);
   }
+  Adopt(cache, from, options_.evicting, now_unix_ms);
+}
+
+void Oracle::Adopt(cache::BlobCache* cache, const Contents& from, bool evicting,
+                   int64_t now_unix_ms) {
   // HLCs of what was lost, or changed nothing, may be given again.
   newest_ = cache::Hlc();
   Contents found;
@@ -203,9 +213,9 @@ void Oracle::CheckReopened(cache::BlobCache* cache, Loss loss, uint64_t epoch,
     for (const std::string& key : options_.keys) {
       const Name name(ns, key);
       access_lost_[name] = true;
-      const Allowed allowed = anything_goes_
-                                  ? AllowedNow(name, now_unix_ms)
-                                  : AllowedFrom(from, name, now_unix_ms);
+      const Allowed allowed =
+          anything_goes_ ? AllowedNow(name, now_unix_ms)
+                         : AllowedFrom(from, name, now_unix_ms, evicting);
       const auto blob = Match(name, allowed, cache->Get(ns, key));
       if (blob.has_value()) {
         found[name] = *blob;
@@ -215,9 +225,51 @@ void Oracle::CheckReopened(cache::BlobCache* cache, Loss loss, uint64_t epoch,
       }
     }
   }
+  for (const LoggedMutation& m : log_) certain_.Add(m);
+  // What died in the middle was given an HLC that nobody was told.
+  const cache::Hlc newest_possible{
+      std::max(newest_ever_, cache::Hlc::FromUnixMillis(now_unix_ms)).value +
+      kHlcsUntold};
+  for (LoggedMutation& m : doubts_) {
+    if (m.at.epoch == kNeverAcknowledged) m.at.hlc = newest_possible;
+    possible_.Add(m);
+  }
   base_ = contents_ = std::move(found);
   log_.clear();
   doubts_.clear();
+}
+
+Oracle::State Oracle::Save() const {
+  EXPECT_TRUE(doubts_.empty() && !anything_goes_);
+  State state{contents_, touched_, generations_, certain_, possible_};
+  for (const LoggedMutation& m : log_) {
+    state.certain.Add(m);
+    if (m.kind == Kind::kFlush) ++state.generations[m.ns];
+  }
+  return state;
+}
+
+void Oracle::CheckRestored(cache::BlobCache* cache, const State& state,
+                           int64_t now_unix_ms) {
+  Forget();
+  Contents from = state.contents;
+  std::erase_if(from, [&](const auto& entry) {
+    return state.certain.Cover(entry.first.first, entry.first.second,
+                               entry.second);
+  });
+  touched_ = state.touched;
+  generations_ = state.generations;
+  certain_ = state.certain;
+  possible_ = state.possible;
+  doubts_ = state.possible.List();
+  for (const std::string& ns : options_.namespaces) {
+    EXPECT_EQ(cache->CurrentGeneration(ns), generations_[ns]) << ns;
+  }
+  Adopt(cache, from, /*evicting=*/false, now_unix_ms);
+  for (const auto& [name, blob] : contents_) {
+    EXPECT_EQ(blob.hlc, from.at(name).hlc) << Describe(name);
+    ever_[name].push_back(blob);
+  }
 }
 
 void Oracle::Forget() {
@@ -226,6 +278,8 @@ void Oracle::Forget() {
   log_.clear();
   doubts_.clear();
   generations_.clear();
+  certain_ = possible_ = Invalidations();
+  touched_.clear();
   ever_.clear();
   anything_goes_ = false;
   newest_ = cache::Hlc();

@@ -1,5 +1,5 @@
-// Says what a cache may answer, while it lives and after a crash, from what it
-// acknowledged.
+// Says what a cache may answer, while it lives, after a crash and after a
+// restore, from what it acknowledged.
 #ifndef LARDER_TESTS_SUPPORT_ORACLE_H_
 #define LARDER_TESTS_SUPPORT_ORACLE_H_
 
@@ -66,6 +66,24 @@ class Oracle {
   // The directory was thrown away.
   void Forget();
 
+  // What a backup of now holds, and what it does to older ones. A plain value.
+  struct State {
+    Contents contents;
+    // When a blob was last accessed, at the latest.
+    std::map<std::pair<std::string, std::string>, int64_t> touched;
+    std::map<std::string, uint64_t> generations;
+    // Of all the history of the L2: made and kept, and those of which a crash
+    // left it open whether they were. The latter may look newer than they are.
+    Invalidations certain, possible;
+  };
+  // Requires that nothing is in doubt.
+  State Save() const;
+  // Holds a new L2 against the state that it was restored to: every blob that
+  // may be there is there, also when it may be evicted from now on. Goes on
+  // with it.
+  void CheckRestored(cache::BlobCache* cache, const State& state,
+                     int64_t now_unix_ms);
+
   // Mutations acknowledged since the cache was opened.
   const std::vector<LoggedMutation>& log() const { return log_; }
 
@@ -78,13 +96,17 @@ class Oracle {
   Allowed AllowedNow(const Name& name, int64_t now_unix_ms) const;
   // `from`: contents, doubts apart.
   Allowed AllowedFrom(const Contents& from, const Name& name,
-                      int64_t now_unix_ms) const;
+                      int64_t now_unix_ms, bool evicting) const;
   bool IsDead(const Name& name, const Expected& blob,
               int64_t now_unix_ms) const;
   // Returns: which of the allowed blobs the hit is.
   std::optional<Expected> Match(const Name& name, const Allowed& allowed,
                                 const std::optional<cache::Hit>& hit) const;
   void CheckGenerations(cache::BlobCache* cache, Loss loss, uint64_t epoch);
+  // Holds every key against `from`, doubts apart, and starts from what is
+  // there.
+  void Adopt(cache::BlobCache* cache, const Contents& from, bool evicting,
+             int64_t now_unix_ms);
 
   const Options options_;
   Contents base_;      // When the cache was opened.
@@ -92,11 +114,14 @@ class Oracle {
   std::vector<LoggedMutation> log_;
   std::vector<LoggedMutation> doubts_;
   cache::Hlc newest_;
+  cache::Hlc newest_ever_;  // Over all lives.
   // When a blob was last accessed, at the latest.
   std::map<Name, int64_t> touched_;
   // Opened since: the cache may know of an earlier access only.
   std::map<Name, bool> access_lost_;
-  std::map<std::string, uint64_t> generations_;  // When it was opened.
+  // When it was opened.
+  std::map<std::string, uint64_t> generations_;
+  Invalidations certain_, possible_;
   bool anything_goes_ = false;  // Since Loss::kAnything, until Forget().
   // Every content that a key ever had.
   std::map<Name, std::vector<Expected>> ever_;

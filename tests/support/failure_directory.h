@@ -1,6 +1,6 @@
 // Where an input that fails is left.
-#ifndef LARDER_TESTS_FUZZ_FAILURE_DIRECTORY_H_
-#define LARDER_TESTS_FUZZ_FAILURE_DIRECTORY_H_
+#ifndef LARDER_TESTS_SUPPORT_FAILURE_DIRECTORY_H_
+#define LARDER_TESTS_SUPPORT_FAILURE_DIRECTORY_H_
 
 #include <cstdlib>
 #include <string>
@@ -18,4 +18,4 @@ inline std::string FailureDirectory() {
 
 }  // namespace larder::tests
 
-#endif  // LARDER_TESTS_FUZZ_FAILURE_DIRECTORY_H_
+#endif  // LARDER_TESTS_SUPPORT_FAILURE_DIRECTORY_H_
