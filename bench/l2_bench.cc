@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bench/l2/absent.h"
+#include "bench/l2/eviction.h"
 #include "bench/l2/footprint.h"
 #include "bench/l2/gets.h"
 #include "bench/l2/invalidations.h"
@@ -26,6 +27,13 @@
 
 namespace larder::bench {
 namespace {
+
+// Relative to the workspace, when Bazel says where that is.
+std::string DefaultTraces() {
+  const char* workspace = std::getenv("BUILD_WORKSPACE_DIRECTORY");
+  return absl::StrCat(workspace == nullptr ? "." : workspace,
+                      "/../shared/traces");
+}
 
 constexpr Work kWorks[] = {
     {"get 16 KiB", "32,000 incompressible blobs, in random order", Get16KiB},
@@ -42,6 +50,7 @@ constexpr Work kWorks[] = {
     {"SweepExpired", "1,000,000 due records, beside a reader", SweepDue},
     {"memory", "anonymous memory, at 1,000,000 records", MemoryPerRecord},
     {"disk after churn", "10x a budget of 128 MiB put, once", DiskAfterChurn},
+    {"eviction", "hit ratios on traces beside FIFO and LRU, once", Eviction},
 };
 
 std::string Footer() {
@@ -50,9 +59,7 @@ std::string Footer() {
     absl::StrAppendFormat(&out, "  %-28s %s\n", work.name, work.measure);
   }
   absl::StrAppend(&out,
-                  "Not measured here: eviction on traces (L2 hit ratio against "
-                  "FIFO and LRU).\nEach row's peers, bar and caveats: "
-                  "docs/bench/l2.md\n");
+                  "Each row's peers, bar and caveats: docs/bench/l2.md\n");
   return out;
 }
 
@@ -82,6 +89,7 @@ int Run(const Setting& setting, const std::string& rows, bool json) {
 
 int Main(int argc, char** argv) {
   Setting setting;
+  setting.traces = DefaultTraces();
   std::string rows;
   bool json = false;
   CLI::App app("Larder's L2 beside LMDB, RocksDB, Redis and plain files.");
@@ -98,6 +106,9 @@ int Main(int argc, char** argv) {
                  "Only these stores beside larder, for a quick look: lmdb, "
                  "rocksdb, \"rocksdb blobdb\", redis, raw")
       ->delimiter(',');
+  app.add_option("--traces", setting.traces,
+                 "Directory of the traces (default: ../shared/traces beside "
+                 "the workspace)");
   app.add_flag("--json", json, "One JSON object on the last line");
   std::string child;
   app.add_option("--child", child)->group("");  // For ourselves.

@@ -20,6 +20,7 @@ struct Setting {
   // Names of stores to run beside Larder; empty: all. What a bar asks of one
   // that did not run does not hold.
   std::vector<std::string> peers;
+  std::string traces;  // The directory that holds them.
 
   // `full` at this scale, at least `least`.
   int64_t Scaled(int64_t full, int64_t least) const;

@@ -165,9 +165,8 @@ L2Anatomy Dissect(const L2Image& image) {
                   EXPECT_TRUE(l2::SplitRecordKey(key, &blob.ns_id, &user_key));
                   blob.name = {names[blob.ns_id], std::string(user_key)};
                   blob.path = PathOf(pages, a.superblock.records, key);
-                  blob.age_path =
-                      PathOf(pages, a.superblock.age,
-                             l2::OrderedKey(blob.record.age_hlc.value, key));
+                  blob.age_path = PathOf(pages, a.superblock.age,
+                                         l2::OrderedKey(blob.record.rank, key));
                   return true;
                 })
           .ok());

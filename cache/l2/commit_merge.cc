@@ -190,7 +190,7 @@ Resolution RecordsMerge::ResolveSwept(absl::string_view key, size_t i,
   // Put since it was swept: that is another record.
   if (DueAt(old) != DueAtOf(swept_[i])) return Resolution::kKeep;
   Account(key, old, -1);
-  age_.EraseAt(old.age_hlc.value, key);
+  age_.EraseAt(old.rank, key);
   is_gone_[i] = true;
   freed_.insert(freed_.end(), old.extents.begin(), old.extents.end());
   return Resolution::kErase;
@@ -242,7 +242,7 @@ Resolution RecordsMerge::Resolve(size_t i,
 void RecordsMerge::Unlink(absl::string_view record_key, const Record& r) {
   Account(record_key, r, -1);
   if (const uint64_t due = DueAt(r); due != 0) due_.EraseAt(due, record_key);
-  age_.EraseAt(r.age_hlc.value, record_key);
+  age_.EraseAt(r.rank, record_key);
 }
 
 void RecordsMerge::Link(absl::string_view record_key, const Record& r) {
@@ -250,7 +250,7 @@ void RecordsMerge::Link(absl::string_view record_key, const Record& r) {
   if (const uint64_t due = DueAt(r); due != 0) {
     due_.PutAt(due, record_key, EncodeDueEntry(DueEntryOf(r)));
   }
-  age_.PutAt(r.age_hlc.value, record_key, "");
+  age_.PutAt(r.rank, record_key, "");
 }
 
 void RecordsMerge::Account(absl::string_view record_key, const Record& r,

@@ -483,9 +483,17 @@ void L2Store::Publish(uint64_t epoch, const Superblock& next, bool synced) {
     staged.clear();
   }
   pending_epoch_ = 0;
-  leaving_bytes_.store(0);
+  leaving_[epoch % 2].blobs.store(0);
+  leaving_[epoch % 2].meta.store(0);
+  NoteMetaLive();
   counters_.commits.fetch_add(1);
   ReleaseQuarantine();
+}
+
+void L2Store::NoteMetaLive() {
+  meta_live_bytes_.store(
+      static_cast<int64_t>(meta_map_->used_units() * kPageBytes) -
+      quarantine_->meta_bytes());
 }
 
 void L2Store::ReleaseQuarantine() {

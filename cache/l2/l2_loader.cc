@@ -182,7 +182,7 @@ absl::Status Loader::Begin(const StoredRecord& record) {
   }
   p.record_key = RecordKey(ns->id(), record.key);
   p.record.hlc = record.attributes.hlc;
-  p.record.age_hlc = record.attributes.hlc;
+  p.record.rank = record.attributes.hlc.value;
   p.record.last_access_unix_ms = record.last_access_unix_ms;
   LARDER_RETURN_IF_ERROR(in(CheckHlc(record.attributes.hlc)));
   p.frames = record.frames;
@@ -197,7 +197,7 @@ absl::Status Loader::Begin(const StoredRecord& record) {
   } else {
     LARDER_ASSIGN_OR_RETURN(
         p.record.extents,
-        store_->AllocateChain(p.record.chain_bytes(), /*may_evict=*/false));
+        store_->AllocateChain(p.record_key, p.record, /*may_evict=*/false));
     if (absl::Status s =
             WriteChainBytes(store_->blobs(), p.record.extents, 0, bytes);
         !s.ok()) {

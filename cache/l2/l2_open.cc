@@ -192,7 +192,24 @@ absl::Status L2Store::Load(Superblock superblock) {
   if (sync) durable_epoch_.store(superblock.epoch);
   if (!map_is_sound) LARDER_RETURN_IF_ERROR(MarkReachable(superblock));
   LARDER_RETURN_IF_ERROR(LoadSystem(TreeAt(superblock.system)));
+  ResumeEvictionClock(TreeAt(superblock.age));
+  NoteMetaLive();
   return ReplayJournal(superblock.epoch);
+}
+
+// The evictor came as far as the least rank that its clock gave. Where damage
+// hides it, new records may rank low for a while.
+void L2Store::ResumeEvictionClock(const Tree& age) {
+  age.Walk(OrderedKey(kRankMin, ""),
+           [&](absl::string_view key, absl::string_view) {
+             uint64_t rank;
+             absl::string_view record_key;
+             if (SplitOrderedKey(key, &rank, &record_key)) {
+               eviction_clock_.RaiseTo(rank);
+             }
+             return false;
+           })
+      .IgnoreError();
 }
 
 // After a power cut an unsynced map may call free what is in use. What a

@@ -30,9 +30,8 @@ bool BitIsSet(const std::vector<uint64_t>& bits, uint64_t unit) {
 
 absl::Status L2Store::StartOrphanRound() {
   orphans_ = OrphanSweep();
-  LARDER_ASSIGN_OR_RETURN(
-      orphans_.pinned,
-      TakeSnapshot({.owner = "orphan sweep", .deferred_bytes_max = 0}));
+  LARDER_ASSIGN_OR_RETURN(orphans_.pinned, PinNow({.owner = "orphan sweep",
+                                                   .deferred_bytes_max = 0}));
   orphans_.used.assign(blobs_map_->capacity_units() / 64 + 1, 0);
   return absl::OkStatus();
 }

@@ -174,6 +174,12 @@ absl::Status PinnedSnapshot::ReadFrame(const StoredRecord& record, size_t i,
 
 absl::StatusOr<std::unique_ptr<Snapshot>> L2Store::TakeSnapshot(
     EpochLock::PinOptions options) {
+  LARDER_RETURN_IF_ERROR(EvictToWatermark(RoomFor::kSnapshot));
+  return PinNow(std::move(options));
+}
+
+absl::StatusOr<std::unique_ptr<Snapshot>> L2Store::PinNow(
+    EpochLock::PinOptions options) {
   // A snapshot gives way before it starves the cache of room.
   constexpr int64_t kDeferredShare = 4;
   if (options.deferred_bytes_max == 0) {

@@ -34,6 +34,7 @@
 #include "cache/hlc.h"
 #include "cache/key_locks.h"
 #include "cache/l2/chain.h"
+#include "cache/l2/eviction_clock.h"
 #include "cache/l2/file.h"
 #include "cache/l2/held_chains.h"
 #include "cache/l2/journal.h"
@@ -42,6 +43,7 @@
 #include "cache/l2/quarantine.h"
 #include "cache/l2/reader_slots.h"
 #include "cache/l2/record.h"
+#include "cache/l2/request_history.h"
 #include "cache/l2/space_map.h"
 #include "cache/l2/staging.h"
 #include "cache/l2/superblock.h"
@@ -69,10 +71,10 @@ struct PreparedPut {
 
 // Thread-safe unless a method says otherwise.
 //
-// Order of locks: room_mu_ -> commit_mu_ and evict_mu_ -> key stripe -> staging
-// shards; leaf locks (growth, space maps, quarantine, held chains, journal)
-// last. Nobody inside the epoch lock waits for commit_mu_: a commit waits for
-// whoever is inside.
+// Order of locks: room_mu_ -> commit_mu_ and watermark_mu_ -> evict_mu_ -> key
+// stripe -> staging shards; leaf locks (growth, space maps, quarantine, held
+// chains, journal) last. Nobody inside the epoch lock waits for commit_mu_: a
+// commit waits for whoever is inside.
 class L2Store {
  public:
   // What the store shares with the tier above it; all borrowed.
@@ -181,6 +183,7 @@ class L2Store {
   absl::Status ForEachOrphan(absl::FunctionRef<bool(const OrphanChain&)> visit);
   absl::StatusOr<int64_t> SweepDebt() const;
 
+  // Evicts before, where there is little room for puts beside a snapshot.
   absl::StatusOr<std::unique_ptr<Snapshot>> TakeSnapshot(
       EpochLock::PinOptions options) ABSL_LOCKS_EXCLUDED(commit_mu_);
 
@@ -193,7 +196,8 @@ class L2Store {
   void FillNamespaceStats(NamespaceStats* stats) const;
 
   // --- For the loader.
-  absl::StatusOr<Extents> AllocateChain(uint64_t bytes, bool may_evict);
+  absl::StatusOr<Extents> AllocateChain(absl::string_view record_key,
+                                        const Record& record, bool may_evict);
   File* blobs() { return files_.blobs.get(); }
   void StageLoaded(std::string record_key, Record record);
   // For the next commit.
@@ -282,6 +286,7 @@ class L2Store {
   absl::Status LoadSystem(const Tree& system);
   absl::Status LoadNamespace(absl::string_view name, absl::string_view value);
   absl::Status LoadTombstone(absl::string_view key, absl::string_view value);
+  void ResumeEvictionClock(const Tree& age);
   absl::Status ReplayJournal(uint64_t committed_epoch);
 
   // l2_read.cc
@@ -312,7 +317,7 @@ class L2Store {
                    StagedPtr change);
   absl::Status CheckUsable() const;
   // Finds a place for the chain and writes it there; into the record if short.
-  absl::Status PlaceChain(absl::string_view header,
+  absl::Status PlaceChain(uint64_t name_hash, absl::string_view header,
                           absl::Span<const absl::string_view> frames,
                           PreparedPut* put);
   absl::Status GrowBlobs(uint64_t units);
@@ -335,27 +340,29 @@ class L2Store {
   bool NothingToCommit() const;
   void Publish(uint64_t epoch, const Superblock& next, bool synced)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
+  void NoteMetaLive();
   void ReleaseQuarantine() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
   absl::Status GrowMeta(uint64_t pages);
   void Degrade(const absl::Status& why);
   void CommitterLoop();
 
+  absl::StatusOr<std::unique_ptr<Snapshot>> PinNow(
+      EpochLock::PinOptions options) ABSL_LOCKS_EXCLUDED(commit_mu_);
   SnapshotInfo InfoLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
 
   // l2_sweep.cc
-  // Removes records of the age tree's old end until `bytes` are staged to go.
-  absl::Status EvictBytes(SpaceMap::Lane lane, uint64_t bytes)
-      ABSL_LOCKS_EXCLUDED(commit_mu_);
-  absl::Status EvictToWatermark() ABSL_LOCKS_EXCLUDED(commit_mu_);
   // Looks at a record again, under its stripe, and removes it or moves it on.
-  // `judge` may change the record's times when it says kTouch. A put or a
-  // removal that is staged is left alone: it is newer than what the sweep saw.
+  // `judge` may change the record's times and rank when it says kTouch. A put
+  // or a removal that is staged is left alone: it is newer than what the sweep
+  // saw.
   enum class Verdict { kKeep, kRemove, kTouch };
   using JudgeFn = absl::FunctionRef<Verdict(const Namespace&,
                                             absl::string_view key, Record*)>;
   // Returns: the record, if it was removed.
   absl::StatusOr<std::optional<Record>> Revisit(absl::string_view record_key,
                                                 JudgeFn judge);
+  // Says that a record's removal is staged. `blob_bytes`: of its extents.
+  void NoteLeaving(uint64_t epoch, uint64_t blob_bytes, uint64_t tree_bytes);
   // Null when the key is impossible or of a namespace that nobody knows.
   const Namespace* NamespaceOf(absl::string_view record_key) const;
   absl::Status RevisitDue(absl::string_view record_key, int64_t now,
@@ -365,11 +372,6 @@ class L2Store {
                                      absl::string_view ordered_key,
                                      absl::string_view value, int64_t now,
                                      SliceReport* report);
-  // One slice over the age tree from `*cursor`: hands each record to Revisit()
-  // until a limit or the end.
-  // Returns: whether the end was reached.
-  absl::StatusOr<bool> SweepByAge(SliceLimit limit, std::string* cursor,
-                                  JudgeFn judge, SliceReport* report);
   absl::Status StartTombstoneRound()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(tombstone_sweep_mu_);
   void FinishTombstoneRound()
@@ -383,6 +385,45 @@ class L2Store {
   void ForEachOrphanRun(uint64_t first, uint64_t units_max, uint64_t* next,
                         absl::FunctionRef<void(Extent)> visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
+
+  // l2_evict.cc
+  // What a record of this key takes in the trees.
+  static uint64_t TreeBytes(absl::string_view key, const Record& record);
+  // The rank, as of now, of a record after so many requests for its key.
+  uint64_t RankOf(absl::string_view key, const Record& record,
+                  int64_t requests);
+  // How often the record was read since it was last ranked.
+  int64_t TakeReads(const Namespace& ns, absl::string_view key,
+                    const Record& record);
+  // One eviction under way.
+  struct Eviction {
+    SpaceMap::Lane lane;
+    bool spare_hot;
+    uint64_t bytes_left;  // To be staged to go.
+    int64_t moves_left;   // Of records that are in the way.
+  };
+  // `rank`: where the age tree has the record.
+  Verdict JudgeForEviction(Eviction* e, uint64_t rank, const Namespace& ns,
+                           absl::string_view key, Record* record);
+  // One slice over the age tree from the evictor's cursor.
+  // Returns: whether the end was reached.
+  absl::StatusOr<bool> EvictSlice(Eviction* e)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(evict_mu_);
+  // Removes committed records of the least ranks until `bytes` are staged to go
+  // or there is none left. `spare_hot`: what was read since it was ranked is
+  // ranked anew instead, and may go after the next commit.
+  absl::Status EvictBytes(SpaceMap::Lane lane, uint64_t bytes, bool spare_hot)
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Keeps room for the puts until the next commit; for those beside a snapshot,
+  // which keeps all that goes meanwhile.
+  enum class RoomFor { kPuts, kSnapshot };
+  absl::Status EvictToWatermark(RoomFor room_for = RoomFor::kPuts)
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Bytes of `blobs` that should go before the next commit.
+  double BlobsTooMuch(RoomFor room_for)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(watermark_mu_);
+  // Whether small blobs should have chains in `blobs`, as others do.
+  bool IsMetaScarce() const;
 
   const BlobCacheOptions options_;
   const Shared shared_;
@@ -434,10 +475,23 @@ class L2Store {
   OrphanSweep orphans_ ABSL_GUARDED_BY(orphan_mu_);
   Mutex grow_mu_;  // A leaf: who makes a file larger sees all sizes.
   Mutex room_mu_;  // One put at a time makes room.
+  EvictionClock eviction_clock_;
+  RequestHistory history_;
+  Mutex watermark_mu_;  // One at a time looks what is too much.
+  // What `blobs` grew by from one commit to the next, and from when.
+  double room_ ABSL_GUARDED_BY(watermark_mu_) = 0;
+  double blobs_used_before_ ABSL_GUARDED_BY(watermark_mu_) = 0;
   Mutex evict_mu_;
   Evictor evictor_ ABSL_GUARDED_BY(evict_mu_);
-  // Bytes whose removal is staged and not yet committed.
-  std::atomic<int64_t> leaving_bytes_{0};
+  // Bytes whose removal is staged and not yet committed, by the parity of the
+  // epoch.
+  struct Leaving {
+    std::atomic<int64_t> blobs{0}, meta{0};
+  };
+  Leaving leaving_[2];
+  // What the trees took after the last commit: one that is running has their
+  // old pages and their new ones.
+  std::atomic<int64_t> meta_live_bytes_{0};
 
   // Why puts are refused; empty while they are not.
   mutable Mutex degraded_mu_;

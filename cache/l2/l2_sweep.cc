@@ -1,4 +1,4 @@
-// Sweeps and eviction: what leaves an L2 without being asked for by key.
+// Sweeps: what leaves an L2 because it is dead, without being asked for by key.
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -12,16 +12,6 @@
 namespace larder::cache::l2 {
 namespace {
 
-// Eviction starts when this share of what `blobs` may have is in use, and
-// stops at the lower one; what lies between is the room of one commit.
-constexpr double kBlobsHigh = 0.95;
-constexpr double kBlobsLow = 0.90;
-// The trees may fill this share of `meta`: a commit copies before it frees.
-constexpr double kMetaHigh = 0.50;
-constexpr double kMetaLow = 0.45;
-// What a record takes in the three trees besides its key thrice and what is
-// inline, at a leaf fill of about 70 %.
-constexpr uint64_t kTreeBytesPerRecord = 200;
 // Swept keys that wait for a commit take so much memory; then one comes early.
 // Large, since a commit that removes much rewrites few pages a record.
 constexpr int64_t kSweptBytesMax = int64_t{64} << 20;
@@ -74,45 +64,16 @@ absl::StatusOr<std::optional<Record>> L2Store::Revisit(
   }
   LARDER_RETURN_IF_ERROR(StageRemove(guard, *ns, key, shared_.hlc->Next(),
                                      /*journal=*/false));
-  leaving_bytes_ += static_cast<int64_t>(DiskBytes(*record));
+  NoteLeaving(guard.epoch(), record->allocated_units() * kUnitBytes,
+              TreeBytes(key, *record));
   if (shared_.on_removed) shared_.on_removed(*ns, key, record->hlc);
   return record;
 }
 
-absl::StatusOr<bool> L2Store::SweepByAge(SliceLimit limit, std::string* cursor,
-                                         JudgeFn judge, SliceReport* report) {
-  const EpochLock::Guard guard = epoch_lock_->Enter();
-  SliceClock clock(shared_.clock, limit);
-  absl::Status bad = absl::OkStatus();
-  bool at_end = true;
-  LARDER_RETURN_IF_ERROR(
-      TreeAt(root()->age)
-          .Walk(*cursor, [&](absl::string_view key, absl::string_view) {
-            uint64_t at;
-            absl::string_view record_key;
-            if (!SplitOrderedKey(key, &at, &record_key)) return true;
-            if (!clock.Next()) {
-              *cursor = std::string(key);
-              at_end = false;
-              return false;
-            }
-            ++report->scanned;
-            absl::StatusOr<std::optional<Record>> removed =
-                Revisit(record_key, judge);
-            if (absl::IsDataLoss(removed.status())) {
-              // A damaged page hides this record; others can go.
-              counters_.damaged_reads.fetch_add(1);
-              return true;
-            }
-            bad.Update(removed.status());
-            if (removed.ok() && removed->has_value()) {
-              report->AddRemoved(NamespaceOf(record_key)->name(),
-                                 static_cast<int64_t>(DiskBytes(**removed)));
-            }
-            return bad.ok();
-          }));
-  LARDER_RETURN_IF_ERROR(bad);
-  return at_end;
+void L2Store::NoteLeaving(uint64_t epoch, uint64_t blob_bytes,
+                          uint64_t tree_bytes) {
+  leaving_[epoch % 2].blobs += static_cast<int64_t>(blob_bytes);
+  leaving_[epoch % 2].meta += static_cast<int64_t>(tree_bytes);
 }
 
 // What reads put off is looked at again, and may get a later time.
@@ -172,7 +133,8 @@ absl::StatusOr<bool> L2Store::SweepDueEntry(uint64_t epoch,
   if (is_replaced) return true;
   swept_.Add(epoch, ordered_key);
   const int64_t bytes = static_cast<int64_t>(entry->disk_bytes);
-  leaving_bytes_ += bytes;
+  NoteLeaving(epoch, entry->disk_bytes,
+              TreeBytes(record_key.substr(kNamespaceIdBytes), Record()));
   report->AddRemoved(ns->name(), bytes);
   return true;
 }
@@ -223,78 +185,6 @@ absl::StatusOr<int64_t> L2Store::SweepDebt() const {
   // What a sweep has dealt with stays in the committed tree until the commit.
   const int64_t done = swept_.size() + revisited_[0] + revisited_[1];
   return std::max<int64_t>(0, static_cast<int64_t>(due) - done);
-}
-
-// --- Eviction: from the old end of the age tree; what was read since it got
-// its age gets a new one, once a visit.
-
-absl::Status L2Store::EvictBytes(SpaceMap::Lane lane, uint64_t bytes) {
-  MutexLock lock(&evict_mu_);
-  if (evictor_.epoch != committed_epoch_.load()) {
-    // What was staged to go went; the old end starts anew.
-    evictor_ = {committed_epoch_.load(), ""};
-  }
-  uint64_t going = 0;
-  // Once round: the second time, what is hot goes too, or a full cache of hot
-  // blobs could never take a new one.
-  int rounds_left = 2;
-  while (going < bytes && rounds_left > 0) {
-    const ReaderSlots::Guard reading = EnterRead();
-    const bool spare_hot = rounds_left == 2;
-    const auto judge = [&](const Namespace& ns, absl::string_view key,
-                           Record* r) {
-      const bool frees_nothing =
-          lane == SpaceMap::Lane::kBlobs && r->extents.empty();
-      if (going >= bytes || frees_nothing) return Verdict::kKeep;
-      const bool hot = LastAccess(ns, key, *r) > r->age_hlc.unix_millis();
-      if (spare_hot && hot) {
-        r->age_hlc = shared_.hlc->Next();
-        return Verdict::kTouch;
-      }
-      going +=
-          lane == SpaceMap::Lane::kBlobs
-              ? r->allocated_units() * kUnitBytes
-              : kTreeBytesPerRecord + 3 * key.size() + r->inline_chain.size();
-      return Verdict::kRemove;
-    };
-    SliceReport report;
-    LARDER_ASSIGN_OR_RETURN(
-        const bool at_end,
-        SweepByAge(SliceLimit(), &evictor_.cursor, judge, &report));
-    counters_.evictions.fetch_add(report.removed);
-    if (at_end) {
-      evictor_.cursor.clear();
-      --rounds_left;
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status L2Store::EvictToWatermark() {
-  LARDER_RETURN_IF_ERROR(CheckUsable());
-  const double budget = static_cast<double>(options_.l2_bytes_max);
-  const double meta_most = static_cast<double>(MetaBytesMost());
-  const double blobs_most =
-      std::max(static_cast<double>(files_.blobs->Size()),
-               budget - static_cast<double>(MetaReserveBytes() + FixedBytes()));
-  const double leaving = static_cast<double>(leaving_bytes_.load());
-  const double blobs_used =
-      static_cast<double>(blobs_map_->used_units() * kUnitBytes) -
-      static_cast<double>(quarantine_->blob_bytes()) - leaving;
-  if (blobs_used > kBlobsHigh * blobs_most) {
-    LARDER_RETURN_IF_ERROR(
-        EvictBytes(SpaceMap::Lane::kBlobs,
-                   static_cast<uint64_t>(blobs_used - kBlobsLow * blobs_most)));
-  }
-  const double meta_used =
-      static_cast<double>(meta_map_->used_units() * kPageBytes) -
-      static_cast<double>(quarantine_->meta_bytes());
-  if (meta_used > kMetaHigh * meta_most) {
-    LARDER_RETURN_IF_ERROR(
-        EvictBytes(SpaceMap::Lane::kMeta,
-                   static_cast<uint64_t>(meta_used - kMetaLow * meta_most)));
-  }
-  return absl::OkStatus();
 }
 
 // --- Tombstoned records: one walk over the namespaces that need it, from a

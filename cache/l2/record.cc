@@ -1,9 +1,11 @@
 #include "cache/l2/record.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "cache/check.h"
 #include "cache/l2/coding.h"
 #include "cache/l2/hash.h"
 #include "cache/l2/page.h"
@@ -17,7 +19,7 @@ enum Flag : uint16_t {
   kHasStoredBytes = 1 << 0,  // Else as many as raw bytes.
   kHasHeader = 1 << 1,
   kFrameIsZstd = 1 << 2,  // Of the one frame of a chain without a header.
-  kHasAge = 1 << 3,       // Else the HLC.
+  kHasRank = 1 << 3,      // Else the HLC.
   kHasExpiresAt = 1 << 4,
   kHasIdleTtl = 1 << 5,
   kHasStale = 1 << 6,
@@ -40,8 +42,16 @@ constexpr uint64_t kHashesMax = kTagsMax + kDependenciesMax;
 constexpr char kDueIdleLimited = 1;
 constexpr uint64_t kDueBytesMax = uint64_t{1} << 40;  // No chain has as many.
 
+// Where a full L2 holds blobs of many sizes, what was evicted leaves holes of
+// many sizes. Source: of 512 MiB around 16 KiB a piece, a put of 5 MiB in at
+// most 8 pieces drove out all; in 64, a third.
+constexpr int kExtentsAlways = 8;
+constexpr uint64_t kExtentBytesMin = 8 * 1024;
+constexpr size_t kExtentEntryBytesMax = 8 + 5;  // Two varints.
+
 static_assert(kNamespaceIdBytes + kKeyBytesMax + kFixedBytesMax +
-                  8 * (kTagsMax + kDependenciesMax) + kExtentsMax * 20 <=
+                  8 * (kTagsMax + kDependenciesMax) +
+                  kExtentsAlways * kExtentEntryBytesMax <=
               kEntryBytesMax);
 
 absl::Status Bad(absl::string_view what) {
@@ -105,13 +115,16 @@ absl::Status DecodeSizes(FieldReader* fields, ByteReader* in, uint16_t flags,
 
 absl::Status DecodePolicy(FieldReader* fields, ByteReader* in, uint16_t flags,
                           Record* r) {
-  uint64_t age_delta;
-  if (!fields->Read(kHasAge, 0, std::numeric_limits<uint64_t>::max(),
-                    &age_delta)) {
-    return Bad("age");
+  r->rank = r->hlc.value;
+  if ((flags & kHasRank) != 0) {
+    uint64_t above;
+    if (!in->ReadVarint(&above) ||
+        above > std::numeric_limits<uint64_t>::max() - kRankMin ||
+        kRankMin + above == r->hlc.value) {
+      return Bad("rank");
+    }
+    r->rank = kRankMin + above;
   }
-  r->age_hlc.value = r->hlc.value + age_delta;
-  if (r->age_hlc < r->hlc) return Bad("age hlc overflows");
   if (!fields->ReadMillis(kHasExpiresAt, 0, kInt64Max,
                           &r->expiry.expires_at_unix_ms) ||
       !fields->ReadMillis(kHasIdleTtl, 0, kInt64Max, &r->expiry.idle_ttl_ms) ||
@@ -208,6 +221,17 @@ bool FitsInline(absl::string_view record_key, const Record& r) {
   return r.chain_bytes() <= kInlineBytesMax && entry <= kEntryBytesMax;
 }
 
+int ExtentsMaxOf(absl::string_view record_key, const Record& r) {
+  const size_t others =
+      record_key.size() + kFixedBytesMax + 8 * r.invalidation_hashes.size();
+  const uint64_t fit = others < kEntryBytesMax
+                           ? (kEntryBytesMax - others) / kExtentEntryBytesMax
+                           : 0;
+  const uint64_t most = std::min<uint64_t>(fit, kExtentsMax);
+  return static_cast<int>(std::max<uint64_t>(
+      kExtentsAlways, std::min(r.chain_bytes() / kExtentBytesMin, most)));
+}
+
 std::string EncodeRecord(const Record& r) {
   std::string out;
   out.reserve(64 + r.inline_chain.size());
@@ -228,7 +252,11 @@ std::string EncodeRecord(const Record& r) {
   append(kHasStoredBytes, r.raw_bytes, r.stored_bytes);
   append(kHasHeader, 0, r.header_bytes);
   if (r.frame_is_zstd) flags |= kFrameIsZstd;
-  append(kHasAge, 0, r.age_hlc.value - r.hlc.value);
+  if (r.rank != r.hlc.value) {
+    LARDER_CHECK(r.rank >= kRankMin);
+    flags |= kHasRank;
+    AppendVarint(&out, r.rank - kRankMin);
+  }
   append_millis(kHasExpiresAt, 0, r.expiry.expires_at_unix_ms);
   append_millis(kHasIdleTtl, 0, r.expiry.idle_ttl_ms);
   append_millis(kHasStale, 0, r.expiry.stale_ms);

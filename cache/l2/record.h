@@ -25,8 +25,12 @@ inline constexpr uint32_t kFrameRawBytes = 256 * 1024;
 // Blobs whose chain (header block and frames) is no longer sit in the leaf.
 // Source: seven such records still share a 4 KiB page.
 inline constexpr size_t kInlineBytesMax = 512;
-// A put that finds no room for its chain in so many pieces evicts instead.
-inline constexpr int kExtentsMax = 8;
+// The most pieces that a chain may lie in.
+inline constexpr int kExtentsMax = 128;
+// The least rank that an EvictionClock gives: above every HLC up to the year
+// 4199. What was restored, or put before there were ranks, has its HLC for one:
+// it goes first, the oldest first, unless it is read.
+inline constexpr uint64_t kRankMin = uint64_t{1} << 62;
 // The unit of `blobs`. Source: it wastes 6 % at 1 KiB on average; larger units
 // miss the space bar there, smaller ones cost map bits.
 inline constexpr uint64_t kUnitBytes = 128;
@@ -36,8 +40,9 @@ inline constexpr uint64_t kUnitBytes = 128;
 // A blob of one frame without tags, dependencies and metadata needs no header
 // block: the record says all that it would. Nearly all blobs are like that.
 struct Record {
-  Hlc hlc;      // Of the put.
-  Hlc age_hlc;  // Place in the age tree: `hlc`, or later after a second chance.
+  Hlc hlc;  // Of the put.
+  // Place in the age tree: EvictionClock's, so at least kRankMin, or the HLC.
+  uint64_t rank = 0;
   Expiry expiry;
   int64_t last_access_unix_ms = 0;  // As known when the record was written.
   uint64_t version = 0;
@@ -65,6 +70,11 @@ struct Record {
 // fits however its times grow.
 bool FitsInline(absl::string_view record_key, const Record& record);
 
+// In how many pieces its chain may lie: 8, and more for one that is so large
+// that each is still some KiB, as long as the entry fits. A put that finds no
+// such room evicts.
+int ExtentsMaxOf(absl::string_view record_key, const Record& record);
+
 std::string EncodeRecord(const Record& record);
 // Errors: kDataLoss saying which field is wrong. Checks every field against
 // its limit and the fields against each other.
@@ -89,7 +99,7 @@ bool SplitRecordKey(absl::string_view record_key, uint32_t* ns_id,
                     absl::string_view* key);
 
 // Key of the due tree (`at` = DueAtUnixMillis) and of the age tree (`at` =
-// age_hlc): `at` big endian, then the record key. Their values are empty.
+// rank): `at` big endian, then the record key. The latter's values are empty.
 std::string OrderedKey(uint64_t at, absl::string_view record_key);
 bool SplitOrderedKey(absl::string_view ordered_key, uint64_t* at,
                      absl::string_view* record_key);

@@ -13,7 +13,7 @@ namespace {
 Record Example() {
   Record r;
   r.hlc = Hlc{0x18b0'0000'0000'0001};
-  r.age_hlc = Hlc{r.hlc.value + 300};
+  r.rank = kRankMin + 300;
   r.expiry = {1'700'000'000'000, 60'000, 500};
   r.last_access_unix_ms = 1'600'000'000'000;
   r.version = 99;
@@ -31,7 +31,8 @@ Record Example() {
 // As most are.
 Record Plain() {
   Record r;
-  r.hlc = r.age_hlc = Hlc{0x18b0'0000'0000'0001};
+  r.hlc = Hlc{0x18b0'0000'0000'0001};
+  r.rank = r.hlc.value;
   r.last_access_unix_ms = r.hlc.unix_millis();
   r.raw_bytes = r.stored_bytes = 5000;
   r.payload_checksum = 0x1234'5678'9abc'def0;
@@ -42,7 +43,7 @@ Record Plain() {
 void ExpectEqual(const Record& a, const Record& b) {
   EXPECT_EQ(EncodeRecord(a), EncodeRecord(b));
   EXPECT_EQ(a.hlc, b.hlc);
-  EXPECT_EQ(a.age_hlc, b.age_hlc);
+  EXPECT_EQ(a.rank, b.rank);
   EXPECT_EQ(a.expiry, b.expiry);
   EXPECT_EQ(a.extents, b.extents);
   EXPECT_EQ(a.inline_chain, b.inline_chain);
@@ -155,7 +156,7 @@ TEST(RecordTest, UsualValuesThatAreSpelledOutAreRefused) {
 TEST(RecordTest, LargestEntryFitsAPage) {
   Record r = Example();
   const uint64_t max = ~uint64_t{0};
-  r.age_hlc = Hlc{max};
+  r.rank = max;
   r.hlc = Hlc{0};
   r.expiry = {INT64_MAX, INT64_MAX, INT64_MAX};
   r.last_access_unix_ms = (int64_t{1} << 48) - 1;
@@ -163,9 +164,25 @@ TEST(RecordTest, LargestEntryFitsAPage) {
   r.raw_bytes = kBlobBytesMax;
   r.stored_bytes = kBlobBytesMax;
   r.invalidation_hashes.assign(kTagsMax + kDependenciesMax, max);
-  r.extents.assign(kExtentsMax, Extent{max / kUnitBytes / 2, 1u << 25});
-  EXPECT_LE(EncodeRecord(r).size() + kNamespaceIdBytes + kKeyBytesMax,
-            kEntryBytesMax);
+  for (const size_t key_bytes : {size_t{1}, size_t{kKeyBytesMax}}) {
+    for (const size_t hashes : {size_t{0}, r.invalidation_hashes.size()}) {
+      r.invalidation_hashes.resize(hashes);
+      const std::string key(kNamespaceIdBytes + key_bytes, 'k');
+      r.extents.assign(ExtentsMaxOf(key, r), Extent{max / kUnitBytes / 2, ~0u});
+      EXPECT_LE(EncodeRecord(r).size() + key.size(), kEntryBytesMax);
+    }
+  }
+}
+
+TEST(RecordTest, LargeChainsMayLieInMorePieces) {
+  Record r = Example();
+  r.stored_bytes = 16 * 1024;
+  EXPECT_EQ(ExtentsMaxOf("k", r), 8);
+  r.stored_bytes = 256 * 1024;
+  EXPECT_EQ(ExtentsMaxOf("k", r), 32);
+  r.stored_bytes = kBlobBytesMax;
+  EXPECT_EQ(ExtentsMaxOf("k", r), kExtentsMax);
+  EXPECT_LT(ExtentsMaxOf(std::string(kKeyBytesMax, 'k'), r), kExtentsMax);
 }
 
 TEST(RecordTest, KeysSortAsNumbersAndSplitBack) {
@@ -191,7 +208,7 @@ TEST(RecordTest, DigestIgnoresPlaceAndReads) {
   Record b = a;
   b.extents = {{900, 17}};
   b.last_access_unix_ms += 5;
-  b.age_hlc.value += 5;
+  b.rank += 5;
   EXPECT_EQ(DigestTerm("ns", "k", a), DigestTerm("ns", "k", b));
   b.payload_checksum ^= 1;
   EXPECT_NE(DigestTerm("ns", "k", a), DigestTerm("ns", "k", b));

@@ -71,7 +71,7 @@ std::optional<OrderedEntry> OrderedEntryOf(OrderedKind kind,
                                            absl::string_view record_key,
                                            const Record& record) {
   if (kind == OrderedKind::kAge) {
-    return OrderedEntry{OrderedKey(record.age_hlc.value, record_key), ""};
+    return OrderedEntry{OrderedKey(record.rank, record_key), ""};
   }
   const int64_t due =
       DueAtUnixMillis(record.expiry, record.last_access_unix_ms);

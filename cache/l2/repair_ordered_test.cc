@@ -23,7 +23,7 @@ using Entries = std::map<std::string, std::string>;
 Record SomeRecord(std::mt19937_64& random) {
   Record r;
   r.hlc = Hlc{1 + random() % 1'000'000};
-  r.age_hlc = Hlc{r.hlc.value + random() % 1'000'000};
+  r.rank = kRankMin + random() % 1'000'000;
   if (random() % 2 == 0) {
     r.expiry.expires_at_unix_ms = static_cast<int64_t>(1 + random() % 1000);
   }

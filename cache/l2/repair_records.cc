@@ -45,7 +45,7 @@ bool RecordsRepair::NoteLostLeaf(const ChildRef& ref, const PageView& leaf) {
     if (!IsLost(leaf.key(i))) continue;
     const absl::StatusOr<Record> record = DecodeRecord(leaf.value(i));
     if (!record.ok()) continue;
-    const auto live = age_.Find(OrderedKey(record->age_hlc.value, leaf.key(i)));
+    const auto live = age_.Find(OrderedKey(record->rank, leaf.key(i)));
     if (!live.ok() || !live->has_value()) continue;
     sources_.emplace_back(ref.epoch, ref.page);
     return true;
@@ -236,7 +236,7 @@ absl::StatusOr<ChildRef> RecordsRepair::Recover(ChildRef root, uint64_t epoch) {
       if (!IsLost(key) || IsRemoved(key)) continue;
       const absl::StatusOr<Record> record = DecodeRecord(leaf.value(i));
       if (!record.ok()) continue;
-      const auto live = age_.Find(OrderedKey(record->age_hlc.value, key));
+      const auto live = age_.Find(OrderedKey(record->rank, key));
       if (!live.ok() || !live->has_value()) continue;
       LARDER_ASSIGN_OR_RETURN(const auto there, Tree(s_.pages, root).Find(key));
       if (there.has_value()) continue;

@@ -161,7 +161,7 @@ std::vector<Seed> TreeSeeds() {
 Record SomeRecord() {
   Record r;
   r.hlc = Hlc::FromUnixMillis(kNow);
-  r.age_hlc = Hlc{r.hlc.value + 300};
+  r.rank = cache::l2::kRankMin + 300;
   r.expiry = {kNow + 60'000, 60'000, 500};
   r.last_access_unix_ms = kNow;
   r.version = 99;
@@ -178,7 +178,8 @@ Record SomeRecord() {
 
 std::vector<Seed> RecordSeeds() {
   Record plain;  // As most are.
-  plain.hlc = plain.age_hlc = Hlc::FromUnixMillis(kNow);
+  plain.hlc = Hlc::FromUnixMillis(kNow);
+  plain.rank = plain.hlc.value;
   plain.last_access_unix_ms = kNow;
   plain.raw_bytes = 5000;
   plain.stored_bytes = 2000;

@@ -14,7 +14,7 @@ namespace larder::cache::l2 {
 namespace {
 
 void CheckLimits(const Record& r) {
-  LARDER_CHECK(r.hlc <= r.age_hlc);
+  LARDER_CHECK(r.rank == r.hlc.value || r.rank >= kRankMin);
   LARDER_CHECK(r.stored_bytes <= r.raw_bytes);
   LARDER_CHECK(r.raw_bytes <= static_cast<uint64_t>(kBlobBytesMax));
   LARDER_CHECK(r.invalidation_hashes.size() <=
