@@ -278,10 +278,11 @@ absl::StatusOr<uint64_t> BlobCacheImpl::CurrentVersion(const Namespace& ns,
     return servable ? found.blob->attributes().version : 0;
   }
   const auto reading = l2_->EnterRead();
-  l2::Record record;
-  LARDER_ASSIGN_OR_RETURN(const bool found,
-                          l2_->FindRecord(ns, key, ns.HashOf(key), &record));
-  return found && l2_->IsServable(ns, key, record, now) ? record.version : 0;
+  std::optional<l2::Record> record;
+  LARDER_RETURN_IF_ERROR(l2_->FindRecord(ns, key, ns.HashOf(key), &record));
+  return record.has_value() && l2_->IsServable(ns, key, *record, now)
+             ? record->version
+             : 0;
 }
 
 absl::StatusOr<CompareAndSetResult> BlobCacheImpl::CompareAndSet(
@@ -352,9 +353,10 @@ std::optional<Hit> BlobCacheImpl::GetFromL2(const Namespace& ns,
   {
     const auto reading = l2_->EnterRead();
     // Damage is counted by the store, and a miss to the caller.
-    l2::Record record;
-    const absl::StatusOr<bool> found = l2_->FindRecord(ns, key, hash, &record);
-    if (!found.ok() || !*found) return std::nullopt;
+    std::optional<l2::Record> found;
+    l2_->FindRecord(ns, key, hash, &found).IgnoreError();
+    if (!found.has_value()) return std::nullopt;
+    const l2::Record& record = *found;
     l2_->Prefetch(record);
     accesses_.Prefetch(hash);
     now = clock_->NowUnixMillis();
@@ -385,10 +387,9 @@ void BlobCacheImpl::Promote(const Namespace& ns, absl::string_view key,
   // Inside the epoch, so that a purge of L1 can wait for it.
   const EpochLock::Guard guard = epoch_lock()->Enter();
   const auto reading = l2_->EnterRead();
-  l2::Record current;
-  const absl::StatusOr<bool> found =
-      l2_->FindRecord(ns, key, name_hash, &current);
-  if (!found.ok() || !*found || current.hlc != a.hlc) return;
+  std::optional<l2::Record> current;
+  l2_->FindRecord(ns, key, name_hash, &current).IgnoreError();
+  if (!current.has_value() || current->hlc != a.hlc) return;
   if (l1_.Insert(ns.name(), key, std::move(copy), now)) promotions_.Add();
 }
 

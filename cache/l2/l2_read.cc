@@ -75,28 +75,27 @@ bool L2Store::MayContain(const Namespace& ns, absl::string_view key,
   return MayBeCommitted(ns, name_hash);
 }
 
-absl::StatusOr<bool> L2Store::FindRecord(const Namespace& ns,
-                                         absl::string_view key,
-                                         uint64_t name_hash,
-                                         Record* record) const {
+absl::Status L2Store::FindRecord(const Namespace& ns, absl::string_view key,
+                                 uint64_t name_hash,
+                                 std::optional<Record>* record) const {
   // Staged first, then the root: a commit publishes its root before it clears
   // what it staged.
   if (staging_.size() > 0) {
     const StagedPtr staged = staging_.Find(LookupKey(ns.id(), key).view());
     if (staged != nullptr) {
-      if (staged->kind == StagedChange::Kind::kRemove) return false;
-      *record = staged->record;
-      return true;
+      if (staged->kind == StagedChange::Kind::kPut) *record = staged->record;
+      return absl::OkStatus();
     }
   }
   if (!MayBeCommitted(ns, name_hash)) {
     counters_.negative_skips.Add();
-    return false;
+    return absl::OkStatus();
   }
-  absl::StatusOr<bool> found =
-      FindCommitted(LookupKey(ns.id(), key).view(), record);
+  const absl::StatusOr<bool> found =
+      FindCommitted(LookupKey(ns.id(), key).view(), &record->emplace());
   if (!found.ok()) counters_.damaged_reads.fetch_add(1);
-  return found;
+  if (!found.ok() || !*found) record->reset();
+  return found.status();
 }
 
 namespace {

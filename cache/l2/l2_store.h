@@ -118,10 +118,11 @@ class L2Store {
   }
   // Finds the current record: staged or committed, whatever its validity.
   // `name_hash`, here and below: ns.HashOf(key).
-  // Returns: whether there is one; only then `*record` means anything.
+  // `record` must be empty, and stays so when there is none.
   // Errors: kDataLoss (a damaged page hides the answer).
-  absl::StatusOr<bool> FindRecord(const Namespace& ns, absl::string_view key,
-                                  uint64_t name_hash, Record* record) const;
+  absl::Status FindRecord(const Namespace& ns, absl::string_view key,
+                          uint64_t name_hash,
+                          std::optional<Record>* record) const;
   // False: no record, committed or staged. Reads no records.
   bool MayContain(const Namespace& ns, absl::string_view key,
                   uint64_t name_hash) const;
