@@ -7,7 +7,7 @@ namespace larder::cache::l2 {
 namespace {
 
 constexpr size_t kCacheLineBytes = 64;
-constexpr size_t kHeadBytesAhead = 384;  // Of some forty entries.
+constexpr size_t kHeadBytesAhead = 704;  // Of some eighty entries, with slots.
 
 }  // namespace
 
@@ -26,7 +26,7 @@ absl::StatusOr<PageView> MetaPages::Get(const ChildRef& ref) const {
   const absl::StatusOr<const char*> bytes =
       meta_->View(ref.page * kPageBytes, kPageBytes);
   if (!bytes.ok()) return Damaged(ref, bytes.status().message());
-  // The heads of the keys, which a search reads next: one wait for all of it.
+  // Heads and slots, which a search reads next: one wait for all of it.
   for (size_t at = 0; at < kHeadBytesAhead; at += kCacheLineBytes) {
     __builtin_prefetch(*bytes + at);
   }
