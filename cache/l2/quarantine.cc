@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/container/flat_hash_set.h"
 #include "cache/l2/page.h"
 #include "cache/l2/record.h"
 
@@ -37,9 +38,11 @@ void Quarantine::Release(uint64_t safe_epoch) {
   std::vector<Item> free;
   {
     MutexLock lock(&mu_);
+    if (items_.empty()) return;
+    const absl::flat_hash_set<uint64_t> held = held_->Held();
     const auto waits = [&](const Item& item) {
       return item.epoch > safe_epoch || (item.lane == SpaceMap::Lane::kBlobs &&
-                                         held_->Holds(item.extent.first));
+                                         held.contains(item.extent.first));
     };
     const auto middle = std::partition(items_.begin(), items_.end(), waits);
     free.assign(middle, items_.end());
