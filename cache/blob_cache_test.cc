@@ -229,6 +229,22 @@ TEST_F(BlobCacheTest, KillLosesOnlyWhatNoCommitHolds) {
   EXPECT_EQ(CloseAndVerify().orphaned_bytes, 0);
 }
 
+// A sweep that finds a read moves the record on, which is no commit yet.
+TEST_F(BlobCacheTest, WhatASweepMovedOnIsFoundBeforeItsCommit) {
+  Open();
+  Put("idle", "value",
+      {.idle_ttl_ms = 1000, .l1_admission = L1Admission::kNever});
+  ASSERT_TRUE(cache_->Flush().ok());
+  clock_.AdvanceMillis(900);
+  EXPECT_EQ(Get("idle"), "value");
+  clock_.AdvanceMillis(200);
+  const auto slice = cache_->SweepDueSlice({});
+  ASSERT_TRUE(slice.ok()) << slice.status();
+  EXPECT_EQ(slice->scanned, 1);
+  EXPECT_EQ(slice->removed, 0);
+  EXPECT_EQ(Get("idle"), "value");
+}
+
 // A round that gave way at its very end has not taken back what lies in `meta`.
 TEST_F(BlobCacheTest, AnOrphanRoundThatGaveWayIsNotDone) {
   Open();

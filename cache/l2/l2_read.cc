@@ -83,7 +83,7 @@ absl::Status L2Store::FindRecord(const Namespace& ns, absl::string_view key,
   if (staging_.size() > 0) {
     const StagedPtr staged = staging_.Find(LookupKey(ns.id(), key).view());
     if (staged != nullptr) {
-      if (staged->kind == StagedChange::Kind::kPut) *record = staged->record;
+      if (staged->kind != StagedChange::Kind::kRemove) *record = staged->record;
       return absl::OkStatus();
     }
   }
