@@ -52,8 +52,9 @@ class SpaceMap {
 
   static constexpr uint64_t kSectorBytes = 512;
   static constexpr uint64_t kSectorHeaderBytes = 16;
-  // Units marked ahead, on disk only. Source: 16 chains of 16 KiB; what a crash
-  // may leave orphaned beyond what was allocated.
+  // Units marked ahead, on disk only. Source: 16 chains of 16 KiB. A crash may
+  // leave so many orphaned beyond what was allocated, for each place where
+  // chains went since the last flush.
   static constexpr uint64_t kAheadUnits = 2048;
   // 3,968 units a sector.
   static constexpr uint64_t kUnitsPerSector =
