@@ -464,6 +464,30 @@ TEST_F(RepairTest, OldCopiesOfALeafGiveWhatDidNotChange) {
   EXPECT_EQ(report_.dropped_records, 1);
 }
 
+// A process may give the rank again that the one before it gave: to the same
+// key, when it is the first that both put.
+TEST_F(RepairTest, AnOldCopyOfTheSameRankIsNotBelieved) {
+  const std::string key = KeyName(101);
+  uint64_t ranks[2];
+  for (const bool second : {false, true}) {
+    cache_.reset();
+    auto opened = BlobCache::Open(Options(&source_));
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    cache_ = *std::move(opened);
+    const std::string bytes = second ? "the second" : "the first.";
+    ASSERT_TRUE(cache_->Put("a", key, bytes, {}).ok());
+    alive_[{"a", key}] = bytes;
+    ASSERT_TRUE(cache_->Flush().ok());
+    const L2Anatomy now = Dissect(ReadImage(&source_, kDirectory));
+    ranks[second] = now.Find("a", key)->record.rank;
+  }
+  ASSERT_EQ(ranks[0], ranks[1]);
+  Take();
+  Scramble(whole_.Find("a", key)->path.back());
+  Repair();
+  EXPECT_THAT(missing_, ElementsAre(Name("a", key)));
+}
+
 TEST_F(RepairTest, WithoutTheAgeTreeNobodyKnowsNamesOrWhatIsLive) {
   Take();
   const uint64_t page = whole_.Find("a", KeyName(100))->path.back();

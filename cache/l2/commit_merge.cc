@@ -250,7 +250,7 @@ void RecordsMerge::Link(absl::string_view record_key, const Record& r) {
   if (const uint64_t due = DueAt(r); due != 0) {
     due_.PutAt(due, record_key, EncodeDueEntry(DueEntryOf(r)));
   }
-  age_.PutAt(r.rank, record_key, "");
+  age_.PutAt(r.rank, record_key, EncodeAgeEntry(r));
 }
 
 void RecordsMerge::Account(absl::string_view record_key, const Record& r,

@@ -23,7 +23,7 @@ constexpr double kMetaHigh = 0.45;
 constexpr double kMetaLow = 0.40;
 // What a record takes in the three trees besides its key thrice and what is
 // inline, at a leaf fill of about 70 %.
-constexpr uint64_t kTreeBytesPerRecord = 120;
+constexpr uint64_t kTreeBytesPerRecord = 126;
 // What a byte of the trees weighs in a record's rank against one of `blobs`: an
 // eighth of the budget is theirs. Source: where a trace runs out of `meta`
 // (cdn, 10 %), 1 costs a point of byte hits; 30 costs block-io 1.6 of objects.

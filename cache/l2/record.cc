@@ -346,6 +346,14 @@ std::string OrderedKey(uint64_t at, absl::string_view record_key) {
   return out;
 }
 
+std::string EncodeAgeEntry(const Record& r) {
+  // 2^64 divided by the golden ratio: the upper bits depend on all of the HLC.
+  constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15;
+  std::string out;
+  AppendFixed32(&out, static_cast<uint32_t>((r.hlc.value * kMultiplier) >> 32));
+  return out;
+}
+
 bool SplitOrderedKey(absl::string_view ordered_key, uint64_t* at,
                      absl::string_view* record_key) {
   if (ordered_key.size() <= 8) return false;

@@ -99,10 +99,13 @@ bool SplitRecordKey(absl::string_view record_key, uint32_t* ns_id,
                     absl::string_view* key);
 
 // Key of the due tree (`at` = DueAtUnixMillis) and of the age tree (`at` =
-// rank): `at` big endian, then the record key. The latter's values are empty.
+// rank): `at` big endian, then the record key.
 std::string OrderedKey(uint64_t at, absl::string_view record_key);
 bool SplitOrderedKey(absl::string_view ordered_key, uint64_t* at,
                      absl::string_view* record_key);
+// Value of the age tree: which put of the key it is of. Ranks do not tell,
+// since a process may give again what one before it gave.
+std::string EncodeAgeEntry(const Record& record);
 
 // What the due tree says of a record, so that a sweep need not look it up.
 struct DueEntry {

@@ -71,7 +71,8 @@ std::optional<OrderedEntry> OrderedEntryOf(OrderedKind kind,
                                            absl::string_view record_key,
                                            const Record& record) {
   if (kind == OrderedKind::kAge) {
-    return OrderedEntry{OrderedKey(record.rank, record_key), ""};
+    return OrderedEntry{OrderedKey(record.rank, record_key),
+                        EncodeAgeEntry(record)};
   }
   const int64_t due =
       DueAtUnixMillis(record.expiry, record.last_access_unix_ms);

@@ -39,14 +39,19 @@ bool RecordsRepair::IsRemoved(absl::string_view record_key) const {
 
 // The age tree has just what is live. A deleted or replaced record, which an
 // old page may still have, is not in it.
+bool RecordsRepair::IsLive(absl::string_view record_key,
+                           const Record& record) const {
+  const auto live = age_.Find(OrderedKey(record.rank, record_key));
+  return live.ok() && *live == EncodeAgeEntry(record);
+}
+
 bool RecordsRepair::NoteLostLeaf(const ChildRef& ref, const PageView& leaf) {
   if (lost_.empty()) return false;
   for (int i = 0; i < leaf.size(); ++i) {
     if (!IsLost(leaf.key(i))) continue;
     const absl::StatusOr<Record> record = DecodeRecord(leaf.value(i));
     if (!record.ok()) continue;
-    const auto live = age_.Find(OrderedKey(record->rank, leaf.key(i)));
-    if (!live.ok() || !live->has_value()) continue;
+    if (!IsLive(leaf.key(i), *record)) continue;
     sources_.emplace_back(ref.epoch, ref.page);
     return true;
   }
@@ -236,8 +241,7 @@ absl::StatusOr<ChildRef> RecordsRepair::Recover(ChildRef root, uint64_t epoch) {
       if (!IsLost(key) || IsRemoved(key)) continue;
       const absl::StatusOr<Record> record = DecodeRecord(leaf.value(i));
       if (!record.ok()) continue;
-      const auto live = age_.Find(OrderedKey(record->rank, key));
-      if (!live.ok() || !live->has_value()) continue;
+      if (!IsLive(key, *record)) continue;
       LARDER_ASSIGN_OR_RETURN(const auto there, Tree(s_.pages, root).Find(key));
       if (there.has_value()) continue;
       LARDER_ASSIGN_OR_RETURN(const bool stays,

@@ -101,6 +101,7 @@ class RecordsRepair {
   void Account(const Known& known, int sign);
   bool IsLost(absl::string_view record_key) const;
   bool IsRemoved(absl::string_view record_key) const;
+  bool IsLive(absl::string_view record_key, const Record& record) const;
   void Forget(absl::string_view record_key, absl::string_view value);
   absl::StatusOr<ChildRef> Recover(ChildRef root, uint64_t epoch);
   absl::Status ReportLost(const Tree& rebuilt);

@@ -227,9 +227,7 @@ std::optional<std::string> SystemRepair::NameProvenByChain(const Tree& records,
         absl::string_view key;
         if (!SplitRecordKey(record_key, &of, &key) || of != id) return false;
         const absl::StatusOr<Record> record = DecodeRecord(value);
-        if (!record.ok() || record->header_bytes == 0) {
-          return ++tries < kProofTriesMax;
-        }
+        if (!record.ok() || record->header_bytes == 0) return true;
         const ChainReader chain(&blobs, &*record, ChainReader::Access::kCopy);
         for (const auto& [name, c] : candidates_) {
           if (chain.Header(NameHash(name, key)).ok()) proven = name;
