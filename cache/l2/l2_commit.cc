@@ -279,12 +279,7 @@ void Commit::AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
   };
   for (size_t i = 0; i < hashes.size();) {
     const uint64_t chunk = shape.PlaceOf(hashes[i]).chunk;
-    std::string bytes(ns.synopsis->ChunkOf(chunk, find),
-                      shape.ChunkBytes(chunk));
-    // Where the page became unreadable while it was copied.
-    if (bytes.back() != SynopsisShape::kChunkMark) {
-      bytes.assign(bytes.size(), SynopsisShape::kChunkMark);
-    }
+    std::string bytes = ns.synopsis->CopyChunk(chunk, find);
     bool changed = false;
     for (; i < hashes.size(); ++i) {
       const SynopsisShape::Place place = shape.PlaceOf(hashes[i]);

@@ -191,6 +191,7 @@ absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
   const int level = compress ? options_.zstd_level : 0;
   PreparedPut put;
   put.record_key = RecordKey(ns.id(), key);
+  const uint64_t name_hash = ns.HashOf(key);
   const bool is_plain = !bytes.empty() && bytes.size() <= kFrameRawBytes &&
                         attributes.tags.empty() &&
                         attributes.dependencies.empty() &&
@@ -201,14 +202,13 @@ absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
     if (compress && !frame.zstd) counters_.compression_skipped.Add();
     put.record = MakePlainRecord(attributes, frame);
     const absl::string_view stored = frame.zstd ? packed : bytes;
-    LARDER_RETURN_IF_ERROR(PlaceChain(ns.HashOf(key), "", {&stored, 1}, &put));
+    LARDER_RETURN_IF_ERROR(PlaceChain(name_hash, "", {&stored, 1}, &put));
     return put;
   }
   const EncodedFrames frames = EncodeFrames(bytes, level);
   if (compress && frames.owned.size() < frames.frames.size()) {
     counters_.compression_skipped.Add();
   }
-  const uint64_t name_hash = ns.HashOf(key);
   const ChainHeader header =
       HeaderOf(name_hash, attributes, frames, bytes.size());
   const std::string encoded = EncodeChainHeader(header);

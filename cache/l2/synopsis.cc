@@ -73,9 +73,10 @@ Synopsis::Synopsis(uint64_t keys_max)
     : shape_(keys_max),
       chunks_(new std::atomic<const char*>[shape_.chunks()]()) {}
 
-const char* Synopsis::ChunkOf(uint64_t chunk, FindChunk find) const {
-  const char* const bytes = Find(chunk, find);
-  return IsWhole(chunk, bytes) ? bytes : kFullChunk.data();
+std::string Synopsis::CopyChunk(uint64_t chunk, FindChunk find) const {
+  std::string copy(Find(chunk, find), shape_.ChunkBytes(chunk));
+  if (!IsWhole(chunk, copy.data())) copy.assign(copy.size(), '\xff');
+  return copy;
 }
 
 const char* Synopsis::Load(uint64_t chunk, FindChunk find) const {

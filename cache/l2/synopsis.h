@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/functional/function_ref.h"
 
@@ -86,8 +87,8 @@ class Synopsis {
            !IsWhole(place.chunk, bytes);
   }
   // For who adds to it. Returns: a chunk that has every key for one that is
-  // lost.
-  const char* ChunkOf(uint64_t chunk, FindChunk find) const;
+  // lost, or turns out to be while it is copied.
+  std::string CopyChunk(uint64_t chunk, FindChunk find) const;
 
   // The chunk is at `bytes` from now on: a commit moved it there.
   void Show(uint64_t chunk, const char* bytes) {
