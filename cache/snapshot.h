@@ -7,10 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/numeric/int128.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "cache/blob.h"
 #include "cache/hlc.h"
 #include "cache/tombstone.h"
@@ -35,6 +37,9 @@ struct SnapshotInfo {
   std::vector<std::string> ancestors;
   uint64_t epoch = 0;
   Hlc hlc;  // No mutation in the snapshot is newer.
+  // Every mutation that is not in the snapshot is newer than this. Some that
+  // are in it may be, too: they were under way when its epoch was closed.
+  Hlc complete_through;
   absl::uint128 content_digest = 0;
   int64_t records = 0;
   int64_t raw_bytes = 0;
@@ -73,6 +78,25 @@ struct StoredRecord {
   std::shared_ptr<const void> location;
 };
 
+// What a delta builds on: an older epoch of the same lineage, as the
+// SnapshotInfo of then had it.
+struct DeltaBase {
+  uint64_t epoch = 0;
+  Hlc complete_through;  // 0: unknown; then nothing counts as unchanged.
+};
+
+// Everything about one key range of a namespace, as a delta tells it: who holds
+// the base replaces what it has there by this.
+struct DeltaRange {
+  std::string ns;
+  std::string from;   // Inclusive; empty: from the first key.
+  std::string until;  // Exclusive; empty: to the last.
+  // Records that are as they were in the base, by RecordFingerprint(), in the
+  // order of their keys. All others that the base has in the range are gone.
+  std::vector<uint64_t> kept;
+  std::vector<StoredRecord> changed;  // Written since; in order of their keys.
+};
+
 // Thread-safe. Destroying it releases the pin. Must not outlive the cache.
 class Snapshot {
  public:
@@ -98,6 +122,26 @@ class Snapshot {
                             std::vector<StoredRecord>* records,
                             std::vector<std::string>* damage) const = 0;
 
+  // How much one ReadDelta() returns at most. A changed record counts for
+  // `changed` and, with its key, tags, dependencies and metadata, for `bytes`.
+  struct DeltaLimits {
+    int64_t changed = 1024;
+    int64_t kept = 16'384;
+    int64_t bytes = 256 << 10;
+  };
+  // Appends the ranges behind `*position` in which anything may have changed
+  // since `base`, in order of (namespace, key), and moves it. Ranges do not
+  // overlap; one that is large comes in pieces. Costs as much as changed:
+  // subtrees that are as old as the base are not read, and no frames.
+  // What damaged pages hide is a range in which nothing is kept, and a line
+  // in `*damage`.
+  // Errors: kFailedPrecondition when the base is newer than the snapshot;
+  // kAborted; what the file layer says.
+  virtual absl::Status ReadDelta(const DeltaBase& base,
+                                 const DeltaLimits& limits, Position* position,
+                                 std::vector<DeltaRange>* ranges,
+                                 std::vector<std::string>* damage) const = 0;
+
   // Reads frame `i` of `record`, as stored, into `*out`, and verifies it.
   // Errors: kDataLoss naming blob, frame, found and expected; kAborted.
   virtual absl::Status ReadFrame(const StoredRecord& record, size_t i,
@@ -122,6 +166,18 @@ class L2Loader {
   virtual absl::Status Finish() = 0;
   // Frees what the record begun took; fine when there is none.
   virtual void Abandon() = 0;
+
+  // Starts a delta on top of all that was loaded. Between two of these calls
+  // no key may be in two ranges, and records come behind their range.
+  virtual absl::Status StartDelta() = 0;
+  // Removes what the loader holds in the key range [from, until) of `ns`
+  // (`until` empty: to its end) but for records whose RecordFingerprint() is
+  // among `kept`; tells each to `removed`.
+  // Returns: how many of `kept` it does not hold.
+  virtual absl::StatusOr<int64_t> KeepOnly(
+      absl::string_view ns, absl::string_view from, absl::string_view until,
+      absl::Span<const uint64_t> kept,
+      absl::FunctionRef<void(absl::string_view key)> removed) = 0;
 
   // Commits, syncs and closes. Returns what the new L2 now holds, under its
   // new lineage. The loader is dead afterwards.

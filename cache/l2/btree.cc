@@ -153,23 +153,41 @@ struct PageWalk {
   }
 };
 
+// One walk over what changed since an epoch.
 struct DeltaWalk {
   const PageSource& source;
   uint64_t since;
-  absl::FunctionRef<absl::Status(const Tree::LeafInfo&)> visit;
+  absl::string_view from;
+  absl::FunctionRef<absl::StatusOr<bool>(const Tree::LeafInfo&)> visit;
+  const Tree::DamageFn* damaged;  // Null: damage ends the walk.
+  bool stopped = false;
 
   absl::Status Run(const ChildRef& ref, int level, const Fences& fences) {
     if (ref.epoch <= since) return absl::OkStatus();
-    LARDER_ASSIGN_OR_RETURN(const PageView node,
-                            OpenNode(source, ref, level, fences));
-    if (node.level() == 0) {
-      return visit({.leaf = node, .low = fences.low, .high = fences.high});
+    auto node = OpenNode(source, ref, level, fences);
+    if (!node.ok()) return Report(node.status(), ref, fences, damaged);
+    if (node->level() == 0) {
+      LARDER_ASSIGN_OR_RETURN(
+          const bool more,
+          visit({.leaf = *node, .low = fences.low, .high = fences.high}));
+      stopped = !more;
+      return absl::OkStatus();
     }
-    for (int i = 0; i < node.size(); ++i) {
-      LARDER_RETURN_IF_ERROR(
-          Run(node.child(i), node.level() - 1, ChildFences(node, i, fences)));
+    for (int i = node->ChildFor(from); i < node->size() && !stopped; ++i) {
+      LARDER_RETURN_IF_ERROR(Run(node->child(i), node->level() - 1,
+                                 ChildFences(*node, i, fences)));
     }
     return absl::OkStatus();
+  }
+
+  absl::Status RunFromRoot(const ChildRef& root) {
+    if (root.page != 0) return Run(root, kAnyLevel, Fences{});
+    if (root.epoch <= since) return absl::OkStatus();
+    PageBuilder nothing(0);
+    const ChildRef ref = nothing.Finish(0, root.epoch);
+    LARDER_ASSIGN_OR_RETURN(const PageView leaf,
+                            PageView::Verify(nothing.bytes().data(), ref));
+    return visit({.leaf = leaf, .low = {}, .high = {}}).status();
   }
 };
 
@@ -237,16 +255,21 @@ absl::Status Tree::VisitPages(absl::FunctionRef<void(const PageInfo&)> visit,
 absl::Status Tree::VisitLeavesSince(
     uint64_t since,
     absl::FunctionRef<absl::Status(const LeafInfo&)> visit) const {
-  if (root_.page != 0) {
-    DeltaWalk walk{*source_, since, visit};
-    return walk.Run(root_, kAnyLevel, Fences{});
-  }
-  if (root_.epoch <= since) return absl::OkStatus();
-  PageBuilder nothing(0);
-  const ChildRef ref = nothing.Finish(0, root_.epoch);
-  LARDER_ASSIGN_OR_RETURN(const PageView leaf,
-                          PageView::Verify(nothing.bytes().data(), ref));
-  return visit({.leaf = leaf, .low = {}, .high = {}});
+  const auto go_on = [&](const LeafInfo& info) -> absl::StatusOr<bool> {
+    LARDER_RETURN_IF_ERROR(visit(info));
+    return true;
+  };
+  return DeltaWalk{*source_, since, /*from=*/{}, go_on, /*damaged=*/nullptr}
+      .RunFromRoot(root_);
+}
+
+absl::Status Tree::VisitLeavesSinceDespiteDamage(
+    uint64_t since, absl::string_view from,
+    absl::FunctionRef<bool(const LeafInfo&)> visit, DamageFn damaged) const {
+  const auto pass = [&](const LeafInfo& info) -> absl::StatusOr<bool> {
+    return visit(info);
+  };
+  return DeltaWalk{*source_, since, from, pass, &damaged}.RunFromRoot(root_);
 }
 
 }  // namespace larder::cache::l2

@@ -103,6 +103,12 @@ class Tree {
   absl::Status VisitLeavesSince(
       uint64_t since,
       absl::FunctionRef<absl::Status(const LeafInfo&)> visit) const;
+  // The same for leaves with keys >= `from`, until `visit` returns false. A
+  // damaged page is reported as by WalkDespiteDamage(): what it held is part
+  // of the delta, and unknown.
+  absl::Status VisitLeavesSinceDespiteDamage(
+      uint64_t since, absl::string_view from,
+      absl::FunctionRef<bool(const LeafInfo&)> visit, DamageFn damaged) const;
 
  private:
   const PageSource* source_;

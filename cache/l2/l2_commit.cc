@@ -401,6 +401,8 @@ absl::Status L2Store::CommitLocked(bool even_if_empty) {
   LARDER_RETURN_IF_ERROR(CheckUsable());
   if (pending_epoch_ != 0) LARDER_RETURN_IF_ERROR(CommitEpoch(pending_epoch_));
   if (NothingToCommit() && !even_if_empty) return absl::OkStatus();
+  // An epoch that did not get empty in time is closed already.
+  if (!closing_through_.has_value()) closing_through_ = shared_.hlc->Last();
   LARDER_ASSIGN_OR_RETURN(pending_epoch_,
                           epoch_lock_->Advance(kAdvanceTimeoutMs));
   return CommitEpoch(pending_epoch_);
@@ -458,6 +460,8 @@ absl::Status L2Store::CommitEpoch(uint64_t epoch) {
     committed_tombstones_.erase(key);
     --spent_tombstones_;
   }
+  complete_through_ = closing_through_.value_or(complete_through_);
+  closing_through_.reset();
   Publish(epoch, commit.next(), sync);
   for (const StagedTombstone& t : commit.tombstones()) {
     Namespace* ns = shared_.namespaces->Find(t.tombstone.ns);

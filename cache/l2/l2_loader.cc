@@ -2,6 +2,7 @@
 #include <random>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "cache/access_table.h"
@@ -10,9 +11,11 @@
 #include "cache/l2/chain.h"
 #include "cache/l2/hash.h"
 #include "cache/l2/l2_store.h"
+#include "cache/name_hash.h"
 #include "cache/namespace_table.h"
 #include "cache/options.h"
 #include "cache/policy.h"
+#include "cache/record_fingerprint.h"
 #include "cache/snapshot.h"
 #include "cache/status_macros.h"
 
@@ -34,12 +37,18 @@ class Loader : public L2Loader {
   absl::Status AppendFrame(absl::string_view stored) override;
   absl::Status Finish() override;
   void Abandon() override;
+  absl::Status StartDelta() override;
+  absl::StatusOr<int64_t> KeepOnly(
+      absl::string_view ns, absl::string_view from, absl::string_view until,
+      absl::Span<const uint64_t> kept,
+      absl::FunctionRef<void(absl::string_view key)> removed) override;
   absl::StatusOr<SnapshotInfo> Close() override;
 
  private:
   explicit Loader(const Clock* clock, int32_t namespaces_max)
       : namespaces_(namespaces_max), hlc_(clock) {}
   absl::Status TakeOver(const SnapshotInfo& source);
+  absl::Status CommitIfMany();
 
   // The record begun.
   struct Pending {
@@ -236,7 +245,12 @@ absl::Status Loader::Finish() {
   p.record.inline_chain = std::move(p.inline_chain);
   hlc_.Observe(p.record.hlc);
   store_->StageLoaded(std::move(p.record_key), std::move(p.record));
-  if (++since_commit_ < kRecordsPerCommit) return absl::OkStatus();
+  ++since_commit_;
+  return CommitIfMany();
+}
+
+absl::Status Loader::CommitIfMany() {
+  if (since_commit_ < kRecordsPerCommit) return absl::OkStatus();
   since_commit_ = 0;
   return store_->CommitNow();
 }
@@ -244,6 +258,57 @@ absl::Status Loader::Finish() {
 void Loader::Abandon() {
   if (pending_.has_value()) store_->FreeUnlinked(pending_->record.extents);
   pending_.reset();
+}
+
+absl::Status Loader::StartDelta() {
+  Abandon();
+  since_commit_ = 0;
+  return store_->CommitNow();
+}
+
+// Reads what is committed: of the delta under way nothing else is in the range.
+absl::StatusOr<int64_t> Loader::KeepOnly(
+    absl::string_view ns_name, absl::string_view from, absl::string_view until,
+    absl::Span<const uint64_t> kept,
+    absl::FunctionRef<void(absl::string_view key)> removed) {
+  const absl::flat_hash_set<uint64_t> wanted(kept.begin(), kept.end());
+  int64_t missing = static_cast<int64_t>(wanted.size());
+  const Namespace* ns = namespaces_.Find(ns_name);
+  if (ns == nullptr) return missing;
+  const uint64_t name_seed = NameSeed(ns_name);
+  const std::string end =
+      until.empty() ? RecordKey(ns->id() + 1, "") : RecordKey(ns->id(), until);
+  std::optional<std::string> next = RecordKey(ns->id(), from);
+  while (next.has_value()) {
+    std::vector<std::pair<std::string, Hlc>> gone;
+    const std::string start = *std::exchange(next, std::nullopt);
+    LARDER_RETURN_IF_ERROR(store_->WalkCommitted(
+        start, [&](absl::string_view record_key, absl::string_view value) {
+          if (record_key >= end) return false;
+          if (static_cast<int64_t>(gone.size()) == kRecordsPerCommit) {
+            next = std::string(record_key);
+            return false;
+          }
+          const absl::string_view key = record_key.substr(kNamespaceIdBytes);
+          Hlc hlc;
+          if (DecodeHlc(value, &hlc) && wanted.contains(RecordFingerprint(
+                                            NameHash(name_seed, key), hlc))) {
+            --missing;
+          } else {
+            gone.emplace_back(std::string(key), hlc);
+          }
+          return true;
+        }));
+    for (const auto& [key, hlc] : gone) {
+      LARDER_RETURN_IF_ERROR(store_->StageRemove(store_->epoch_lock()->Enter(),
+                                                 *ns, key, hlc,
+                                                 /*journal=*/false));
+      removed(key);
+    }
+    since_commit_ += static_cast<int64_t>(gone.size());
+    LARDER_RETURN_IF_ERROR(CommitIfMany());
+  }
+  return missing;
 }
 
 absl::StatusOr<SnapshotInfo> Loader::Close() {

@@ -61,6 +61,16 @@ absl::Status Settle(bool sync, Superblock* superblock, L2Files* files) {
   return ReplaceSuperblocks(*superblock, files->meta.get());
 }
 
+// A power cut may have taken commits that a snapshot was made of: what comes
+// now is another history, and its epochs must not pass for theirs.
+// `seed`: 0: from the system.
+void StartNewLineage(uint64_t seed, Superblock* superblock) {
+  auto& ancestors = superblock->ancestors;
+  ancestors.insert(ancestors.begin(), superblock->lineage);
+  if (ancestors.size() > kAncestorsMax) ancestors.resize(kAncestorsMax);
+  superblock->lineage = NewLineage(seed == 0 ? 0 : seed + superblock->epoch);
+}
+
 }  // namespace
 
 L2Store::L2Store(const BlobCacheOptions& options, const Shared& shared)
@@ -166,6 +176,7 @@ absl::Status L2Store::Load(Superblock superblock) {
       at_least(files_.blobs.get(), superblock.blob_units * kUnitBytes));
   const bool sync = options_.durability != Durability::kNone;
   const bool map_is_sound = !superblock.unsynced;
+  if (superblock.unsynced) StartNewLineage(options_.random_seed, &superblock);
   LARDER_RETURN_IF_ERROR(Settle(sync, &superblock, &files_));
   LARDER_ASSIGN_OR_RETURN(
       blobs_map_, SpaceMap::Open(files_.space.get(), SpaceMap::Lane::kBlobs,
@@ -185,6 +196,8 @@ absl::Status L2Store::Load(Superblock superblock) {
   shared_.namespaces->set_next_id(superblock.next_namespace_id);
   {
     MutexLock lock(&commit_mu_);
+    // Nobody else is there yet, and what died with the last process is gone.
+    complete_through_ = superblock.hlc;
     root_owner_ = std::make_shared<const Superblock>(superblock);
     root_.store(root_owner_.get());
   }

@@ -306,6 +306,12 @@ int64_t L2Store::LastAccess(const Namespace& ns, absl::string_view key,
   return last;
 }
 
+absl::Status L2Store::WalkCommitted(absl::string_view from,
+                                    Tree::VisitFn visit) const {
+  const ReaderSlots::Guard reading = EnterRead();
+  return TreeAt(root()->records).Walk(from, visit);
+}
+
 absl::Status L2Store::ForEachRecord(
     absl::string_view ns_name, absl::string_view after_key,
     absl::FunctionRef<bool(const L2RecordView&)> visit) const {

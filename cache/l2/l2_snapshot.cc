@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "cache/l2/chain.h"
+#include "cache/l2/coding.h"
 #include "cache/l2/system_tree.h"
 #include "cache/status_macros.h"
 
@@ -114,18 +115,16 @@ absl::StatusOr<std::optional<std::string>> PinnedSnapshot::ReadNamespace(
   return next;
 }
 
-absl::Status PinnedSnapshot::Read(int64_t records_max, Position* position,
-                                  std::vector<StoredRecord>* records,
-                                  std::vector<std::string>* damage) const {
-  const ReaderSlots::Guard reading = EnterPinned();
-  LARDER_RETURN_IF_ERROR(status());
-  Batch batch{records_max, records, {}};
+absl::Status PinnedSnapshot::ReadNamespaces(
+    Position* position,
+    absl::FunctionRef<absl::StatusOr<std::optional<std::string>>(
+        const Namespace& ns, std::string from)>
+        read) const {
   size_t at = 0;
   std::string from = position->after;
   if (!from.empty()) {
-    uint32_t id = 0;
-    absl::string_view key;
-    SplitRecordKey(from, &id, &key);
+    // Its key may be empty: the place before all of a namespace.
+    const uint32_t id = LoadBig32(from.data());
     while (at < namespaces_.size() && namespaces_[at]->id() != id) ++at;
   }
   std::optional<std::string> next;
@@ -136,13 +135,26 @@ absl::Status PinnedSnapshot::Read(int64_t records_max, Position* position,
     }
     const Namespace& ns = *namespaces_[at];
     if (from.empty()) from = RecordKey(ns.id(), "");
-    LARDER_ASSIGN_OR_RETURN(next, ReadNamespace(ns, std::move(from), &batch));
+    LARDER_ASSIGN_OR_RETURN(next, read(ns, std::move(from)));
     from.clear();
     ++at;
   }
+  position->after = next.value_or("");
+  return absl::OkStatus();
+}
+
+absl::Status PinnedSnapshot::Read(int64_t records_max, Position* position,
+                                  std::vector<StoredRecord>* records,
+                                  std::vector<std::string>* damage) const {
+  const ReaderSlots::Guard reading = EnterPinned();
+  LARDER_RETURN_IF_ERROR(status());
+  Batch batch{records_max, records, {}};
+  LARDER_RETURN_IF_ERROR(
+      ReadNamespaces(position, [&](const Namespace& ns, std::string from) {
+        return ReadNamespace(ns, std::move(from), &batch);
+      }));
   LARDER_RETURN_IF_ERROR(status());
   damage->insert(damage->end(), batch.lost.begin(), batch.lost.end());
-  position->after = next.value_or("");
   return absl::OkStatus();
 }
 
@@ -207,6 +219,7 @@ SnapshotInfo L2Store::InfoLocked() const {
   }
   info.epoch = root.epoch;
   info.hlc = root.hlc;
+  info.complete_through = complete_through_;
   info.content_digest = root.content_digest;
   info.records = static_cast<int64_t>(root.record_count);
   info.raw_bytes = static_cast<int64_t>(root.raw_bytes);

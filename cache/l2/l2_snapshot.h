@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "cache/epoch_lock.h"
 #include "cache/l2/l2_store.h"
 #include "cache/l2/superblock.h"
@@ -25,6 +26,9 @@ class PinnedSnapshot : public Snapshot {
   absl::Status Read(int64_t records_max, Position* position,
                     std::vector<StoredRecord>* records,
                     std::vector<std::string>* damage) const override;
+  absl::Status ReadDelta(const DeltaBase& base, const DeltaLimits& limits,
+                         Position* position, std::vector<DeltaRange>* ranges,
+                         std::vector<std::string>* damage) const override;
   absl::Status ReadFrame(const StoredRecord& record, size_t i,
                          std::string* out) const override;
 
@@ -42,6 +46,26 @@ class PinnedSnapshot : public Snapshot {
     std::vector<StoredRecord>* records;
     std::vector<std::string> lost;
   };
+  // What ReadDelta() appends to, and how much more it may.
+  struct DeltaBatch {
+    DeltaBase base;
+    DeltaLimits left;
+    std::vector<DeltaRange>* ranges;
+    std::vector<std::string> lost;
+    bool IsFull() const {
+      return left.changed <= 0 || left.kept <= 0 || left.bytes <= 0;
+    }
+  };
+  class DeltaReader;
+
+  // Has `read` read one namespace after the other, from a record key, as long
+  // as it gets to their ends; moves `*position` accordingly. `read` returns the
+  // record key to go on from, or nothing at the namespace's end.
+  absl::Status ReadNamespaces(
+      Position* position,
+      absl::FunctionRef<absl::StatusOr<std::optional<std::string>>(
+          const Namespace& ns, std::string from)>
+          read) const;
   // Reads on from record key `from` within one namespace.
   // Returns: the record key to go on from, or nothing at the namespace's end.
   absl::StatusOr<std::optional<std::string>> ReadNamespace(const Namespace& ns,

@@ -201,6 +201,8 @@ class L2Store {
                                         const Record& record, bool may_evict);
   File* blobs() { return files_.blobs.get(); }
   void StageLoaded(std::string record_key, Record record);
+  // Visits committed records from `from` on, until `visit` returns false.
+  absl::Status WalkCommitted(absl::string_view from, Tree::VisitFn visit) const;
   // For the next commit.
   void SetForgotten(const Namespace& ns, Hlc forgotten_through)
       ABSL_LOCKS_EXCLUDED(commit_mu_);
@@ -452,6 +454,10 @@ class L2Store {
   mutable Mutex commit_mu_;
   // Closed and not yet committed (a commit failed), or 0.
   uint64_t pending_epoch_ ABSL_GUARDED_BY(commit_mu_) = 0;
+  // The last HLC before an epoch that is not yet committed was told to close:
+  // whoever enters later gets a newer one. Then that of the committed epoch.
+  std::optional<Hlc> closing_through_ ABSL_GUARDED_BY(commit_mu_);
+  Hlc complete_through_ ABSL_GUARDED_BY(commit_mu_);
   CommittedNamespaces committed_namespaces_ ABSL_GUARDED_BY(commit_mu_);
   // At the committed epoch, by their key in the system tree.
   std::map<std::string, CommittedTombstone> committed_tombstones_

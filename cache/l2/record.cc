@@ -310,6 +310,13 @@ absl::Status DecodeRecord(absl::string_view bytes, Record* r) {
   return DecodeChainPlace(&in, flags, r);
 }
 
+bool DecodeHlc(absl::string_view bytes, Hlc* hlc) {
+  constexpr size_t kHlcAt = sizeof(uint16_t);  // Behind the flags.
+  if (bytes.size() < kHlcAt + sizeof(hlc->value)) return false;
+  hlc->value = LoadFixed64(bytes.data() + kHlcAt);
+  return true;
+}
+
 std::string RecordKey(uint32_t ns_id, absl::string_view key) {
   std::string out;
   out.reserve(kNamespaceIdBytes + key.size());

@@ -82,6 +82,8 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view bytes);
 // The same without a copy; `*record` must be as it was made, and means nothing
 // after an error.
 absl::Status DecodeRecord(absl::string_view bytes, Record* record);
+// The HLC alone. False: there is none.
+bool DecodeHlc(absl::string_view bytes, Hlc* hlc);
 
 // Key of the records tree: namespace id (big endian), then the key.
 inline constexpr size_t kNamespaceIdBytes = 4;
