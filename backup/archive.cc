@@ -56,7 +56,7 @@ std::string Archive::PackPath(absl::string_view pack_name) const {
   return backup_internal::PackPath(path_, pack_name);
 }
 
-SnapshotEntry Archive::ReadEntry(const std::string& id) const {
+SnapshotEntry Archive::ReadOwn(const std::string& id) const {
   SnapshotEntry entry;
   entry.id = id;
   const std::string path = ManifestPath(id);
@@ -97,6 +97,70 @@ SnapshotEntry Archive::ReadEntry(const std::string& id) const {
       entry.complete = false;
       break;
     }
+  }
+  return entry;
+}
+
+absl::StatusOr<std::vector<SnapshotEntry>> Archive::ReadChain(
+    SnapshotEntry entry) const {
+  std::vector<SnapshotEntry> chain = {std::move(entry)};
+  while (true) {
+    const format::Manifest& top = chain.back().manifest;
+    const std::string& base_id = top.header().base_snapshot_id();
+    if (base_id.empty()) break;
+    const auto broken = [&](absl::string_view why) {
+      return absl::DataLossError(
+          absl::StrCat(path_, ": snapshot ", chain.front().id,
+                       ": a delta on snapshot ", base_id, ": ", why));
+    };
+    SnapshotEntry base = ReadOwn(base_id);
+    if (!base.status.ok()) return broken(base.status.message());
+    // Or a forged archive could lead in circles.
+    if (base.manifest.ordinal() >= top.ordinal()) {
+      return broken(absl::StrFormat("ordinal: %d vs below %d",
+                                    base.manifest.ordinal(), top.ordinal()));
+    }
+    if (static_cast<int>(chain.size()) > format::kDeltasPerChainMax) {
+      return broken(absl::StrFormat("more than %d deltas on a full dump",
+                                    format::kDeltasPerChainMax));
+    }
+    chain.push_back(std::move(base));
+  }
+  std::reverse(chain.begin(), chain.end());
+  for (size_t i = 0; i < chain.size(); ++i) {
+    chain[i].deltas = static_cast<int>(i);
+  }
+  return chain;
+}
+
+absl::StatusOr<std::vector<SnapshotEntry>> Archive::Chain(
+    const SnapshotEntry& entry) const {
+  LARDER_RETURN_IF_ERROR(entry.status);
+  return ReadChain(entry);
+}
+
+SnapshotEntry Archive::ReadEntry(const std::string& id) const {
+  SnapshotEntry entry = ReadOwn(id);
+  if (!entry.status.ok() ||
+      entry.manifest.header().base_snapshot_id().empty()) {
+    return entry;
+  }
+  const absl::StatusOr<std::vector<SnapshotEntry>> chain = ReadChain(entry);
+  if (chain.ok()) entry.deltas = chain->back().deltas;
+  if (!entry.complete) return entry;
+  if (!chain.ok()) {
+    entry.complete = false;
+    entry.incomplete_reason = std::string(chain.status().message());
+    entry.incomplete_code = chain.status().code();
+    return entry;
+  }
+  for (const SnapshotEntry& below : *chain) {
+    if (below.complete) continue;
+    entry.complete = false;
+    entry.incomplete_reason = absl::StrCat("a delta on snapshot ", below.id,
+                                           ": ", below.incomplete_reason);
+    entry.incomplete_code = below.incomplete_code;
+    break;
   }
   return entry;
 }

@@ -28,6 +28,9 @@ struct SnapshotEntry {
   absl::StatusCode incomplete_code = absl::StatusCode::kOk;
   format::Manifest manifest;
   int64_t bytes = 0;  // Of manifest and packs.
+  // Deltas from the full dump up to this one; 0: it is one. A delta is complete
+  // only when all below it are.
+  int deltas = 0;
 };
 
 // Thread-compatible. Reads only, and needs no permission to write; takes no
@@ -41,6 +44,12 @@ class Archive {
 
   // Every snapshot with a manifest, readable or not, oldest first.
   absl::StatusOr<std::vector<SnapshotEntry>> List() const;
+
+  // What a restore of `entry` has to read: the full dump, then the deltas on
+  // it, up to `entry`. Errors: kDataLoss naming the first one that is not there
+  // or unreadable.
+  absl::StatusOr<std::vector<SnapshotEntry>> Chain(
+      const SnapshotEntry& entry) const;
 
   // The snapshot `id`, or, when empty, the newest complete one.
   // Errors: kNotFound; for an `id`, what its entry's status says; when none is
@@ -56,7 +65,11 @@ class Archive {
   Archive(std::string path, cache::l2::FileSystem* file_system)
       : path_(std::move(path)), file_system_(file_system) {}
 
+  // Its own files only.
+  SnapshotEntry ReadOwn(const std::string& id) const;
   SnapshotEntry ReadEntry(const std::string& id) const;
+  absl::StatusOr<std::vector<SnapshotEntry>> ReadChain(
+      SnapshotEntry entry) const;
 
   std::string path_;
   cache::l2::FileSystem* file_system_;

@@ -21,6 +21,7 @@ struct TestBackupOptions {
   BlobCacheSource::Options source;
   int64_t pack_bytes = 4000;
   bool include_blob_cache = true;
+  bool full = false;
   uint64_t random_seed = 1;
   int64_t unix_ms = 1'700'000'000'000;
   // Besides the cache; may be null.
@@ -43,7 +44,8 @@ inline BackupReport TestBackup(FakeCache* cache, const std::string& archive,
   if (options.more != nullptr) orchestrator.AddSource(std::move(options.more));
   orchestrator.AddSink(DirectorySink::Create(
       archive, {.pack_bytes = options.pack_bytes, .file_system = file_system}));
-  return orchestrator.Run({.include_blob_cache = options.include_blob_cache});
+  return orchestrator.Run(
+      {.include_blob_cache = options.include_blob_cache, .full = options.full});
 }
 
 // Restores into `*cache`, at `l2_path` of `file_system`.

@@ -33,7 +33,7 @@ constexpr int64_t kFrameSlackBytes = 288 << 10;
 // Payload of one part of the invalidations.
 constexpr size_t kInvalidationPartBytes = 1 << 20;
 
-std::string Describe(const StoredRecord& record) {
+std::string NameOf(const StoredRecord& record) {
   return absl::StrCat("blob ", format::Printable(record.ns), "/",
                       format::Printable(record.key));
 }
@@ -113,11 +113,11 @@ class BlobCacheView : public SourceView {
     info_.mutable_cache()->set_blobs_included(include_blobs);
   }
 
-  const format::SourceInfo& info() const override { return info_; }
+  format::SourceInfo Describe(const format::SourceInfo* base) const override;
   int64_t bytes_estimate() const override {
     return info_.cache().blobs_included() ? info_.cache().stored_bytes() : 0;
   }
-  absl::Status Produce(ChunkEmitter* out,
+  absl::Status Produce(const format::SourceInfo* base, ChunkEmitter* out,
                        format::SourceTotals* totals) override;
 
  private:
@@ -131,7 +131,12 @@ class BlobCacheView : public SourceView {
 
   absl::Status EmitInvalidations();
   absl::Status EmitRecords();
-  absl::Status EmitRange(const std::string& high, Range* range);
+  absl::Status EmitDelta(const cache::DeltaBase& base);
+  absl::Status EmitDeltaRanges(std::vector<cache::DeltaRange> ranges);
+  // Takes the record into the range, if it is sound and a dump can hold it.
+  bool AddRecord(StoredRecord record, Range* range);
+  absl::Status EmitUpTo(const std::string& high, Range* range);
+  absl::Status EmitRange(Range* range);
   absl::Status EmitFrames(const Range& range);
   absl::Status EmitFramesOf(const Range& range, size_t index);
   void StartFrames();
@@ -161,12 +166,40 @@ class BlobCacheView : public SourceView {
   std::string scratch_;
 };
 
-absl::Status BlobCacheView::Produce(ChunkEmitter* out,
+// An epoch of another lineage says nothing about this one, nor does a dump
+// without blobs. Of a directory that was copied, two go on as one lineage:
+// where that shows, it is none either.
+format::SourceInfo BlobCacheView::Describe(
+    const format::SourceInfo* base) const {
+  format::SourceInfo info = info_;
+  const format::CacheInfo& now = info_.cache();
+  if (base == nullptr || base->kind() != format::SOURCE_KIND_BLOB_CACHE) {
+    return info;
+  }
+  const format::CacheInfo& then = base->cache();
+  const bool same_history = then.lineage() == now.lineage() &&
+                            then.epoch() <= now.epoch() &&
+                            (then.epoch() < now.epoch() ||
+                             then.content_digest() == now.content_digest());
+  if (same_history && then.blobs_included() && now.blobs_included()) {
+    info.mutable_cache()->set_base_epoch(then.epoch());
+  }
+  return info;
+}
+
+absl::Status BlobCacheView::Produce(const format::SourceInfo* base,
+                                    ChunkEmitter* out,
                                     format::SourceTotals* totals) {
   out_ = out;
   totals_ = totals;
+  low_.clear();
   LARDER_RETURN_IF_ERROR(EmitInvalidations());
-  if (info_.cache().blobs_included()) LARDER_RETURN_IF_ERROR(EmitRecords());
+  if (Describe(base).cache().base_epoch() != 0) {
+    LARDER_RETURN_IF_ERROR(EmitDelta(
+        {base->cache().epoch(), cache::Hlc{base->cache().complete_through()}}));
+  } else if (info_.cache().blobs_included()) {
+    LARDER_RETURN_IF_ERROR(EmitRecords());
+  }
   // The second copy: far from the first, so that one fault hits one of them.
   LARDER_RETURN_IF_ERROR(EmitInvalidations());
   return snapshot_->status();
@@ -193,27 +226,78 @@ absl::Status BlobCacheView::EmitRecords() {
         snapshot_->Read(kReadRecords, &position, &read, &damage));
     for (const std::string& line : damage) Problem(line);
     for (StoredRecord& record : read) {
-      if (const absl::Status fit = CheckFits(record); !fit.ok()) {
-        Problem(absl::StrCat(Describe(record), ": ", fit.message()));
-        continue;
-      }
       if (IsFull(range)) {
-        const std::string high =
-            format::BlobName(range.records.back().ns, range.records.back().key);
-        LARDER_RETURN_IF_ERROR(EmitRange(high, &range));
+        LARDER_RETURN_IF_ERROR(EmitUpTo(
+            format::BlobName(range.records.back().ns, range.records.back().key),
+            &range));
       }
-      format::Record* message = range.message.add_records();
-      ToMessage(record, message);
-      range.bytes += message->ByteSizeLong();
-      range.records.push_back(std::move(record));
+      AddRecord(std::move(record), &range);
     }
   }
-  return EmitRange("", &range);
+  return EmitUpTo("", &range);
 }
 
-absl::Status BlobCacheView::EmitRange(const std::string& high, Range* range) {
+bool BlobCacheView::AddRecord(StoredRecord record, Range* range) {
+  if (const absl::Status fit = CheckFits(record); !fit.ok()) {
+    Problem(absl::StrCat(NameOf(record), ": ", fit.message()));
+    return false;
+  }
+  format::Record* message = range->message.add_records();
+  ToMessage(record, message);
+  range->bytes += message->ByteSizeLong();
+  range->records.push_back(std::move(record));
+  return true;
+}
+
+absl::Status BlobCacheView::EmitDelta(const cache::DeltaBase& base) {
+  const Snapshot::DeltaLimits limits = {
+      .changed =
+          std::min(options_.range_records_max, format::kRecordsPerChunkMax),
+      .kept = options_.range_kept_max,
+      .bytes = std::min(options_.range_metadata_bytes, kRangeBytesMax)};
+  Snapshot::Position position;
+  while (!position.at_end) {
+    std::vector<cache::DeltaRange> ranges;
+    std::vector<std::string> damage;
+    LARDER_RETURN_IF_ERROR(
+        snapshot_->ReadDelta(base, limits, &position, &ranges, &damage));
+    for (const std::string& line : damage) Problem(line);
+    LARDER_RETURN_IF_ERROR(EmitDeltaRanges(std::move(ranges)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BlobCacheView::EmitDeltaRanges(
+    std::vector<cache::DeltaRange> ranges) {
+  if (ranges.empty()) return absl::OkStatus();
+  Range out;
+  out.message.set_first_range(static_cast<uint64_t>(totals_->ranges()));
+  for (cache::DeltaRange& range : ranges) {
+    format::KeyRange* message = out.message.add_ranges();
+    message->set_ns(range.ns);
+    message->set_from(range.from);
+    message->set_until(range.until);
+    message->mutable_kept()->Add(range.kept.begin(), range.kept.end());
+    uint32_t records = 0;
+    for (StoredRecord& record : range.changed) {
+      records += AddRecord(std::move(record), &out) ? 1 : 0;
+    }
+    message->set_records(records);
+    totals_->set_records_kept(totals_->records_kept() +
+                              static_cast<int64_t>(range.kept.size()));
+  }
+  totals_->set_ranges(totals_->ranges() + static_cast<int64_t>(ranges.size()));
+  return EmitRange(&out);
+}
+
+absl::Status BlobCacheView::EmitUpTo(const std::string& high, Range* range) {
   range->message.set_low(low_);
   range->message.set_high(high);
+  low_ = high;
+  return EmitRange(range);
+}
+
+absl::Status BlobCacheView::EmitRange(Range* range) {
   range->message.set_first_record(
       static_cast<uint64_t>(totals_->records_begun()));
   totals_->set_records_begun(totals_->records_begun() +
@@ -223,7 +307,6 @@ absl::Status BlobCacheView::EmitRange(const std::string& high, Range* range) {
                                      format::SerializeMessage(range->message)));
   LARDER_RETURN_IF_ERROR(EmitFrames(*range));
   LARDER_RETURN_IF_ERROR(EmitNames(*range));
-  low_ = high;
   *range = Range();
   return snapshot_->status();
 }
@@ -249,7 +332,7 @@ absl::Status BlobCacheView::EmitFramesOf(const Range& range, size_t index) {
     const absl::Status read = snapshot_->ReadFrame(record, i, &scratch_);
     if (absl::IsDataLoss(read)) {
       run->set_unreadable(true);
-      Problem(absl::StrCat(Describe(record), ": ", read.message()));
+      Problem(absl::StrCat(NameOf(record), ": ", read.message()));
       return absl::OkStatus();
     }
     LARDER_RETURN_IF_ERROR(read);
@@ -293,12 +376,20 @@ absl::Status BlobCacheView::FlushFrames() {
 }
 
 absl::Status BlobCacheView::EmitNames(const Range& range) {
-  if (range.records.empty()) return absl::OkStatus();
+  if (range.records.empty() && range.message.ranges().empty()) {
+    return absl::OkStatus();
+  }
   format::Names names;
   format::NamesOfChunk* of = names.add_chunks();
   of->set_sequence(range.sequence);
   for (const StoredRecord& record : range.records) {
     of->add_names(format::BlobName(record.ns, record.key));
+  }
+  for (const format::KeyRange& r : range.message.ranges()) {
+    format::KeyRange* named = of->add_ranges();
+    named->set_ns(r.ns());
+    named->set_from(r.from());
+    named->set_until(r.until());
   }
   return out_
       ->Emit(ChunkType::kNames, Packing::kCompress,

@@ -14,8 +14,9 @@
 
 namespace larder::backup {
 
-// Dumps a snapshot of L2. Generations and tombstones always, twice (damage to
-// one copy costs nothing); records and frames with
+// Dumps a snapshot of L2, or what of it changed since an epoch of the same
+// lineage that the sink holds. Generations and tombstones always, twice (damage
+// to one copy costs nothing); records and frames with
 // SourceRequest::include_blob_cache. Frames are forwarded as L2 holds them.
 //
 // A blob that L2 itself finds damaged is left out and listed as a problem. The
@@ -33,6 +34,8 @@ class BlobCacheSource : public SnapshotSource {
     // damaged chunk and compress worse.
     int64_t range_records_max = 1024;
     int64_t range_metadata_bytes = 256 << 10;
+    // Unchanged records that one chunk of a delta vouches for, at 8 bytes each.
+    int64_t range_kept_max = 16'384;
     // A frame chunk is sent once it holds so much.
     int64_t frame_chunk_bytes = 1 << 20;
   };

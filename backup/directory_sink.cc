@@ -1,6 +1,7 @@
 #include "backup/directory_sink.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,8 @@ class DirectorySinkImpl : public SnapshotSink {
 
   const std::string& name() const override { return name_; }
   absl::Status Begin(const format::DumpHeader& header) override;
+  absl::StatusOr<std::optional<format::DumpHeader>> Base(
+      absl::string_view id) override;
   absl::Status Append(
       const std::shared_ptr<const format::Chunk>& chunk) override;
   absl::StatusOr<SinkReceipt> Finish(const format::Manifest& manifest) override;
@@ -67,6 +70,7 @@ class DirectorySinkImpl : public SnapshotSink {
   std::string snapshot_id_;
   uint64_t stream_id_ = 0;
   uint64_t ordinal_ = 0;
+  std::vector<SnapshotEntry> snapshots_;  // Before it; oldest first.
   std::vector<format::Pack> packs_;  // Finished ones, and the one in `file_`.
   std::unique_ptr<File> file_;
   format::StreamingChecksum128 checksum_;  // Of `file_`.
@@ -115,15 +119,14 @@ absl::Status DirectorySinkImpl::Begin(const format::DumpHeader& header) {
   LARDER_RETURN_IF_ERROR(PrepareDirectory());
   LARDER_ASSIGN_OR_RETURN(const Archive archive,
                           Archive::Open(path_, file_system_));
-  LARDER_ASSIGN_OR_RETURN(const std::vector<SnapshotEntry> snapshots,
-                          archive.List());
+  LARDER_ASSIGN_OR_RETURN(snapshots_, archive.List());
   LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> leftovers,
-                          backup_internal::FindLeftovers(archive, snapshots));
+                          backup_internal::FindLeftovers(archive, snapshots_));
   for (const std::string& path : leftovers) {
     LARDER_RETURN_IF_ERROR(file_system_->Remove(path));
   }
   ordinal_ = 1;
-  for (const SnapshotEntry& snapshot : snapshots) {
+  for (const SnapshotEntry& snapshot : snapshots_) {
     ordinal_ = std::max(ordinal_, snapshot.manifest.ordinal() + 1);
   }
   if (ordinal_ > format::kOrdinalMax) {
@@ -138,6 +141,49 @@ absl::Status DirectorySinkImpl::Begin(const format::DumpHeader& header) {
         absl::StrCat(path_, ": snapshot ", snapshot_id_, " exists"));
   }
   return absl::OkStatus();
+}
+
+// The header of a dump that a delta can build on, without sources that failed.
+std::optional<format::DumpHeader> AsBase(const SnapshotEntry& entry) {
+  if (!entry.complete || entry.deltas >= format::kDeltasPerChainMax) {
+    return std::nullopt;
+  }
+  format::DumpHeader base = entry.manifest.header();
+  base.clear_sources();
+  bool has_blobs = false;
+  for (int i = 0; i < entry.manifest.header().sources_size(); ++i) {
+    if (entry.manifest.trailer().sources(i).status_code() != 0) continue;
+    const format::SourceInfo& source = entry.manifest.header().sources(i);
+    has_blobs = has_blobs || source.cache().blobs_included();
+    *base.add_sources() = source;
+  }
+  if (!has_blobs) return std::nullopt;
+  return base;
+}
+
+absl::StatusOr<std::optional<format::DumpHeader>> DirectorySinkImpl::Base(
+    absl::string_view id) {
+  LARDER_CHECK(lock_ != nullptr);
+  // As Begin() saw them: what it could not read has no place in a chain whose
+  // ordinals grow.
+  for (auto it = snapshots_.rbegin(); it != snapshots_.rend(); ++it) {
+    if (!it->status.ok() || (!id.empty() && it->id != id)) continue;
+    std::optional<format::DumpHeader> base = AsBase(*it);
+    if (base.has_value()) return base;
+    if (!id.empty()) {
+      return absl::NotFoundError(absl::StrCat(
+          path_, ": snapshot ", id, ": cannot be built on: ",
+          it->complete
+              ? absl::StrCat("it has no blobs, or ", format::kDeltasPerChainMax,
+                             " deltas below it")
+              : it->incomplete_reason));
+    }
+    // The newest one decides: on an older one a delta grows.
+    if (it->complete && it->deltas >= format::kDeltasPerChainMax) break;
+  }
+  if (id.empty()) return std::nullopt;
+  return absl::NotFoundError(
+      absl::StrCat(path_, ": snapshot ", id, " does not exist"));
 }
 
 absl::Status DirectorySinkImpl::OpenPack(uint64_t first_sequence) {
@@ -237,6 +283,7 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Finish(
   receipt.bytes_written += static_cast<int64_t>(bytes.size());
   created_.clear();
   packs_.clear();
+  snapshots_.clear();
   lock_.reset();
   return receipt;
 }
@@ -250,6 +297,7 @@ void DirectorySinkImpl::Abort() {
   }
   created_.clear();
   packs_.clear();
+  snapshots_.clear();
   lock_.reset();
 }
 

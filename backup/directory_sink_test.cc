@@ -25,8 +25,10 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Fault = SimulatedDisk::Fault;
 
-BackupReport Backup(FakeCache* cache, SimulatedDisk* disk, uint64_t seed) {
+BackupReport Backup(FakeCache* cache, SimulatedDisk* disk, uint64_t seed,
+                    bool full = false) {
   TestBackupOptions options;
+  options.full = full;
   options.random_seed = seed;
   return TestBackup(cache, "/archive", disk, std::move(options));
 }
@@ -148,7 +150,7 @@ TEST(DirectorySinkTest, FullDisk) {
   SimulatedDisk disk;
   ASSERT_EQ(Backup(&cache, &disk, 1).outcome, Outcome::kOk);
   disk.SetCapacityBytes(disk.allocated_bytes() + 20'000);
-  const BackupReport report = Backup(&cache, &disk, 2);
+  const BackupReport report = Backup(&cache, &disk, 2, /*full=*/true);
   EXPECT_EQ(report.status.code(), absl::StatusCode::kResourceExhausted)
       << report.status;
   ExpectSound(&disk, 1);

@@ -147,9 +147,12 @@ class DirectoryView : public SourceView {
     info_.set_kind(format::SOURCE_KIND_DIRECTORY);
   }
 
-  const format::SourceInfo& info() const override { return info_; }
+  format::SourceInfo Describe(const format::SourceInfo*) const override {
+    return info_;
+  }
   int64_t bytes_estimate() const override { return bytes_estimate_; }
-  absl::Status Produce(ChunkEmitter* out,
+  // Files have no deltas.
+  absl::Status Produce(const format::SourceInfo* base, ChunkEmitter* out,
                        format::SourceTotals* totals) override;
 
  private:
@@ -182,7 +185,8 @@ class DirectoryView : public SourceView {
   size_t names_bytes_ = 0;
 };
 
-absl::Status DirectoryView::Produce(ChunkEmitter* out,
+absl::Status DirectoryView::Produce(const format::SourceInfo*,
+                                    ChunkEmitter* out,
                                     format::SourceTotals* totals) {
   out_ = out;
   totals_ = totals;

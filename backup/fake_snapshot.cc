@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "backup/format/checksum.h"
 #include "cache/check.h"
+#include "cache/name_hash.h"
+#include "cache/record_fingerprint.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup {
@@ -28,6 +32,11 @@ uint64_t PayloadChecksum(const StoredRecord& record) {
   for (const Frame& f : record.frames) absl::StrAppend(&text, "/", f.checksum);
   for (const std::string& t : record.attributes.tags) absl::StrAppend(&text, t);
   return format::Checksum64(text);
+}
+
+uint64_t Fingerprint(const StoredRecord& record) {
+  return cache::RecordFingerprint(cache::NameHash(record.ns, record.key),
+                                  record.attributes.hlc);
 }
 
 class FakeSnapshot : public cache::Snapshot {
@@ -65,6 +74,26 @@ class FakeSnapshot : public cache::Snapshot {
     return absl::OkStatus();
   }
 
+  absl::Status ReadDelta(const cache::DeltaBase& base, const DeltaLimits&,
+                         Position* position,
+                         std::vector<cache::DeltaRange>* ranges,
+                         std::vector<std::string>*) const override {
+    LARDER_RETURN_IF_ERROR(status());
+    std::set<std::string> namespaces;
+    for (const auto& state : info().namespaces) namespaces.insert(state.name);
+    for (const BlobKey& key : keys_) namespaces.insert(key.first);
+    std::vector<cache::DeltaRange> all;
+    for (const std::string& ns : namespaces) AddRanges(ns, base, &all);
+    constexpr size_t kRangesPerCall = 2;
+    size_t at = position->after.empty() ? 0 : std::stoul(position->after);
+    for (size_t i = 0; i < kRangesPerCall && at < all.size(); ++i) {
+      ranges->push_back(std::move(all[at++]));
+    }
+    position->after = absl::StrCat(at);
+    position->at_end = at == all.size();
+    return absl::OkStatus();
+  }
+
   absl::Status ReadFrame(const StoredRecord& record, size_t i,
                          std::string* out) const override {
     LARDER_RETURN_IF_ERROR(status());
@@ -80,6 +109,31 @@ class FakeSnapshot : public cache::Snapshot {
   }
 
  private:
+  void AddRanges(const std::string& ns, const cache::DeltaBase& base,
+                 std::vector<cache::DeltaRange>* ranges) const {
+    cache::DeltaRange range;
+    range.ns = ns;
+    size_t keys = 0;
+    for (const BlobKey& key : keys_) {
+      if (key.first != ns) continue;
+      if (keys++ == cache_->delta_range_keys) {
+        keys = 1;
+        range.until = key.second;
+        ranges->push_back(std::exchange(range, {}));
+        range.ns = ns;
+        range.from = key.second;
+      }
+      StoredRecord record = cache_->blobs.at(key).record;
+      if (record.attributes.hlc <= base.complete_through) {
+        range.kept.push_back(Fingerprint(record));
+      } else {
+        record.location = std::make_shared<BlobKey>(key);
+        range.changed.push_back(std::move(record));
+      }
+    }
+    ranges->push_back(std::move(range));
+  }
+
   FakeCache* const cache_;
   std::vector<BlobKey> keys_;
   mutable int64_t frames_left_;
@@ -113,6 +167,24 @@ class FakeLoader : public cache::L2Loader {
     LARDER_CHECK(cache_->blobs.emplace(key, std::move(blob_)).second);
     return absl::OkStatus();
   }
+  absl::Status StartDelta() override { return absl::OkStatus(); }
+  absl::StatusOr<int64_t> KeepOnly(
+      absl::string_view ns, absl::string_view from, absl::string_view until,
+      absl::Span<const uint64_t> kept,
+      absl::FunctionRef<void(absl::string_view)> removed) override {
+    std::set<uint64_t> wanted(kept.begin(), kept.end());
+    auto it = cache_->blobs.lower_bound({std::string(ns), std::string(from)});
+    while (it != cache_->blobs.end() && it->first.first == ns &&
+           (until.empty() || it->first.second < until)) {
+      if (wanted.erase(Fingerprint(it->second.record)) > 0) {
+        ++it;
+      } else {
+        removed(it->first.second);
+        it = cache_->blobs.erase(it);
+      }
+    }
+    return static_cast<int64_t>(wanted.size());
+  }
   void Abandon() override { open_ = false; }
   absl::StatusOr<SnapshotInfo> Close() override {
     LARDER_CHECK(!open_);
@@ -133,6 +205,7 @@ FakeCache::FakeCache() {
   info.lineage = "5f0f7b36-0000-4000-8000-000000000001";
   info.epoch = 7;
   info.hlc.value = 1 << 20;
+  info.complete_through = info.hlc;
 }
 
 void FakeCache::Put(const std::string& ns, const std::string& key,

@@ -33,6 +33,8 @@ struct FakeCache {
 
   cache::SnapshotInfo info;  // Counts and digest are filled by Snapshot().
   std::map<BlobKey, Blob> blobs;
+  // Keys in each range of a delta; all of them count as changed.
+  size_t delta_range_keys = 3;
   // Faults of snapshots of it.
   std::set<BlobKey> damaged_headers;  // StoredRecord::status.
   std::set<std::pair<BlobKey, size_t>> damaged_frames;

@@ -1,6 +1,8 @@
 #include "backup/orchestrator.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -76,6 +78,26 @@ class SourceEmitter : public ChunkEmitter {
   absl::Status ended_;
 };
 
+// One dump: for all sinks that build on the same snapshot, or on none.
+struct Stream {
+  std::vector<size_t> sinks;
+  std::optional<format::DumpHeader> base;
+  format::DumpHeader header;
+  std::vector<format::SourceTotals> totals;  // As the sources.
+  format::Manifest manifest;
+
+  // What the base has of a source; null: nothing.
+  const format::SourceInfo* BaseOf(const std::string& source) const {
+    if (!base.has_value()) return nullptr;
+    for (const format::SourceInfo& info : base->sources()) {
+      if (info.name() == source) return &info;
+    }
+    return nullptr;
+  }
+};
+
+using Views = std::vector<std::unique_ptr<SourceView>>;
+
 format::DumpHeader MakeHeader(const BackupReport& report, uint64_t stream_id) {
   format::DumpHeader header;
   header.set_format_version(format::kFormatVersion);
@@ -87,23 +109,63 @@ format::DumpHeader MakeHeader(const BackupReport& report, uint64_t stream_id) {
   limits->set_decoded_bytes_max(format::kDecodedBytesMax);
   limits->set_frame_bytes_max(format::kFrameBytesMax);
   limits->set_window_log_max(format::kWindowLogMax);
-  for (const SourceResult& source : report.sources) {
-    *header.add_sources() = source.info;
-  }
   return header;
 }
 
-format::Trailer MakeTrailer(const BackupReport& report, const FanOut& fan_out) {
+// Fills in what the sources say they will send, given the base.
+void DescribeSources(const Views& views, const BackupReport& report,
+                     Stream* stream) {
+  bool is_delta = false;
+  for (size_t i = 0; i < views.size(); ++i) {
+    const SourceResult& source = report.sources[i];
+    format::SourceInfo* info = stream->header.add_sources();
+    if (views[i] != nullptr) {
+      *info = views[i]->Describe(stream->BaseOf(source.name));
+    }
+    info->set_name(source.name);
+    info->set_required(source.required);
+    is_delta = is_delta || info->cache().base_epoch() != 0;
+  }
+  if (is_delta) {
+    stream->header.set_base_snapshot_id(stream->base->snapshot_id());
+  } else {
+    stream->base.reset();
+  }
+}
+
+// The streams that the sinks need, the fullest first.
+std::vector<Stream> PlanStreams(const Views& views, const FanOut& fan_out,
+                                uint64_t stream_id,
+                                const BackupReport& report) {
+  std::map<std::string, Stream> by_base;
+  for (size_t i = 0; i < fan_out.workers().size(); ++i) {
+    if (!fan_out.workers()[i]->alive()) continue;
+    Stream stream;
+    stream.base = fan_out.workers()[i]->base();
+    stream.header = MakeHeader(report, stream_id);
+    DescribeSources(views, report, &stream);
+    const std::string key = stream.header.base_snapshot_id();
+    by_base.try_emplace(key, std::move(stream))
+        .first->second.sinks.push_back(i);
+  }
+  std::vector<Stream> streams;
+  for (auto& [base, stream] : by_base) streams.push_back(std::move(stream));
+  return streams;
+}
+
+format::Trailer MakeTrailer(const BackupReport& report, const Stream& stream,
+                            const FanOut& fan_out) {
   format::Trailer trailer;
   trailer.set_chunks(fan_out.next_sequence());
   trailer.set_chunk_bytes(static_cast<uint64_t>(fan_out.bytes_sent()));
   trailer.set_stream_digest(format::EncodeUint128(fan_out.stream_digest()));
-  for (const SourceResult& source : report.sources) {
+  for (size_t i = 0; i < report.sources.size(); ++i) {
+    const SourceResult& source = report.sources[i];
     format::SourceEnd* end = trailer.add_sources();
     end->set_status_code(static_cast<int>(source.status.code()));
     end->set_status_message(std::string(source.status.message().substr(
         0, static_cast<size_t>(format::kProblemBytesMax))));
-    *end->mutable_totals() = source.totals;
+    *end->mutable_totals() = stream.totals[i];
   }
   return trailer;
 }
@@ -127,11 +189,10 @@ absl::Status CheckSources(const BackupReport& report) {
 }
 
 // Opens all sources, as close to each other in time as can be.
-std::vector<std::unique_ptr<SourceView>> OpenSources(
-    const std::vector<std::unique_ptr<SnapshotSource>>& sources,
-    const SourceRequest& request, BackupReport* report,
-    BackupProgress* progress) {
-  std::vector<std::unique_ptr<SourceView>> views;
+Views OpenSources(const std::vector<std::unique_ptr<SnapshotSource>>& sources,
+                  const SourceRequest& request, BackupReport* report,
+                  BackupProgress* progress) {
+  Views views;
   for (const auto& source : sources) {
     SourceResult result;
     result.name = source->name();
@@ -139,7 +200,7 @@ std::vector<std::unique_ptr<SourceView>> OpenSources(
     absl::StatusOr<std::unique_ptr<SourceView>> view = source->Open(request);
     result.status = view.status();
     if (view.ok()) {
-      result.info = (*view)->info();
+      result.info = (*view)->Describe(nullptr);
       progress->bytes_total += (*view)->bytes_estimate();
       views.push_back(*std::move(view));
     } else {
@@ -152,25 +213,46 @@ std::vector<std::unique_ptr<SourceView>> OpenSources(
   return views;
 }
 
-absl::Status SendAll(std::vector<std::unique_ptr<SourceView>> views,
-                     const BackupRequest& request,
-                     const format::DumpHeader& header, FanOut* fan_out,
-                     BackupReport* report, BackupProgress* progress) {
-  LARDER_RETURN_IF_ERROR(fan_out->Send(format::ChunkType::kHeader,
-                                       format::kNoSource, /*try_compress=*/true,
-                                       format::SerializeMessage(header)));
+absl::Status SendAll(const Views& views, const BackupRequest& request,
+                     Stream* stream, FanOut* fan_out, BackupReport* report,
+                     BackupProgress* progress) {
+  fan_out->StartStream(stream->sinks);
+  stream->totals.resize(views.size());
+  LARDER_RETURN_IF_ERROR(fan_out->Send(
+      format::ChunkType::kHeader, format::kNoSource,
+      /*try_compress=*/true, format::SerializeMessage(stream->header)));
   for (size_t i = 0; i < views.size(); ++i) {
-    if (views[i] == nullptr) continue;
     SourceResult& source = report->sources[i];
+    if (views[i] == nullptr || !source.status.ok()) continue;
     progress->source = source.name;
     SourceEmitter emitter(fan_out, static_cast<uint16_t>(i), &request.progress,
                           progress);
-    source.status = views[i]->Produce(&emitter, &source.totals);
-    views[i].reset();  // Releases the pin.
+    source.status = views[i]->Produce(stream->BaseOf(source.name), &emitter,
+                                      &stream->totals[i]);
     LARDER_RETURN_IF_ERROR(emitter.ended());
     LARDER_RETURN_IF_ERROR(CheckCancelled(request.cancellation));
   }
-  return CheckSources(*report);
+  LARDER_RETURN_IF_ERROR(CheckSources(*report));
+  stream->manifest.set_format_version(format::kFormatVersion);
+  *stream->manifest.mutable_header() = stream->header;
+  *stream->manifest.mutable_trailer() = MakeTrailer(*report, *stream, *fan_out);
+  return fan_out->Send(format::ChunkType::kTrailer, format::kNoSource,
+                       /*try_compress=*/true,
+                       format::SerializeMessage(stream->manifest.trailer()));
+}
+
+// Adds what a stream sent to the report.
+void Account(const Stream& stream, const FanOut& fan_out, bool is_first,
+             BackupReport* report) {
+  report->chunks += static_cast<int64_t>(fan_out.next_sequence());
+  report->bytes_sent += fan_out.bytes_sent();
+  for (size_t i = 0; is_first && i < report->sources.size(); ++i) {
+    report->sources[i].info = stream.header.sources(static_cast<int>(i));
+    report->sources[i].totals = stream.totals[i];
+  }
+  for (const size_t i : stream.sinks) {
+    report->sinks[i].base_snapshot_id = stream.header.base_snapshot_id();
+  }
 }
 
 Outcome Judge(const BackupReport& report) {
@@ -191,14 +273,10 @@ void CollectSinks(const std::vector<std::shared_ptr<SnapshotSink>>& sinks,
                   const FanOut& fan_out, BackupReport* report) {
   for (size_t i = 0; i < sinks.size(); ++i) {
     const auto& worker = fan_out.workers()[i];
-    SinkResult result;
-    result.name = sinks[i]->name();
+    SinkResult& result = report->sinks[i];
     result.status = worker->status();
     if (result.status.ok()) result.receipt = worker->receipt();
-    report->sinks.push_back(std::move(result));
   }
-  report->chunks = static_cast<int64_t>(fan_out.next_sequence());
-  report->bytes_sent = fan_out.bytes_sent();
   report->chunks_in_flight_peak = fan_out.in_flight().chunks_peak();
   report->bytes_in_flight_peak = fan_out.in_flight().bytes_peak();
 }
@@ -278,44 +356,62 @@ BackupReport BackupOrchestrator::Run(const BackupRequest& request) {
   return report;
 }
 
+// Sends each sink what it needs; none is told to finish before all have it.
+absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
+                                             uint64_t stream_id,
+                                             FanOut* fan_out,
+                                             BackupReport* report) {
+  BackupProgress progress;
+  const Views views =
+      OpenSources(sources_, {.include_blob_cache = request.include_blob_cache},
+                  report, &progress);
+  LARDER_RETURN_IF_ERROR(CheckSources(*report));
+  std::vector<Stream> streams =
+      PlanStreams(views, *fan_out, stream_id, *report);
+  absl::Status none_left = absl::OkStatus();
+  std::vector<const Stream*> sent;
+  for (Stream& stream : streams) {
+    const absl::Status status =
+        SendAll(views, request, &stream, fan_out, report, &progress);
+    // Its sinks are gone, and say why; the others have theirs to come.
+    if (absl::IsUnavailable(status) && CheckSources(*report).ok()) {
+      none_left = status;
+      continue;
+    }
+    LARDER_RETURN_IF_ERROR(status);
+    Account(stream, *fan_out, sent.empty(), report);
+    sent.push_back(&stream);
+  }
+  if (sent.empty()) return none_left;
+  for (const Stream* stream : sent) {
+    fan_out->Finish(stream->sinks, stream->manifest);
+  }
+  fan_out->AwaitFinished();
+  return absl::OkStatus();
+}
+
 void BackupOrchestrator::Transfer(const BackupRequest& request,
                                   BackupReport* report) {
+  for (const auto& sink : sinks_) {
+    SinkResult result;
+    result.name = sink->name();
+    report->sinks.push_back(std::move(result));
+  }
   // The sinks come first: an archive that is locked should cost no pin.
-  format::DumpHeader header = MakeHeader(*report, random_());
+  const format::DumpHeader header = MakeHeader(*report, random_());
   FanOut fan_out(
       sinks_, header,
       {.queue_chunks_max = options_.queue_chunks_max,
        .stall_max = std::chrono::milliseconds(options_.sink_stall_ms_max),
        .lag_max = std::chrono::milliseconds(options_.sink_lag_ms_max),
        .zstd_level = options_.zstd_level,
+       .base_wanted = {.any = !request.full, .id = request.base_id},
        .cancellation = request.cancellation});
   absl::Status status = fan_out.AwaitBegun();
   if (status.ok()) {
-    BackupProgress progress;
-    std::vector<std::unique_ptr<SourceView>> views = OpenSources(
-        sources_, {.include_blob_cache = request.include_blob_cache}, report,
-        &progress);
-    header = MakeHeader(*report, header.stream_id());
-    status = CheckSources(*report);
-    if (status.ok()) {
-      status = SendAll(std::move(views), request, header, &fan_out, report,
-                       &progress);
-    }
+    status = SendStreams(request, header.stream_id(), &fan_out, report);
   }
-  format::Manifest manifest;
-  if (status.ok()) {
-    manifest.set_format_version(format::kFormatVersion);
-    *manifest.mutable_header() = header;
-    *manifest.mutable_trailer() = MakeTrailer(*report, fan_out);
-    status = fan_out.Send(format::ChunkType::kTrailer, format::kNoSource,
-                          /*try_compress=*/true,
-                          format::SerializeMessage(manifest.trailer()));
-  }
-  if (status.ok()) {
-    fan_out.Finish(manifest);
-  } else {
-    fan_out.Abort(status);
-  }
+  if (!status.ok()) fan_out.Abort(status);
   auto stuck = fan_out.TakeStuckThreads();
   CollectSinks(sinks_, fan_out, report);
   for (auto it = stuck.rbegin(); it != stuck.rend(); ++it) {

@@ -23,6 +23,10 @@
 #include "backup/source.h"
 #include "cache/clock.h"
 
+namespace larder::backup_internal {
+class FanOut;
+}  // namespace larder::backup_internal
+
 namespace larder::backup {
 
 // Passed to BackupRequest::progress, from Run()'s thread, after each chunk.
@@ -35,6 +39,11 @@ struct BackupProgress {
 
 struct BackupRequest {
   bool include_blob_cache = false;
+  // Each sink gets what changed since the newest snapshot that it holds, where
+  // that is possible; `full`: everything; `base_id`: what changed since then,
+  // or the sink fails, kNotFound, when it cannot build on that one.
+  bool full = false;
+  std::string base_id = "";
   std::function<void(const BackupProgress&)> progress =
       nullptr;                                 // May be empty.
   const Cancellation* cancellation = nullptr;  // Borrowed; may be null.
@@ -45,7 +54,8 @@ struct SourceResult {
   bool required = false;
   absl::Status status;
   format::SourceInfo info;
-  // Includes `problems`: what of the source could not be taken.
+  // Of the fullest dump that was sent. Includes `problems`: what of the source
+  // could not be taken.
   format::SourceTotals totals;
 };
 
@@ -53,6 +63,8 @@ struct SinkResult {
   std::string name;
   absl::Status status;
   SinkReceipt receipt;  // When OK.
+  // The snapshot that it got a delta on; empty: a full dump.
+  std::string base_snapshot_id;
 };
 
 struct BackupReport {
@@ -65,8 +77,9 @@ struct BackupReport {
   int64_t created_unix_ms = 0;
   std::vector<SourceResult> sources;
   std::vector<SinkResult> sinks;
+  // Of all streams: one for the sinks that build on the same snapshot.
   int64_t chunks = 0;
-  int64_t bytes_sent = 0;  // Of chunks, to each sink.
+  int64_t bytes_sent = 0;
   int64_t elapsed_nanos = 0;
   // The most chunks, and bytes of chunks, that were alive at once.
   int64_t chunks_in_flight_peak = 0;
@@ -112,6 +125,9 @@ class BackupOrchestrator {
 
  private:
   void Transfer(const BackupRequest& request, BackupReport* report);
+  absl::Status SendStreams(const BackupRequest& request, uint64_t stream_id,
+                           backup_internal::FanOut* fan_out,
+                           BackupReport* report);
 
   const Options options_;
   cache::Clock* const clock_;

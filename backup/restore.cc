@@ -12,6 +12,7 @@
 #include "backup/format/names.h"
 #include "backup/format/record_codec.h"
 #include "backup/internal/cache_reader.h"
+#include "backup/internal/delta_applier.h"
 #include "backup/internal/dump_reader.h"
 #include "backup/internal/file_reader.h"
 #include "backup/internal/file_target.h"
@@ -27,6 +28,7 @@ namespace larder::backup {
 namespace {
 
 using backup_internal::CacheReader;
+using backup_internal::DeltaApplier;
 using backup_internal::DirectoryFileTarget;
 using backup_internal::FileReader;
 using backup_internal::InvalidationSet;
@@ -119,9 +121,11 @@ void PlanCache(const SnapshotEntry& snapshot, uint16_t index,
   const format::SourceTotals& totals =
       snapshot.manifest.trailer().sources(index).totals();
   plan->restores_cache = true;
-  plan->records = totals.records();
-  plan->records_raw_bytes = totals.raw_bytes();
-  plan->records_stored_bytes = totals.stored_bytes();
+  const bool is_delta = cache.base_epoch() != 0;
+  plan->records = is_delta ? cache.records() : totals.records();
+  plan->records_raw_bytes = is_delta ? cache.raw_bytes() : totals.raw_bytes();
+  plan->records_stored_bytes =
+      is_delta ? cache.stored_bytes() : totals.stored_bytes();
   if (!cache.blobs_included()) {
     plan->warnings.push_back(absl::StrCat(
         "snapshot ", snapshot.id,
@@ -159,6 +163,11 @@ class RestoreRun {
 
  private:
   absl::Status PrepareCache();
+  // Reads one dump of the chain, on top of those before.
+  absl::Status ReadLayer(size_t at);
+  absl::StatusOr<uint16_t> CacheIndexIn(size_t at) const;
+  absl::Status CountLayer(const format::SourceTotals& totals,
+                          const CacheReader::Counts& counts, int64_t missing);
   absl::Status PrepareFiles();
   absl::Status CollectInvalidations(uint16_t index, InvalidationSet* merged);
   absl::Status FinishCache();
@@ -177,7 +186,15 @@ class RestoreRun {
   uint16_t cache_index_ = 0;
   std::unique_ptr<StagingDirectory> cache_staging_;
   std::unique_ptr<cache::L2Loader> loader_;
-  std::unique_ptr<CacheReader> cache_reader_;
+  std::vector<std::string> cache_namespaces_;
+  // Of all layers so far.
+  struct CacheCounts {
+    int64_t restored = 0, restored_bytes = 0, skipped = 0, lost = 0;
+    int64_t missing = 0;  // Kept by a delta, and not there.
+    int64_t problems = 0;
+  };
+  CacheCounts counts_;
+  int64_t bytes_done_ = 0;
   std::unique_ptr<StagingDirectory> files_staging_;
   std::unique_ptr<DirectoryFileTarget> files_target_;
   const format::SourceTotals* files_totals_ = nullptr;  // In `manifest_`.
@@ -246,10 +263,10 @@ absl::Status RestoreRun::PrepareCache() {
                                        : cache::CreateL2Loader(target, info);
   LARDER_RETURN_IF_ERROR(loader.status());
   loader_ = *std::move(loader);
-  cache_reader_ = std::make_unique<CacheReader>(
-      manifest_.header().sources(cache_index_).name(),
-      &manifest_.trailer().sources(cache_index_).totals(), loader_.get(),
-      &newer_, &losses_, [this](const absl::Status& p) { Warn(p); });
+  for (const cache::NamespaceState& n : info.namespaces) {
+    cache_namespaces_.push_back(n.name);
+  }
+  if (report_->plan.chain.size() > 1) losses_.WaitForDeltas();
   return absl::OkStatus();
 }
 
@@ -272,44 +289,134 @@ absl::Status RestoreRun::PrepareFiles() {
   return absl::OkStatus();
 }
 
+// The source of layer `at` that the restored one goes back to.
+// Errors: kDataLoss when the layer is not what the one above builds on.
+absl::StatusOr<uint16_t> RestoreRun::CacheIndexIn(size_t at) const {
+  const std::vector<SnapshotEntry>& chain = report_->plan.chain;
+  if (at + 1 == chain.size()) return cache_index_;
+  const format::SourceInfo& target = manifest_.header().sources(cache_index_);
+  const format::DumpHeader& header = chain[at].manifest.header();
+  for (int i = 0; i < header.sources_size(); ++i) {
+    const format::SourceInfo& info = header.sources(i);
+    if (info.name() != target.name() ||
+        info.kind() != format::SOURCE_KIND_BLOB_CACHE ||
+        info.cache().lineage() != target.cache().lineage() ||
+        chain[at].manifest.trailer().sources(i).status_code() != 0) {
+      continue;
+    }
+    for (const auto& above : chain[at + 1].manifest.header().sources()) {
+      if (above.name() == target.name() &&
+          above.cache().base_epoch() == info.cache().epoch()) {
+        return static_cast<uint16_t>(i);
+      }
+    }
+  }
+  return absl::DataLossError(absl::StrCat(
+      "snapshot ", chain[at].id, ": holds no source ", target.name(),
+      " of the epoch that snapshot ", chain[at + 1].id, " builds on"));
+}
+
+absl::Status RestoreRun::ReadLayer(size_t at) {
+  const SnapshotEntry& layer = report_->plan.chain[at];
+  const bool is_last = at + 1 == report_->plan.chain.size();
+  const auto warn = [this](const absl::Status& problem) { Warn(problem); };
+  backup_internal::SourceReaders readers;
+  std::optional<DeltaApplier> delta;
+  std::optional<CacheReader> cache_reader;
+  if (loader_ != nullptr) {
+    LARDER_ASSIGN_OR_RETURN(const uint16_t index, CacheIndexIn(at));
+    const format::SourceInfo& info = layer.manifest.header().sources(index);
+    if (info.cache().base_epoch() != 0) {
+      LARDER_RETURN_IF_ERROR(loader_->StartDelta());
+      delta.emplace(info.name(), cache_namespaces_, loader_.get(), &losses_);
+    }
+    cache_reader.emplace(info.name(),
+                         &layer.manifest.trailer().sources(index).totals(),
+                         loader_.get(), &newer_, &losses_,
+                         delta.has_value() ? &*delta : nullptr, warn);
+    readers[index] = &*cache_reader;
+  }
+  for (int i = 0; is_last && i < manifest_.header().sources_size(); ++i) {
+    if (file_reader_ != nullptr &&
+        file_reader_->source() == manifest_.header().sources(i).name()) {
+      readers[static_cast<uint16_t>(i)] = file_reader_.get();
+    }
+  }
+  std::function<void(int64_t)> progress;
+  if (options_.progress) {
+    progress = [this](int64_t bytes_done) {
+      options_.progress({.bytes_done = bytes_done_ + bytes_done,
+                         .bytes_total = report_->plan.bytes_to_read});
+    };
+  }
+  LARDER_RETURN_IF_ERROR(backup_internal::ReadDump(
+      archive_, layer.manifest, readers,
+      {.progress = progress, .cancellation = options_.cancellation}, warn));
+  bytes_done_ += layer.bytes;
+  if (!cache_reader.has_value()) return absl::OkStatus();
+  LARDER_ASSIGN_OR_RETURN(const uint16_t index, CacheIndexIn(at));
+  return CountLayer(layer.manifest.trailer().sources(index).totals(),
+                    cache_reader->counts(),
+                    delta.has_value() ? delta->missing() : 0);
+}
+
+absl::Status RestoreRun::CountLayer(const format::SourceTotals& totals,
+                                    const CacheReader::Counts& counts,
+                                    int64_t missing) {
+  if (counts.restored + counts.skipped + counts.lost !=
+      totals.records_begun()) {
+    return absl::DataLossError(absl::StrFormat(
+        "restored cache: %d restored, %d skipped, %d lost vs expected %d in "
+        "all",
+        counts.restored, counts.skipped, counts.lost, totals.records_begun()));
+  }
+  counts_.missing += missing;
+  // Who lacks more than was lost or skipped never had the base.
+  if (counts_.missing > counts_.skipped + counts_.lost + counts_.problems) {
+    return absl::DataLossError(absl::StrFormat(
+        "restored cache: a delta keeps %d records that are not there vs at "
+        "most %d that were lost or skipped: not its base",
+        counts_.missing, counts_.skipped + counts_.lost + counts_.problems));
+  }
+  counts_.restored += counts.restored;
+  counts_.restored_bytes += counts.restored_bytes;
+  counts_.skipped += counts.skipped;
+  counts_.lost += counts.lost;
+  counts_.problems += totals.problems_count();
+  return absl::OkStatus();
+}
+
 absl::Status RestoreRun::FinishCache() {
   LARDER_ASSIGN_OR_RETURN(report_->restored, loader_->Close());
-  const CacheReader::Counts& counts = cache_reader_->counts();
-  const format::SourceTotals& totals =
-      manifest_.trailer().sources(cache_index_).totals();
-  report_->records_restored = counts.restored;
-  report_->records_skipped = counts.skipped;
-  report_->bytes_restored += counts.restored_bytes;
-  if (report_->restored.records != counts.restored ||
-      counts.restored + counts.skipped + counts.lost !=
-          totals.records_begun()) {
-    return absl::DataLossError(absl::StrFormat(
-        "restored cache: holds %d records; %d restored, %d skipped, %d lost "
-        "vs expected %d in all",
-        report_->restored.records, counts.restored, counts.skipped, counts.lost,
-        totals.records_begun()));
+  report_->records_restored = report_->restored.records;
+  report_->records_skipped = counts_.skipped;
+  report_->bytes_restored += counts_.restored_bytes;
+  const bool is_delta = report_->plan.chain.size() > 1;
+  if (!is_delta && report_->restored.records != counts_.restored) {
+    return absl::DataLossError(
+        absl::StrFormat("restored cache: holds %d records vs %d restored",
+                        report_->restored.records, counts_.restored));
   }
   const format::CacheInfo& cache =
       manifest_.header().sources(cache_index_).cache();
   absl::uint128 expected = 0;
   format::DecodeUint128(cache.content_digest(), &expected);
   report_->digest_equal = report_->restored.content_digest == expected;
-  const bool all = cache.blobs_included() && counts.skipped == 0 &&
-                   counts.lost == 0 && totals.problems_count() == 0;
+  const bool all = cache.blobs_included() && counts_.skipped == 0 &&
+                   counts_.lost == 0 && counts_.missing == 0 &&
+                   report_->lost.blobs == 0 && counts_.problems == 0;
   if (all && !report_->digest_equal) {
     return absl::DataLossError(absl::StrFormat(
         "restored cache: content digest %s vs expected %s",
         format::Hex(report_->restored.content_digest), format::Hex(expected)));
   }
-  if (totals.problems_count() > 0) report_->outcome = Outcome::kPartial;
+  if (counts_.problems > 0) report_->outcome = Outcome::kPartial;
   return options_.create_loader ? absl::OkStatus() : CheckReopened();
 }
 
 // What was written must be what the next process finds.
 absl::Status RestoreRun::CheckReopened() {
-  // They hold the L2.
-  cache_reader_.reset();
-  loader_.reset();
+  loader_.reset();  // It holds the L2.
   cache::BlobCacheOptions options = options_.cache;
   options.l2_path = cache_staging_->path();
   options.l2_must_exist = true;
@@ -357,29 +464,13 @@ absl::Status RestoreRun::Run() {
   report_->warnings = plan.warnings;
   if (plan.restores_cache) LARDER_RETURN_IF_ERROR(PrepareCache());
   if (plan.restores_files) LARDER_RETURN_IF_ERROR(PrepareFiles());
-  backup_internal::SourceReaders readers;
-  for (int i = 0; i < manifest_.header().sources_size(); ++i) {
-    const std::string& name = manifest_.header().sources(i).name();
-    const uint16_t index = static_cast<uint16_t>(i);
-    if (cache_reader_ != nullptr && index == cache_index_) {
-      readers[index] = cache_reader_.get();
-    }
-    if (file_reader_ != nullptr && file_reader_->source() == name) {
-      readers[index] = file_reader_.get();
-    }
+  // Files are in the last one alone.
+  for (size_t at = loader_ != nullptr ? 0 : plan.chain.size() - 1;
+       at < plan.chain.size(); ++at) {
+    LARDER_RETURN_IF_ERROR(ReadLayer(at));
   }
-  std::function<void(int64_t)> progress;
-  if (options_.progress) {
-    progress = [this](int64_t bytes_done) {
-      options_.progress({.bytes_done = bytes_done,
-                         .bytes_total = report_->plan.bytes_to_read});
-    };
-  }
-  LARDER_RETURN_IF_ERROR(backup_internal::ReadDump(
-      archive_, manifest_, readers,
-      {.progress = progress, .cancellation = options_.cancellation},
-      [this](const absl::Status& problem) { Warn(problem); }));
-  if (cache_reader_ != nullptr) LARDER_RETURN_IF_ERROR(FinishCache());
+  losses_.Settle();
+  if (loader_ != nullptr) LARDER_RETURN_IF_ERROR(FinishCache());
   if (file_reader_ != nullptr) LARDER_RETURN_IF_ERROR(FinishFiles());
   LARDER_RETURN_IF_ERROR(CheckCancelled(options_.cancellation));
   LARDER_RETURN_IF_ERROR(Publish());
@@ -439,8 +530,15 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
     plan.files = manifest.trailer().sources(index).totals().files();
     plan.files_bytes = manifest.trailer().sources(index).totals().file_bytes();
   }
-  for (const format::Pack& pack : manifest.packs()) {
-    plan.bytes_to_read += static_cast<int64_t>(pack.bytes());
+  if (plan.restores_cache) {
+    LARDER_ASSIGN_OR_RETURN(plan.chain, archive.Chain(plan.snapshot));
+  } else {
+    plan.chain = {plan.snapshot};
+  }
+  for (const SnapshotEntry& layer : plan.chain) {
+    for (const format::Pack& pack : layer.manifest.packs()) {
+      plan.bytes_to_read += static_cast<int64_t>(pack.bytes());
+    }
   }
   return plan;
 }

@@ -52,6 +52,9 @@ struct RestoreOptions {
 // What a restore would do, from the manifest alone.
 struct RestorePlan {
   SnapshotEntry snapshot;
+  // What is read for it: the full dump, the deltas on it, `snapshot` itself.
+  // Files are in that one alone.
+  std::vector<SnapshotEntry> chain;
   bool restores_cache = false;
   bool restores_files = false;
   int64_t records = 0;
@@ -101,6 +104,10 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
 // against the dump's counts and digest, syncs it and publishes it by one
 // rename. On failure nothing is published and what was built is removed; what
 // a killed restore left behind is removed by the next one to the same target.
+//
+// A delta is restored by restoring what it builds on first, within the same
+// target. Where a chunk of a delta is damaged, blobs of its base in the same
+// key ranges are lost too: they may be older than what the snapshot had.
 //
 // A damaged chunk costs the blobs or files in it and never the restore.
 // Not restored: single keys deleted since the snapshot come back (a deletion

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
 
@@ -21,7 +23,7 @@ struct SinkReceipt {
 
 // Takes one dump at a time:
 //
-//   idle --Begin--> taking --Append*--> taking --Finish--> idle (listed)
+//   idle --Begin--> taking --Base, Append*--> taking --Finish--> idle (listed)
 //                      |                  |
 //                      +----- Abort ------+---> idle (nothing listed)
 //
@@ -39,6 +41,13 @@ class SnapshotSink {
   // the first chunk brings the whole header.
   // Errors: kUnavailable when another backup holds the place.
   virtual absl::Status Begin(const format::DumpHeader& header) = 0;
+
+  // What a delta for this sink may build on: the header of the newest snapshot
+  // with blobs that it holds whole, without sources that failed; of snapshot
+  // `id` if that is not empty. Nothing: the sink needs a full dump.
+  // Errors: kNotFound when `id` is not there, or cannot be built on.
+  virtual absl::StatusOr<std::optional<format::DumpHeader>> Base(
+      absl::string_view id) = 0;
 
   // Chunks come in order of their sequence, without gaps. The sink may keep
   // the pointer; the memory bound of a backup counts on its letting go soon.

@@ -53,16 +53,20 @@ class SourceView {
  public:
   virtual ~SourceView() = default;
 
-  // What the dump's header says of the source.
-  virtual const format::SourceInfo& info() const = 0;
-  // Bytes that Produce() will work through; a guess.
+  // What a dump's header says of the source. `base`: what a sink holds of it,
+  // as the header of that dump said; null: nothing. A source that can tell what
+  // changed since then says that it will (CacheInfo.base_epoch).
+  virtual format::SourceInfo Describe(const format::SourceInfo* base) const = 0;
+  // Bytes that Produce() will work through without a base; a guess.
   virtual int64_t bytes_estimate() const = 0;
 
-  // Emits everything and counts it in `*totals`; single blobs or files that
-  // could not be read whole go to totals->problems and do not fail it.
-  // Memory: a few chunks, whatever the size of the view (see each source).
+  // Emits everything, or what Describe(base) said, and counts it in `*totals`;
+  // may be called again, for sinks that have another base. Single blobs or
+  // files that could not be read whole go to totals->problems and do not fail
+  // it. Memory: a few chunks, whatever the size of the view (see each source).
   // Errors: whatever makes the view as a whole worthless.
-  virtual absl::Status Produce(ChunkEmitter* out,
+  virtual absl::Status Produce(const format::SourceInfo* base,
+                               ChunkEmitter* out,
                                format::SourceTotals* totals) = 0;
 };
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "backup/format/checksum.h"
 #include "backup/internal/cache_reader.h"
+#include "backup/internal/delta_applier.h"
 #include "backup/internal/dump_reader.h"
 #include "backup/internal/file_reader.h"
 #include "backup/internal/file_target.h"
@@ -19,6 +20,7 @@ namespace larder::backup {
 namespace {
 
 using backup_internal::CacheReader;
+using backup_internal::DeltaApplier;
 using backup_internal::FileReader;
 using backup_internal::LossReporter;
 
@@ -33,6 +35,13 @@ class NullLoader : public cache::L2Loader {
   }
   absl::Status Finish() override { return absl::OkStatus(); }
   void Abandon() override {}
+  absl::Status StartDelta() override { return absl::OkStatus(); }
+  absl::StatusOr<int64_t> KeepOnly(
+      absl::string_view, absl::string_view, absl::string_view,
+      absl::Span<const uint64_t>,
+      absl::FunctionRef<void(absl::string_view)>) override {
+    return 0;
+  }
   absl::StatusOr<cache::SnapshotInfo> Close() override {
     return cache::SnapshotInfo();
   }
@@ -77,6 +86,7 @@ class SnapshotCheck {
   NullLoader loader_;
   backup_internal::NullFileTarget file_target_;
   // By source; the other one of each pair is null.
+  std::vector<std::unique_ptr<DeltaApplier>> deltas_;  // Of those below.
   std::vector<std::unique_ptr<CacheReader>> cache_readers_;
   std::vector<std::unique_ptr<FileReader>> file_readers_;
 };
@@ -99,8 +109,14 @@ void SnapshotCheck::AddReaders(backup_internal::SourceReaders* readers) {
     // A source that failed has no counts that anything could match.
     if (end.status_code() != 0) continue;
     if (info.kind() == format::SOURCE_KIND_BLOB_CACHE) {
+      if (info.cache().base_epoch() != 0) {
+        deltas_.push_back(std::make_unique<DeltaApplier>(
+            info.name(), std::vector<std::string>(), &loader_, &losses_));
+      }
       cache_readers_.back() = std::make_unique<CacheReader>(
-          info.name(), &end.totals(), &loader_, nullptr, &losses_, problem);
+          info.name(), &end.totals(), &loader_, /*newer=*/nullptr, &losses_,
+          info.cache().base_epoch() != 0 ? deltas_.back().get() : nullptr,
+          problem);
       (*readers)[static_cast<uint16_t>(i)] = cache_readers_.back().get();
     } else if (info.kind() == format::SOURCE_KIND_DIRECTORY) {
       file_readers_.back() = std::make_unique<FileReader>(

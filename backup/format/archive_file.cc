@@ -86,7 +86,8 @@ absl::Status CheckTotals(const SourceTotals& t, uint64_t chunks,
   for (const int64_t count :
        {t.records(), t.frames(), t.raw_bytes(), t.stored_bytes(), t.files(),
         t.file_bytes(), t.records_begun(), t.files_begun(), t.problems_count(),
-        t.specials_ignored(), t.file_bytes_begun(), t.directories_excluded()}) {
+        t.specials_ignored(), t.file_bytes_begun(), t.directories_excluded(),
+        t.ranges(), t.records_kept()}) {
     if (count < 0) return Bad(absl::StrCat("totals: ", count, " is below 0"));
   }
   const auto within = [](absl::string_view what, int64_t count,
@@ -103,6 +104,10 @@ absl::Status CheckTotals(const SourceTotals& t, uint64_t chunks,
                                 static_cast<uint64_t>(t.file_bytes_begun())));
   LARDER_RETURN_IF_ERROR(within("records begun", t.records_begun(),
                                 chunks * uint64_t{kRecordsPerChunkMax}));
+  LARDER_RETURN_IF_ERROR(
+      within("ranges", t.ranges(), chunks * uint64_t{kMessageItemsMax}));
+  LARDER_RETURN_IF_ERROR(within("records kept", t.records_kept(),
+                                chunks * uint64_t{kKeptPerChunkMax}));
   LARDER_RETURN_IF_ERROR(within("files begun", t.files_begun(),
                                 chunks * uint64_t{kPartsPerChunkMax}));
   LARDER_RETURN_IF_ERROR(within("bytes of files begun", t.file_bytes_begun(),
@@ -149,9 +154,9 @@ absl::Status CheckCacheInfo(const CacheInfo& cache) {
   if (!DecodeUint128(cache.content_digest(), &digest)) {
     return Bad("no content digest");
   }
-  if (cache.base_epoch() != 0) {
-    return absl::FailedPreconditionError(
-        "manifest: a delta, written by a newer version");
+  if (cache.base_epoch() > cache.epoch()) {
+    return Bad(absl::StrFormat("base epoch: %d exceeds epoch %d",
+                               cache.base_epoch(), cache.epoch()));
   }
   if (cache.hlc() > kHlcMax) {
     return Bad(absl::StrFormat("hlc: %d exceeds %d", cache.hlc(), kHlcMax));
@@ -264,11 +269,18 @@ absl::Status CheckDumpHeader(const DumpHeader& header) {
     return Bad(absl::StrFormat("sources: %d exceed %d", header.sources_size(),
                                kSourcesMax));
   }
+  bool is_delta = false;
   for (const SourceInfo& source : header.sources()) {
+    is_delta = is_delta || source.cache().base_epoch() != 0;
     if (!IsSourceName(source.name())) return Bad("a source's name");
     if (source.kind() == SOURCE_KIND_BLOB_CACHE) {
       LARDER_RETURN_IF_ERROR(CheckCacheInfo(source.cache()));
     }
+  }
+  if (is_delta ? !IsSnapshotId(header.base_snapshot_id()) ||
+                     header.base_snapshot_id() == header.snapshot_id()
+               : !header.base_snapshot_id().empty()) {
+    return Bad("the base snapshot's id");
   }
   return absl::OkStatus();
 }

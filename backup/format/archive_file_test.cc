@@ -115,13 +115,23 @@ TEST(ArchiveFileTest, WhatIsNewerIsRefused) {
                   kFrameBytesMax + 1);
             }).code(),
             newer);
-  EXPECT_EQ(After([](Manifest* m) {
-              m->mutable_header()
-                  ->mutable_sources(0)
-                  ->mutable_cache()
-                  ->set_base_epoch(3);
-            }).code(),
-            newer);
+}
+
+TEST(ArchiveFileTest, ADeltaNamesItsBase) {
+  const auto delta = [](uint64_t base_epoch, const std::string& base_id) {
+    return After([&](Manifest* m) {
+      CacheInfo* cache =
+          m->mutable_header()->mutable_sources(0)->mutable_cache();
+      cache->set_epoch(5);
+      cache->set_base_epoch(base_epoch);
+      m->mutable_header()->set_base_snapshot_id(base_id);
+    });
+  };
+  EXPECT_TRUE(delta(5, "base-1").ok()) << delta(5, "base-1");
+  EXPECT_TRUE(absl::IsDataLoss(delta(6, "base-1")));
+  EXPECT_TRUE(absl::IsDataLoss(delta(5, "")));
+  EXPECT_TRUE(absl::IsDataLoss(delta(5, "../base")));
+  EXPECT_TRUE(absl::IsDataLoss(delta(0, "base-1")));
 }
 
 TEST(ArchiveFileTest, PackHeads) {

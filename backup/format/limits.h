@@ -33,6 +33,10 @@ inline constexpr uint64_t kGenerationMax = uint64_t{1} << 62;
 inline constexpr uint64_t kOrdinalMax = uint64_t{1} << 62;
 
 inline constexpr int64_t kRecordsPerChunkMax = 4096;
+// Of a delta: what its ranges keep, in one chunk.
+inline constexpr int64_t kKeptPerChunkMax = 65'536;
+// Deltas on top of a full dump: what a restore has to read through.
+inline constexpr int kDeltasPerChainMax = 8;
 inline constexpr int64_t kFramesPerRecordMax = 65'536;
 inline constexpr uint32_t kFrameBytesMax = 1 << 20;  // Stored and raw.
 // Of one source: their count, and the bytes of all names and values.

@@ -246,6 +246,7 @@ CacheInfo ToMessage(const cache::SnapshotInfo& info) {
   for (const std::string& ancestor : info.ancestors) m.add_ancestors(ancestor);
   m.set_epoch(info.epoch);
   m.set_hlc(info.hlc.value);
+  m.set_complete_through(info.complete_through.value);
   m.set_content_digest(EncodeUint128(info.content_digest));
   m.set_records(info.records);
   m.set_raw_bytes(info.raw_bytes);
@@ -262,6 +263,7 @@ cache::SnapshotInfo FromMessage(const CacheInfo& m) {
   info.ancestors.assign(m.ancestors().begin(), m.ancestors().end());
   info.epoch = m.epoch();
   info.hlc.value = m.hlc();
+  info.complete_through.value = m.complete_through();
   DecodeUint128(m.content_digest(), &info.content_digest);
   info.records = m.records();
   info.raw_bytes = m.raw_bytes();

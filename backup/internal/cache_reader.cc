@@ -62,32 +62,79 @@ absl::Status CacheReader::OnRecords(uint64_t sequence,
   states_.clear();
   current_ = 0;
   next_frame_ = 0;
-  absl::Status bad = parsed;
-  if (bad.ok() &&
-      message.records_size() > backup::format::kRecordsPerChunkMax) {
-    bad = absl::DataLossError(
-        absl::StrFormat("%d records exceed %d", message.records_size(),
-                        backup::format::kRecordsPerChunkMax));
-  }
-  const uint64_t begun = static_cast<uint64_t>(totals_->records_begun());
-  const uint64_t count = static_cast<uint64_t>(message.records_size());
-  if (bad.ok() && (message.first_record() < records_seen_ + named_missing_ ||
-                   count > begun || message.first_record() > begun - count)) {
-    bad = absl::DataLossError(absl::StrFormat(
-        "records %d and %d more vs expected from %d, of %d",
-        message.first_record(), count, records_seen_ + named_missing_, begun));
-  }
+  const absl::Status bad = parsed.ok() ? CheckRecords(message) : parsed;
   if (!bad.ok()) {
     OnGap(bad);
     problem_(bad);
     return absl::OkStatus();
   }
   LoseUnnamed(message.first_record());
+  if (delta_ != nullptr) LARDER_RETURN_IF_ERROR(ApplyRanges(message));
   gap_reason_.clear();
   in_range_ = true;
   sequence_ = sequence;
   for (const auto& record : message.records()) AddRecord(record);
-  records_seen_ += count;
+  records_seen_ += static_cast<uint64_t>(message.records_size());
+  return absl::OkStatus();
+}
+
+absl::Status CacheReader::CheckRecords(
+    const backup::format::Records& message) const {
+  if (message.records_size() > backup::format::kRecordsPerChunkMax) {
+    return absl::DataLossError(
+        absl::StrFormat("%d records exceed %d", message.records_size(),
+                        backup::format::kRecordsPerChunkMax));
+  }
+  const uint64_t begun = static_cast<uint64_t>(totals_->records_begun());
+  const uint64_t count = static_cast<uint64_t>(message.records_size());
+  if (message.first_record() < records_seen_ + named_missing_ ||
+      count > begun || message.first_record() > begun - count) {
+    return absl::DataLossError(absl::StrFormat(
+        "records %d and %d more vs expected from %d, of %d",
+        message.first_record(), count, records_seen_ + named_missing_, begun));
+  }
+  if (delta_ == nullptr) {
+    return message.ranges().empty()
+               ? absl::OkStatus()
+               : absl::DataLossError("ranges of a delta in a full dump");
+  }
+  const uint64_t ranges = static_cast<uint64_t>(totals_->ranges());
+  const uint64_t own = static_cast<uint64_t>(message.ranges_size());
+  if (message.first_range() < ranges_seen_ || own > ranges ||
+      message.first_range() > ranges - own) {
+    return absl::DataLossError(
+        absl::StrFormat("ranges %d and %d more vs expected from %d, of %d",
+                        message.first_range(), own, ranges_seen_, ranges));
+  }
+  return delta_->Check(message);
+}
+
+absl::Status CacheReader::ApplyRanges(const backup::format::Records& message) {
+  if (message.first_range() > ranges_seen_) {
+    LARDER_RETURN_IF_ERROR(delta_->LoseUpTo(
+        message.ranges().empty() ? nullptr : &message.ranges(0), GapReason()));
+  }
+  for (const auto& range : message.ranges()) {
+    LARDER_RETURN_IF_ERROR(delta_->Take(range));
+  }
+  ranges_seen_ =
+      message.first_range() + static_cast<uint64_t>(message.ranges_size());
+  return absl::OkStatus();
+}
+
+// Of a Records chunk that never came.
+absl::Status CacheReader::LoseRanges(
+    const backup::format::NamesOfChunk& chunk) {
+  if (delta_ == nullptr) return absl::OkStatus();
+  for (const auto& range : chunk.ranges()) {
+    const absl::Status lost = delta_->Lose(range, GapReason());
+    if (absl::IsDataLoss(lost)) {
+      problem_(lost);
+      return absl::OkStatus();
+    }
+    LARDER_RETURN_IF_ERROR(lost);
+    ++ranges_seen_;
+  }
   return absl::OkStatus();
 }
 
@@ -106,6 +153,7 @@ void CacheReader::AddRecord(const backup::format::Record& message) {
   }
   namespace_ = message.ns();
   key_ = message.key();
+  if (delta_ != nullptr) losses_->Forget(record->ns, record->key);
   const bool skip = newer_ != nullptr && newer_->Covers(*record);
   if (skip) ++counts_.skipped;
   states_.push_back(skip ? State::kSkipped : State::kWaiting);
@@ -286,6 +334,7 @@ absl::Status CacheReader::OnNames(absl::string_view payload) {
   for (const auto& chunk : names.chunks()) {
     if (in_range_ && chunk.sequence() == sequence_) continue;
     // The names follow their range at once, so this range never came.
+    LARDER_RETURN_IF_ERROR(LoseRanges(chunk));
     for (const std::string& name : chunk.names()) {
       absl::string_view ns, key;
       const uint64_t seen = records_seen_ + named_missing_;
@@ -327,6 +376,10 @@ absl::Status CacheReader::Finish() {
     return absl::OkStatus();
   }
   LoseUnnamed(begun);
+  if (delta_ != nullptr &&
+      ranges_seen_ != static_cast<uint64_t>(totals_->ranges())) {
+    return delta_->LoseUpTo(nullptr, GapReason());
+  }
   return absl::OkStatus();
 }
 

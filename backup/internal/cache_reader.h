@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
+#include "backup/internal/delta_applier.h"
 #include "backup/internal/invalidation_set.h"
 #include "backup/internal/loss_reporter.h"
 #include "backup/internal/source_reader.h"
@@ -22,6 +23,9 @@ namespace larder::backup_internal {
 // (`newer` covers it) and lost (reported). Ranges come in order:
 //
 //   Records --> Frames* --> Names --> Records ...
+//
+// In a delta each Records chunk first has its ranges applied to what was
+// restored of the base (DeltaApplier).
 //
 // A lost Records chunk costs its records, whose names the Names chunk behind
 // tells; a lost Frames chunk costs the records with frames in it; a lost Names
@@ -35,15 +39,16 @@ class CacheReader : public SourceReader {
     int64_t lost = 0;
   };
 
-  // Borrows all. `newer` may be null.
+  // Borrows all. `newer` may be null; `delta` is null for a full dump.
   CacheReader(std::string source, const backup::format::SourceTotals* totals,
               cache::L2Loader* loader, const InvalidationSet* newer,
-              LossReporter* losses, ProblemFn problem)
+              LossReporter* losses, DeltaApplier* delta, ProblemFn problem)
       : source_(std::move(source)),
         totals_(totals),
         loader_(loader),
         newer_(newer),
         losses_(losses),
+        delta_(delta),
         problem_(std::move(problem)) {}
 
   absl::Status OnChunk(const backup::format::ChunkHeader& header,
@@ -62,6 +67,11 @@ class CacheReader : public SourceReader {
   absl::Status OnRecords(uint64_t sequence, absl::string_view payload);
   absl::Status OnFrames(absl::string_view payload);
   absl::Status OnNames(absl::string_view payload);
+
+  // What is wrong with a Records message as a whole; OK: nothing.
+  absl::Status CheckRecords(const backup::format::Records& message) const;
+  absl::Status ApplyRanges(const backup::format::Records& message);
+  absl::Status LoseRanges(const backup::format::NamesOfChunk& chunk);
 
   void AddRecord(const backup::format::Record& message);
   // Makes `index` the current record; books those before it.
@@ -84,6 +94,7 @@ class CacheReader : public SourceReader {
   cache::L2Loader* const loader_;
   const InvalidationSet* const newer_;
   LossReporter* const losses_;
+  DeltaApplier* const delta_;
   const ProblemFn problem_;
   Counts counts_;
 
@@ -97,6 +108,7 @@ class CacheReader : public SourceReader {
 
   uint64_t records_seen_ = 0;   // Records of the source up to here.
   uint64_t named_missing_ = 0;  // Lost by name since then.
+  uint64_t ranges_seen_ = 0;    // Of a delta: applied, or lost by name.
   std::string namespace_;       // Of the last record seen.
   std::string key_;             // Of the same.
   absl::flat_hash_set<std::string> namespaces_;  // Seen so far.

@@ -27,8 +27,9 @@ FanOut::FanOut(const std::vector<std::shared_ptr<backup::SnapshotSink>>& sinks,
       stream_id_(header.stream_id()),
       compressor_(options.zstd_level) {
   for (const auto& sink : sinks) {
-    workers_.push_back(
-        std::make_unique<SinkWorker>(sink, header, options_.queue_chunks_max));
+    workers_.push_back(std::make_unique<SinkWorker>(
+        sink, header, options_.base_wanted, options_.queue_chunks_max));
+    active_.push_back(active_.size());
   }
   lag_.resize(workers_.size());
 }
@@ -39,8 +40,9 @@ FanOut::~FanOut() {
 }
 
 bool FanOut::OthersIdle(const SinkWorker* worker) const {
-  return std::any_of(workers_.begin(), workers_.end(), [&](const auto& other) {
-    return other.get() != worker && other->alive() && other->idle();
+  return std::any_of(active_.begin(), active_.end(), [&](size_t i) {
+    const SinkWorker& other = *workers_[i];
+    return &other != worker && other.alive() && other.idle();
   });
 }
 
@@ -74,9 +76,9 @@ absl::Status FanOut::Await(SinkWorker* worker, bool cancellable, Ready ready) {
   return absl::OkStatus();
 }
 
-absl::Status FanOut::CheckAlive() const {
-  for (const auto& worker : workers_) {
-    if (worker->alive()) return absl::OkStatus();
+absl::Status FanOut::CheckAlive(const std::vector<size_t>& workers) const {
+  for (const size_t i : workers) {
+    if (workers_[i]->alive()) return absl::OkStatus();
   }
   return absl::UnavailableError("no sink is left");
 }
@@ -87,7 +89,14 @@ absl::Status FanOut::AwaitBegun() {
         worker.get(), /*cancellable=*/true,
         [](SinkWorker* w, milliseconds wait) { return w->AwaitBegun(wait); }));
   }
-  return CheckAlive();
+  return CheckAlive(active_);
+}
+
+void FanOut::StartStream(std::vector<size_t> workers) {
+  active_ = std::move(workers);
+  digest_.Reset();
+  next_sequence_ = 0;
+  bytes_sent_ = 0;
 }
 
 ChunkHeader FanOut::NextHeader(ChunkType type, uint16_t source) {
@@ -127,17 +136,21 @@ absl::Status FanOut::Push(Chunk built) {
                        .substr(0, backup::format::kChunkHeaderBytes));
   }
   bytes_sent_ += static_cast<int64_t>(chunk->bytes.size());
-  for (const auto& worker : workers_) {
+  for (const size_t i : active_) {
     LARDER_RETURN_IF_ERROR(Await(
-        worker.get(), /*cancellable=*/true,
+        workers_[i].get(), /*cancellable=*/true,
         [](SinkWorker* w, milliseconds wait) { return w->AwaitRoom(wait); }));
-    worker->Push(chunk);
+    workers_[i]->Push(chunk);
   }
-  return CheckAlive();
+  return CheckAlive(active_);
 }
 
-void FanOut::Finish(const backup::format::Manifest& manifest) {
-  for (const auto& worker : workers_) worker->Finish(manifest);
+void FanOut::Finish(const std::vector<size_t>& workers,
+                    const backup::format::Manifest& manifest) {
+  for (const size_t i : workers) workers_[i]->Finish(manifest);
+}
+
+void FanOut::AwaitFinished() {
   for (const auto& worker : workers_) {
     // Not cancellable, hence never an error: some sinks may be done already.
     Await(worker.get(), /*cancellable=*/false,

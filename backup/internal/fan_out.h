@@ -22,8 +22,10 @@
 
 namespace larder::backup_internal {
 
-// Numbers chunks, seals them, and pushes each to all sinks that are alive,
-// waiting for the slowest of them within bounds. Single-owner.
+// Numbers chunks, seals them, and pushes each to all sinks of the stream under
+// way that are alive, waiting for the slowest of them within bounds. Sinks that
+// build on different bases get streams of their own, one after the other.
+// Single-owner.
 class FanOut {
  public:
   struct Options {
@@ -31,6 +33,7 @@ class FanOut {
     std::chrono::milliseconds stall_max{0};
     std::chrono::milliseconds lag_max{0};
     int zstd_level = 1;
+    SinkWorker::BaseWanted base_wanted;
     const backup::Cancellation* cancellation = nullptr;
   };
 
@@ -44,6 +47,10 @@ class FanOut {
   // Errors: kCancelled; kUnavailable when none is left. Final, as all below.
   absl::Status AwaitBegun();
 
+  // What is sent from here on goes to `workers` (indexes), numbered from 0.
+  // Before the first call nothing may be sent.
+  void StartStream(std::vector<size_t> workers);
+
   absl::Status Send(backup::format::ChunkType type, uint16_t source,
                     bool try_compress, absl::string_view payload);
 
@@ -51,13 +58,16 @@ class FanOut {
   absl::Status SendInPlace(backup::format::ChunkType type, uint16_t source,
                            std::string room_and_payload);
 
-  // Lets every sink finish and waits for each, within the bound.
-  void Finish(const backup::format::Manifest& manifest);
+  // Lets the sinks `workers` finish; AwaitFinished() waits for all of them,
+  // within the bound.
+  void Finish(const std::vector<size_t>& workers,
+              const backup::format::Manifest& manifest);
+  void AwaitFinished();
   // Aborts every sink.
   void Abort(const absl::Status& reason);
 
   uint64_t next_sequence() const { return next_sequence_; }
-  int64_t bytes_sent() const { return bytes_sent_; }
+  int64_t bytes_sent() const { return bytes_sent_; }  // Of this stream.
   absl::uint128 stream_digest() const { return digest_.Digest(); }
   const InFlight& in_flight() const { return *in_flight_; }
   const std::vector<std::unique_ptr<SinkWorker>>& workers() const {
@@ -75,7 +85,8 @@ class FanOut {
                                          uint16_t source);
   absl::Status Push(backup::format::Chunk built);
   bool OthersIdle(const SinkWorker* worker) const;
-  absl::Status CheckAlive() const;
+  // Errors: kUnavailable when none of `workers` is alive.
+  absl::Status CheckAlive(const std::vector<size_t>& workers) const;
 
   const Options options_;
   const uint64_t stream_id_;
@@ -85,6 +96,7 @@ class FanOut {
   uint64_t next_sequence_ = 0;
   int64_t bytes_sent_ = 0;
   std::vector<std::unique_ptr<SinkWorker>> workers_;
+  std::vector<size_t> active_;  // Of the stream under way.
   // By worker: how long others had to wait for it.
   std::vector<std::chrono::steady_clock::duration> lag_;
 };

@@ -4,12 +4,17 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <string>
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "backup/loss.h"
 
 namespace larder::backup_internal {
 
+// What the base of a delta lost may be no loss once the delta is there, and one
+// blob may be lost twice: then blobs wait, by name, until Settle().
 // Single-owner.
 class LossReporter {
  public:
@@ -18,7 +23,41 @@ class LossReporter {
                std::function<void(const backup::Loss&)> on_loss)
       : tally_(tally), listed_max_(listed_max), on_loss_(std::move(on_loss)) {}
 
+  // From here on blobs wait: up to `listed_max` of them, for bounded memory.
+  void WaitForDeltas() { waits_ = true; }
+
   void Add(backup::Loss loss) {
+    if (waits_ && loss.kind == backup::Loss::Kind::kBlob &&
+        static_cast<int64_t>(waiting_.size()) < listed_max_) {
+      waiting_.insert_or_assign({loss.ns, loss.name}, std::move(loss));
+      return;
+    }
+    Report(std::move(loss));
+  }
+
+  // A delta has the blob, or tells that nothing in [from, until) is missing
+  // (`until` empty: to the end of the namespace).
+  void Forget(const std::string& ns, const std::string& key) {
+    waiting_.erase({ns, key});
+  }
+  void ForgetRange(const std::string& ns, const std::string& from,
+                   const std::string& until) {
+    auto it = waiting_.lower_bound({ns, from});
+    while (it != waiting_.end() && it->first.first == ns &&
+           (until.empty() || it->first.second < until)) {
+      it = waiting_.erase(it);
+    }
+  }
+
+  // Reports what waits.
+  void Settle() {
+    for (auto& [name, loss] : std::exchange(waiting_, {})) {
+      Report(std::move(loss));
+    }
+  }
+
+ private:
+  void Report(backup::Loss loss) {
     using Kind = backup::Loss::Kind;
     const bool blob =
         loss.kind == Kind::kBlob || loss.kind == Kind::kUnnamedBlobs;
@@ -29,10 +68,12 @@ class LossReporter {
     }
   }
 
- private:
   backup::LossTally* const tally_;
   const int64_t listed_max_;
   const std::function<void(const backup::Loss&)> on_loss_;
+  bool waits_ = false;
+  // By namespace and key.
+  std::map<std::pair<std::string, std::string>, backup::Loss> waiting_;
 };
 
 }  // namespace larder::backup_internal

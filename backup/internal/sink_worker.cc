@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "cache/check.h"
 #include "cache/mutex.h"
+#include "cache/status_macros.h"
 
 namespace larder::backup_internal {
 
@@ -21,17 +22,34 @@ using cache::MutexLock;
 
 // Owned by the worker and by its thread, whichever lives longer.
 struct SinkWorker::Shared {
-  Shared(std::shared_ptr<SnapshotSink> s, const DumpHeader& h, int32_t max)
-      : sink(std::move(s)), header(h), queue_chunks_max(max) {}
+  Shared(std::shared_ptr<SnapshotSink> s, const DumpHeader& h, BaseWanted b,
+         int32_t max)
+      : sink(std::move(s)),
+        header(h),
+        base_wanted(std::move(b)),
+        queue_chunks_max(max) {}
+
+  // Errors: of the sink.
+  absl::Status Begin() ABSL_LOCKS_EXCLUDED(mu) {
+    LARDER_RETURN_IF_ERROR(sink->Begin(header));
+    if (!base_wanted.any) return absl::OkStatus();
+    LARDER_ASSIGN_OR_RETURN(std::optional<DumpHeader> found,
+                            sink->Base(base_wanted.id));
+    MutexLock lock(&mu);
+    base = std::move(found);
+    return absl::OkStatus();
+  }
 
   const std::shared_ptr<SnapshotSink> sink;
   const DumpHeader header;
+  const BaseWanted base_wanted;
   const int32_t queue_chunks_max;
 
   Mutex mu;
   std::condition_variable_any changed;
   absl::Status status ABSL_GUARDED_BY(mu);
   bool begun ABSL_GUARDED_BY(mu) = false;
+  std::optional<DumpHeader> base ABSL_GUARDED_BY(mu);
   bool busy ABSL_GUARDED_BY(mu) = true;  // In a call of the sink.
   bool done ABSL_GUARDED_BY(mu) = false;
   int64_t calls_returned ABSL_GUARDED_BY(mu) = 0;
@@ -80,16 +98,17 @@ struct SinkWorker::Shared {
 };
 
 SinkWorker::SinkWorker(std::shared_ptr<SnapshotSink> sink,
-                       const DumpHeader& header, int32_t queue_chunks_max)
-    : shared_(
-          std::make_shared<Shared>(std::move(sink), header, queue_chunks_max)),
+                       const DumpHeader& header, BaseWanted base_wanted,
+                       int32_t queue_chunks_max)
+    : shared_(std::make_shared<Shared>(
+          std::move(sink), header, std::move(base_wanted), queue_chunks_max)),
       thread_([shared = shared_] { Serve(shared); }) {}
 
 SinkWorker::~SinkWorker() { LARDER_CHECK(!thread_.joinable()); }
 
 void SinkWorker::Serve(const std::shared_ptr<Shared>& shared) {
   Shared& s = *shared;
-  bool good = s.Returned(s.sink->Begin(s.header));
+  bool good = s.Returned(s.Begin());
   if (good) {
     MutexLock lock(&s.mu);
     s.begun = true;
@@ -181,6 +200,11 @@ void SinkWorker::Finish(const Manifest& manifest) {
   MutexLock lock(&shared_->mu);
   shared_->manifest = manifest;
   shared_->changed.notify_all();
+}
+
+std::optional<DumpHeader> SinkWorker::base() const {
+  MutexLock lock(&shared_->mu);
+  return shared_->base;
 }
 
 SinkReceipt SinkWorker::receipt() const {

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -27,9 +29,15 @@ namespace larder::backup_internal {
 // thread to the owner, see TakeThread().
 class SinkWorker {
  public:
-  // Starts with sink->Begin(header).
+  // What to build on in the sink.
+  struct BaseWanted {
+    bool any = true;  // Else a full dump is wanted.
+    std::string id;   // Not empty: on this snapshot only.
+  };
+
+  // Starts with sink->Begin(header), then Base().
   SinkWorker(std::shared_ptr<backup::SnapshotSink> sink,
-             const backup::format::DumpHeader& header,
+             const backup::format::DumpHeader& header, BaseWanted base_wanted,
              int32_t queue_chunks_max);
   // Requires: TakeThread().
   ~SinkWorker();
@@ -48,6 +56,9 @@ class SinkWorker {
   bool AwaitBegun(std::chrono::milliseconds wait);
   bool AwaitRoom(std::chrono::milliseconds wait);
   bool AwaitDone(std::chrono::milliseconds wait);
+
+  // What the sink can build on. After AwaitBegun() and alive().
+  std::optional<backup::format::DumpHeader> base() const;
 
   // Requires: there is room. Ignored when not alive.
   void Push(std::shared_ptr<const backup::format::Chunk> chunk);

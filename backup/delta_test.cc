@@ -1,0 +1,418 @@
+// Deltas: through archives, chains of them, sinks that are not equally far, and
+// damage.
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "backup/archive.h"
+#include "backup/archive_test_support.h"
+#include "backup/blob_cache_source.h"
+#include "backup/directory_sink.h"
+#include "backup/fake_snapshot.h"
+#include "backup/format/limits.h"
+#include "backup/orchestrator.h"
+#include "backup/restore.h"
+#include "backup/verify.h"
+#include "cache/blob_cache.h"
+#include "cache/clock.h"
+#include "cache/l2/simulated_disk.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace larder::backup {
+namespace {
+
+using cache::BlobCache;
+using cache::BlobCacheOptions;
+using cache::l2::SimulatedDisk;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+using Model = std::map<BlobKey, std::string>;
+
+// The real cache, backed up to one or two archives.
+class DeltaTest : public ::testing::Test {
+ protected:
+  BlobCacheOptions CacheOptions(const std::string& path) {
+    BlobCacheOptions options;
+    options.l2_path = path;
+    options.l1_bytes_max = 1 << 20;
+    options.l2_bytes_max = int64_t{256} << 20;
+    options.background_commits = false;
+    options.clock = &clock_;
+    options.file_system = &disk_;
+    return options;
+  }
+  std::unique_ptr<BlobCache> OpenCache(const std::string& path) {
+    auto opened = BlobCache::Open(CacheOptions(path));
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    return opened.ok() ? *std::move(opened) : nullptr;
+  }
+  void Put(const std::string& ns, const std::string& key,
+           const std::string& bytes) {
+    ASSERT_TRUE(cache_->Put(ns, key, bytes, {}).ok());
+    model_[{ns, key}] = bytes;
+  }
+  void Delete(const std::string& ns, const std::string& key) {
+    ASSERT_TRUE(cache_->InvalidateKey(ns, key).ok());
+    model_.erase({ns, key});
+  }
+  void Fill(int count) {
+    for (int i = 0; i < count; ++i) {
+      Put(i % 2 == 0 ? "pages" : "images", absl::StrCat("key", i),
+          RandomBytes(static_cast<uint64_t>(i), 2000));
+    }
+  }
+  BackupReport Backup(const std::vector<std::string>& archives,
+                      BackupRequest request = {}) {
+    clock_.AdvanceMillis(1000);
+    BackupOrchestrator orchestrator({.clock = &clock_, .random_seed = ++seed_});
+    orchestrator.AddSource(std::make_unique<BlobCacheSource>(
+        [this](const auto& pin) { return cache_->TakeSnapshot(pin); },
+        BlobCacheSource::Options()));
+    for (const std::string& archive : archives) {
+      orchestrator.AddSink(
+          DirectorySink::Create(archive, {.file_system = &disk_}));
+    }
+    request.include_blob_cache = true;
+    const BackupReport report = orchestrator.Run(request);
+    models_[report.snapshot_id] = model_;
+    return report;
+  }
+  Archive Open(const std::string& path) {
+    const auto archive = Archive::Open(path, &disk_);
+    EXPECT_TRUE(archive.ok()) << archive.status();
+    return *archive;
+  }
+  RestoreReport RestoreFrom(const std::string& archive,
+                            const std::string& target,
+                            const std::string& id = "") {
+    RestoreOptions options;
+    options.snapshot_id = id;
+    options.cache = CacheOptions(target);
+    return Restore(Open(archive), options);
+  }
+  // Restores `id` and expects what the cache held when it was made.
+  void ExpectRestores(const std::string& archive, const std::string& id) {
+    const std::string target = absl::StrCat("/restored", ++targets_);
+    const RestoreReport report = RestoreFrom(archive, target, id);
+    ASSERT_EQ(report.outcome, Outcome::kOk) << id << ": " << report.status;
+    EXPECT_TRUE(report.digest_equal) << id;
+    const auto restored = OpenCache(target);
+    const Model& model = models_.at(id);
+    EXPECT_EQ(restored->Stats().l2.records, static_cast<int64_t>(model.size()));
+    for (const auto& [key, bytes] : model) {
+      const auto hit = restored->Get(key.first, key.second);
+      ASSERT_TRUE(hit.has_value()) << id << ": " << key.second;
+      ASSERT_EQ(hit->bytes(), bytes) << id << ": " << key.second;
+    }
+  }
+
+  cache::ManualClock clock_{1'700'000'000'000};
+  SimulatedDisk disk_;
+  std::unique_ptr<BlobCache> cache_ = OpenCache("/l2");
+  Model model_;
+  std::map<std::string, Model> models_;  // By snapshot.
+  uint64_t seed_ = 0;
+  int targets_ = 0;
+};
+
+TEST_F(DeltaTest, ASecondBackupSendsWhatChanged) {
+  Fill(2000);
+  const BackupReport full = Backup({"/a"});
+  ASSERT_EQ(full.outcome, Outcome::kOk) << full.status;
+  EXPECT_EQ(full.sinks[0].base_snapshot_id, "");
+  Put("pages", "key0", "new");
+  Put("pages", "key-new", "added");
+  Delete("images", "key1");
+  const BackupReport delta = Backup({"/a"});
+  ASSERT_EQ(delta.outcome, Outcome::kOk) << delta.status;
+  EXPECT_EQ(delta.sinks[0].base_snapshot_id, full.snapshot_id);
+  EXPECT_EQ(delta.sources[0].totals.records(), 2);
+  EXPECT_GT(delta.sources[0].totals.records_kept(), 0);
+  EXPECT_LT(delta.bytes_sent, full.bytes_sent / 100);
+  const auto verdict = VerifyArchive(Open("/a"), {});
+  ASSERT_TRUE(verdict.ok()) << verdict.status();
+  EXPECT_TRUE(verdict->status.ok()) << verdict->status;
+  const auto listed = Open("/a").List();
+  ASSERT_EQ(listed->size(), 2);
+  EXPECT_EQ((*listed)[0].deltas, 0);
+  EXPECT_EQ((*listed)[1].deltas, 1);
+  ExpectRestores("/a", delta.snapshot_id);
+  ExpectRestores("/a", full.snapshot_id);
+}
+
+TEST_F(DeltaTest, AnIdleDeltaIsAsSmallForManyRecordsAsForFew) {
+  int64_t bytes[2];
+  for (const int round : {0, 1}) {
+    Fill(round == 0 ? 100 : 5000);
+    ASSERT_EQ(Backup({"/a"}).outcome, Outcome::kOk);
+    const BackupReport idle = Backup({"/a"});
+    ASSERT_EQ(idle.outcome, Outcome::kOk) << idle.status;
+    EXPECT_EQ(idle.sources[0].totals.ranges(), 0);
+    bytes[round] = idle.bytes_sent;
+    ExpectRestores("/a", idle.snapshot_id);
+  }
+  EXPECT_LT(bytes[1], bytes[0] + 100);
+}
+
+TEST_F(DeltaTest, FullAndBaseCanBeAskedFor) {
+  Fill(200);
+  const BackupReport first = Backup({"/a"});
+  Put("pages", "key0", "2");
+  const BackupReport second = Backup({"/a"});
+  Put("pages", "key0", "3");
+  const BackupReport third = Backup({"/a"}, {.base_id = first.snapshot_id});
+  EXPECT_EQ(third.sinks[0].base_snapshot_id, first.snapshot_id);
+  const BackupReport full = Backup({"/a"}, {.full = true});
+  EXPECT_EQ(full.sinks[0].base_snapshot_id, "");
+  const BackupReport none = Backup({"/a"}, {.base_id = "20200101T000000Z-1"});
+  EXPECT_EQ(none.outcome, Outcome::kFailed);
+  EXPECT_TRUE(absl::IsNotFound(none.status)) << none.status;
+  for (const BackupReport& r : {first, second, third, full}) {
+    ExpectRestores("/a", r.snapshot_id);
+  }
+}
+
+TEST_F(DeltaTest, EachSinkGetsWhatItLacks) {
+  Fill(300);
+  const BackupReport first = Backup({"/a", "/b"});
+  Put("pages", "key0", "2");
+  const BackupReport second = Backup({"/a"});
+  Put("images", "key1", "3");
+  const BackupReport third = Backup({"/a", "/b", "/c"});
+  ASSERT_EQ(third.outcome, Outcome::kOk) << third.status;
+  EXPECT_EQ(third.sinks[0].base_snapshot_id, second.snapshot_id);
+  EXPECT_EQ(third.sinks[1].base_snapshot_id, first.snapshot_id);
+  EXPECT_EQ(third.sinks[2].base_snapshot_id, "");
+  EXPECT_EQ(third.sources[0].totals.records(), 300);  // Of the full one.
+  for (const char* archive : {"/a", "/b", "/c"}) {
+    const auto verdict = VerifyArchive(Open(archive), {});
+    ASSERT_TRUE(verdict.ok()) << verdict.status();
+    EXPECT_TRUE(verdict->status.ok()) << archive << ": " << verdict->status;
+    ExpectRestores(archive, third.snapshot_id);
+  }
+}
+
+TEST_F(DeltaTest, AnotherLineageGetsAFullDump) {
+  Fill(50);
+  ASSERT_EQ(Backup({"/a"}).outcome, Outcome::kOk);
+  cache_.reset();
+  ASSERT_EQ(RestoreFrom("/a", "/l2b").outcome, Outcome::kOk);
+  cache_ = OpenCache("/l2b");
+  const BackupReport other = Backup({"/a"});
+  ASSERT_EQ(other.outcome, Outcome::kOk) << other.status;
+  EXPECT_EQ(other.sinks[0].base_snapshot_id, "");
+  ExpectRestores("/a", other.snapshot_id);
+}
+
+TEST_F(DeltaTest, WithoutItsBaseADeltaIsNotComplete) {
+  Fill(50);
+  const std::string full = Backup({"/a"}).snapshot_id;
+  Put("pages", "key0", "2");
+  const std::string delta = Backup({"/a"}).snapshot_id;
+  ASSERT_TRUE(disk_.Remove(Open("/a").ManifestPath(full)).ok());
+  const auto listed = Open("/a").List();
+  ASSERT_EQ(listed->size(), 1);
+  EXPECT_FALSE((*listed)[0].complete);
+  EXPECT_THAT((*listed)[0].incomplete_reason, HasSubstr(full));
+  const RestoreReport report = RestoreFrom("/a", "/new", delta);
+  EXPECT_TRUE(absl::IsDataLoss(report.status)) << report.status;
+  EXPECT_FALSE(disk_.Exists("/new"));
+  // Nor does anything build on it.
+  EXPECT_EQ(Backup({"/a"}).sinks[0].base_snapshot_id, "");
+}
+
+TEST_F(DeltaTest, AnyHistoryRestoresAtEachOfItsSnapshots) {
+  uint64_t seed = GTEST_FLAG_GET(random_seed);
+  if (seed == 0) seed = std::random_device()();
+  SCOPED_TRACE(absl::StrCat("to repeat: --gtest_random_seed=", seed));
+  std::mt19937_64 random(seed);
+  Fill(100);
+  std::vector<std::pair<std::string, std::string>> made;  // Archive, snapshot.
+  for (int step = 0; step < 20; ++step) {
+    for (uint64_t i = random() % 60; i > 0; --i) {
+      const std::string ns = random() % 2 == 0 ? "pages" : "images";
+      const std::string key = absl::StrCat("key", random() % 150);
+      if (random() % 3 == 0) {
+        Delete(ns, key);
+      } else {
+        Put(ns, key, RandomBytes(random(), random() % 4000));
+      }
+    }
+    if (random() % 5 == 0) {
+      cache_.reset();
+      cache_ = OpenCache("/l2");
+    }
+    std::vector<std::string> archives;
+    for (const char* archive : {"/a", "/b", "/c"}) {
+      if (random() % 2 == 0) archives.push_back(archive);
+    }
+    if (archives.empty()) continue;
+    BackupRequest request;
+    request.full = random() % 10 == 0;
+    const BackupReport report = Backup(archives, request);
+    ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+    for (const std::string& archive : archives) {
+      made.emplace_back(archive, report.snapshot_id);
+    }
+  }
+  for (const auto& [archive, id] : made) ExpectRestores(archive, id);
+}
+
+// A fake cache, whose dumps are small enough to damage everywhere.
+class DamagedDeltaTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    cache_ = MakeFakeCache(24, 300);
+    Run(1);
+    // Some change, some go, some come.
+    int i = 0;
+    for (auto it = cache_.blobs.begin(); it != cache_.blobs.end(); ++i) {
+      it = i % 7 == 3 ? cache_.blobs.erase(it) : std::next(it);
+    }
+    const uint64_t later = cache_.info.complete_through.value + 1;
+    const std::vector<BlobKey> keys = Keys();
+    for (size_t k = 0; k < keys.size(); k += 4) {
+      cache_.Put(keys[k].first, keys[k].second, RandomBytes(k + 500, 250),
+                 later + k);
+    }
+    cache_.Put(keys[0].first, "zz-new", RandomBytes(900, 250), later + 1000);
+    cache_.info.hlc.value += 5000;
+    cache_.info.complete_through = cache_.info.hlc;
+    ++cache_.info.epoch;
+    Run(2);
+  }
+  std::vector<BlobKey> Keys() const {
+    std::vector<BlobKey> keys;
+    for (const auto& [key, blob] : cache_.blobs) keys.push_back(key);
+    return keys;
+  }
+  void Run(uint64_t seed) {
+    TestBackupOptions options;
+    options.random_seed = seed;
+    options.pack_bytes = 700;
+    options.unix_ms += static_cast<int64_t>(seed) * 1000;
+    const BackupReport report =
+        TestBackup(&cache_, "/archive", &disk_, std::move(options));
+    ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+    ids_.push_back(report.snapshot_id);
+  }
+  std::vector<std::string> PacksOf(const std::string& id) {
+    const auto archive = Archive::Open("/archive", &disk_);
+    const auto entry = archive->Find(id);
+    EXPECT_TRUE(entry.ok()) << entry.status();
+    std::vector<std::string> paths;
+    for (const auto& pack : entry->manifest.packs()) {
+      paths.push_back(archive->PackPath(pack.name()));
+    }
+    return paths;
+  }
+  // Whatever was damaged: no blob has a value that the snapshot did not have,
+  // and each that is missing is told. Returns how many are missing.
+  int64_t ExpectRestoresOrTells(const std::string& what) {
+    const std::string target = absl::StrCat("/new", ++targets_);
+    FakeCache restored;
+    restored.blobs.clear();
+    const auto archive = Archive::Open("/archive", &disk_);
+    const RestoreReport report =
+        TestRestore(*archive, target, &disk_, &restored, {});
+    EXPECT_NE(report.outcome, Outcome::kFailed) << what << report.status;
+    if (report.outcome == Outcome::kFailed) return -1;
+    std::set<BlobKey> told;
+    int64_t unnamed = 0;
+    for (const Loss& loss : report.lost.listed) {
+      if (loss.kind == Loss::Kind::kUnnamedBlobs) unnamed += loss.count;
+      if (loss.kind == Loss::Kind::kBlob) told.insert({loss.ns, loss.name});
+    }
+    int64_t missing = 0;
+    for (const auto& [key, blob] : cache_.blobs) {
+      if (restored.blobs.contains(key)) {
+        EXPECT_EQ(restored.Bytes(key), cache_.Bytes(key))
+            << what << ": " << key.second;
+      } else {
+        ++missing;
+        EXPECT_TRUE(told.contains(key) || unnamed > 0)
+            << what << ": not told: " << key.second;
+      }
+    }
+    for (const auto& [key, blob] : restored.blobs) {
+      EXPECT_TRUE(cache_.blobs.contains(key)) << what << ": " << key.second;
+      EXPECT_FALSE(told.contains(key)) << what << ": told: " << key.second;
+    }
+    EXPECT_EQ(report.digest_equal, missing == 0) << what;
+    return missing;
+  }
+
+  SimulatedDisk disk_;
+  FakeCache cache_;
+  std::vector<std::string> ids_;
+  int targets_ = 0;
+};
+
+TEST_F(DamagedDeltaTest, Sound) {
+  const auto archive = Archive::Open("/archive", &disk_);
+  EXPECT_EQ(archive->Find("")->deltas, 1);
+  EXPECT_EQ(ExpectRestoresOrTells("sound"), 0);
+}
+
+TEST_F(DamagedDeltaTest, AnyByteOfTheDelta) {
+  int64_t most = 0;
+  for (const std::string& path : PacksOf(ids_[1])) {
+    const auto file = disk_.Open(path, {});
+    ASSERT_TRUE(file.ok());
+    std::string bytes((*file)->Size(), '\0');
+    ASSERT_TRUE((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
+    for (size_t at = 0; at < bytes.size(); at += 7) {
+      const std::string flipped(1, static_cast<char>(bytes[at] ^ 0x10));
+      ASSERT_TRUE((*file)->WriteAt(at, flipped).ok());
+      const int64_t missing =
+          ExpectRestoresOrTells(absl::StrCat(path, " at ", at));
+      most = std::max(most, missing);
+      ASSERT_TRUE((*file)->WriteAt(at, bytes.substr(at, 1)).ok());
+    }
+  }
+  // Two ranges of three blobs share a chunk.
+  EXPECT_GT(most, 0);
+  EXPECT_LE(most, 6);
+}
+
+TEST_F(DamagedDeltaTest, AnyByteOfTheBase) {
+  int64_t most = 0;
+  for (const std::string& path : PacksOf(ids_[0])) {
+    const auto file = disk_.Open(path, {});
+    ASSERT_TRUE(file.ok());
+    std::string bytes((*file)->Size(), '\0');
+    ASSERT_TRUE((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
+    for (size_t at = 0; at < bytes.size(); at += 13) {
+      const std::string flipped(1, static_cast<char>(bytes[at] ^ 0x10));
+      ASSERT_TRUE((*file)->WriteAt(at, flipped).ok());
+      most =
+          std::max(most, ExpectRestoresOrTells(absl::StrCat(path, " at ", at)));
+      ASSERT_TRUE((*file)->WriteAt(at, bytes.substr(at, 1)).ok());
+    }
+  }
+  EXPECT_GT(most, 0);
+  EXPECT_LE(most, 4);  // A range of the base.
+}
+
+TEST_F(DamagedDeltaTest, AnyPackOfTheDeltaIsGone) {
+  for (const std::string& path : PacksOf(ids_[1])) {
+    const auto file = disk_.Open(path, {});
+    ASSERT_TRUE(file.ok());
+    std::string bytes((*file)->Size(), '\0');
+    ASSERT_TRUE((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
+    ASSERT_TRUE((*file)->WriteAt(0, std::string(bytes.size(), '\0')).ok());
+    ExpectRestoresOrTells(path);
+    ASSERT_TRUE((*file)->WriteAt(0, bytes).ok());
+  }
+}
+
+}  // namespace
+}  // namespace larder::backup
