@@ -436,6 +436,16 @@ void AddBackup(Program* program) {
       ->allow_extra_args(false)
       ->type_name("dir:PATH")
       ->required();
+  CLI::Option* const full = command->add_flag(
+      "--full", flags->full,
+      "Write everything; otherwise an archive gets what changed since the "
+      "newest snapshot that it holds of this cache");
+  command
+      ->add_option("--base", flags->base_id,
+                   "Write what changed since this snapshot, which every "
+                   "archive must hold")
+      ->type_name("ID")
+      ->excludes(full);
   command->add_flag("--include-blob-cache", flags->include_blob_cache,
                     "Take the blobs, too: a cache is derived state, and only "
                     "its flushes and invalidations are taken otherwise");

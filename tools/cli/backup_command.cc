@@ -58,7 +58,8 @@ JsonObject SinkFacts(const SinkResult& sink) {
   facts.String("name", sink.name).Bool("ok", sink.status.ok());
   if (sink.status.ok()) {
     facts.Int("bytes", sink.receipt.bytes_written)
-        .Int("packs", sink.receipt.packs);
+        .Int("packs", sink.receipt.packs)
+        .String("base", sink.base_snapshot_id);
   } else {
     facts.String("error", sink.status.message());
   }
@@ -114,8 +115,12 @@ void Print(const BackupReport& report, Console* console) {
   for (const SinkResult& sink : report.sinks) {
     if (!sink.status.ok()) continue;
     row("written",
-        absl::StrCat(sink.name, ": ", FormatBytes(sink.receipt.bytes_written),
-                     " in ", FormatPlural(sink.receipt.packs, "pack")));
+        absl::StrCat(
+            sink.name, ": ", FormatBytes(sink.receipt.bytes_written), " in ",
+            FormatPlural(sink.receipt.packs, "pack"),
+            sink.base_snapshot_id.empty()
+                ? ""
+                : absl::StrCat(", a delta on ", sink.base_snapshot_id)));
   }
   for (const SourceResult& source : report.sources) {
     if (const int64_t n = source.totals.specials_ignored(); n > 0) {
@@ -194,6 +199,8 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   Progress* progress = console->StartProgress("backup", 0);
   backup::BackupRequest request;
   request.include_blob_cache = flags.include_blob_cache;
+  request.full = flags.full;
+  request.base_id = flags.base_id;
   request.cancellation = InterruptFlag();
   request.progress = [progress](const backup::BackupProgress& done) {
     progress->Set(done.bytes_done, done.bytes_total);

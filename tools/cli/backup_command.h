@@ -14,6 +14,9 @@ struct BackupFlags {
   CacheFlags cache;
   std::vector<std::string> directories;  // One archive each.
   bool include_blob_cache = false;
+  // BackupRequest's.
+  bool full = false;
+  std::string base_id;
   std::string files;  // A directory that is backed up too; empty: none.
 };
 

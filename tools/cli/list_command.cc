@@ -28,10 +28,15 @@ struct Summary {
 
 Summary Summarize(const backup::format::Manifest& manifest) {
   Summary summary;
-  for (const auto& end : manifest.trailer().sources()) {
-    summary.blobs += end.totals().records();
-    summary.files += end.totals().files();
-    summary.raw_bytes += end.totals().raw_bytes() + end.totals().file_bytes();
+  for (int i = 0; i < manifest.header().sources_size(); ++i) {
+    const auto& totals = manifest.trailer().sources(i).totals();
+    const auto& cache = manifest.header().sources(i).cache();
+    // A delta stands for the whole snapshot.
+    const bool is_delta = cache.base_epoch() != 0;
+    summary.blobs += is_delta ? cache.records() : totals.records();
+    summary.files += totals.files();
+    summary.raw_bytes += is_delta ? cache.raw_bytes() : totals.raw_bytes();
+    summary.raw_bytes += totals.file_bytes();
   }
   for (const auto& source : manifest.header().sources()) {
     if (!source.has_cache()) continue;
@@ -54,6 +59,7 @@ JsonObject EntryFacts(const backup::SnapshotEntry& entry) {
       .Int("files", summary.files)
       .Int("bytes", summary.raw_bytes)
       .Int("archive_bytes", entry.bytes)
+      .String("base", entry.manifest.header().base_snapshot_id())
       .String("lineage", summary.lineage)
       .Id("epoch", summary.epoch);
 }
@@ -64,10 +70,13 @@ void Print(const backup::SnapshotEntry& entry, Console* console) {
   const absl::Time created =
       absl::FromUnixMillis(entry.manifest.header().created_unix_ms());
   console->Say(absl::StrFormat(
-      "%-25s  %s  %8s  %8s  %10s  %10s  %6d", entry.id,
+      "%-25s  %s  %8s  %8s  %10s  %10s  %6d  %s", entry.id,
       absl::FormatTime("%Y-%m-%d %H:%M:%S", created, absl::LocalTimeZone()),
       FormatCount(summary.blobs), FormatCount(summary.files),
-      FormatBytes(summary.raw_bytes), FormatBytes(entry.bytes), summary.epoch));
+      FormatBytes(summary.raw_bytes), FormatBytes(entry.bytes), summary.epoch,
+      entry.manifest.header().base_snapshot_id().empty()
+          ? "full"
+          : absl::StrCat("+", entry.deltas)));
 }
 
 absl::Status List(const ListFlags& flags, Console* console,
@@ -80,9 +89,9 @@ absl::Status List(const ListFlags& flags, Console* console,
   if (entries.empty()) {
     console->Say(absl::StrCat("no snapshots in ", flags.directory));
   } else {
-    console->Say(absl::StrFormat("%-25s  %-19s  %8s  %8s  %10s  %10s  %6s",
+    console->Say(absl::StrFormat("%-25s  %-19s  %8s  %8s  %10s  %10s  %6s  %s",
                                  "snapshot", "created", "blobs", "files",
-                                 "bytes", "archived", "epoch"));
+                                 "bytes", "archived", "epoch", "delta"));
   }
   JsonArray array;
   for (const backup::SnapshotEntry& entry : entries) {
