@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
       {.name = "backup_bench",
        .about = "Larder's backups beside RocksDB's, LMDB's and plain copies.",
        .page = "docs/bench/backup.md",
-       .peers = "lmdb, rocksdb, \"rocksdb blobdb\", cp",
+       .peers = "lmdb, rocksdb, \"rocksdb blobdb\", cp, incompressible",
        .works = larder::bench::kWorks,
        .run_child = larder::bench::RunChild},
       argc, argv);
