@@ -148,6 +148,30 @@ TEST_F(DeltaTest, ASecondBackupSendsWhatChanged) {
   ExpectRestores("/a", full.snapshot_id);
 }
 
+// Its cost follows the archive, not what each delta stands on.
+TEST_F(DeltaTest, ListingReadsEachManifestOnce) {
+  Fill(10);
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(Backup({"/archive"}).outcome, Outcome::kOk);
+  }
+  const auto archive = Archive::Open("/archive", &disk_);
+  ASSERT_TRUE(archive.ok()) << archive.status();
+  std::map<std::string, int> opened;
+  disk_.SetHook([&](const SimulatedDisk::Operation& operation) {
+    if (operation.kind == SimulatedDisk::OperationKind::kOpen) {
+      ++opened[operation.path];
+    }
+    return absl::OkStatus();
+  });
+  const auto listed = archive->List();
+  disk_.SetHook(nullptr);
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  ASSERT_EQ(listed->size(), 5);
+  EXPECT_EQ(listed->back().deltas, 4);
+  EXPECT_EQ(opened.size(), 10);  // A manifest and a pack of each.
+  for (const auto& [path, times] : opened) EXPECT_EQ(times, 1) << path;
+}
+
 TEST_F(DeltaTest, AnIdleDeltaIsAsSmallForManyRecordsAsForFew) {
   int64_t bytes[2];
   for (const int round : {0, 1}) {

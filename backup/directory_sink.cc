@@ -210,21 +210,15 @@ absl::Status DirectorySinkImpl::OpenPack(uint64_t first_sequence) {
 absl::Status DirectorySinkImpl::Write(absl::string_view bytes) {
   format::Pack& pack = packs_.back();
   const uint64_t offset = pack.bytes();
-  const uint64_t end = offset + bytes.size();
-  if (end > file_->Size()) {
-    // Room for as much again: growing costs as much as a small write.
-    LARDER_RETURN_IF_ERROR(file_->Resize(std::max(
-        end, std::min(2 * end, static_cast<uint64_t>(options_.pack_bytes)))));
-  }
+  LARDER_RETURN_IF_ERROR(file_->Resize(offset + bytes.size()));
   LARDER_RETURN_IF_ERROR(file_->WriteAt(offset, bytes));
   checksum_.Update(bytes);
-  pack.set_bytes(end);
+  pack.set_bytes(offset + bytes.size());
   return absl::OkStatus();
 }
 
 absl::Status DirectorySinkImpl::ClosePack() {
   if (file_ == nullptr) return absl::OkStatus();
-  LARDER_RETURN_IF_ERROR(file_->Resize(packs_.back().bytes()));
   if (options_.sync) LARDER_RETURN_IF_ERROR(file_->Sync());
   file_.reset();
   packs_.back().set_checksum(format::EncodeUint128(checksum_.Digest()));

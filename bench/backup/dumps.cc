@@ -103,15 +103,32 @@ class Sides {
   std::vector<Side> sides_;
 };
 
-// Seconds of one copy into a fresh directory. Nobody waits for what another one
-// has written, or deleted.
-absl::StatusOr<double> TimeCopy(const Setting& setting, const Side& side) {
+// CPU time of this process, in nanoseconds.
+double CpuNanos() {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  const auto nanos = [](const struct timeval& t) {
+    return static_cast<double>(t.tv_sec) * 1e9 +
+           static_cast<double>(t.tv_usec) * 1e3;
+  };
+  return nanos(usage.ru_utime) + nanos(usage.ru_stime);
+}
+
+struct Cost {
+  double seconds = 0;
+  double cpu_nanos = 0;
+};
+
+// Of one copy into a fresh directory. Nobody waits for what another one has
+// written, or deleted.
+absl::StatusOr<Cost> CostOfCopy(const Setting& setting, const Side& side) {
   LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
                           Scratch::Make(setting, "copy"));
   sync();
+  const double cpu_before = CpuNanos();
   const Stopwatch watch;
   LARDER_RETURN_IF_ERROR(side.copy(scratch.Sub("to")));
-  return watch.seconds();
+  return Cost{watch.seconds(), CpuNanos() - cpu_before};
 }
 
 }  // namespace
@@ -126,14 +143,16 @@ absl::StatusOr<Rows> FullDump(const Setting& setting) {
                                     [&](int64_t i) { return values.Of(i); }));
   const std::vector<Side>& all = sides.all();
   Samples rates;
+  Samples cpu;
   for (int round = -1; round < setting.rounds; ++round) {  // -1 warms up.
     for (size_t turn = 0; turn < all.size(); ++turn) {
       const Side& side =
           all[(turn + static_cast<size_t>(round + 1)) % all.size()];
-      LARDER_ASSIGN_OR_RETURN(const double seconds, TimeCopy(setting, side));
+      LARDER_ASSIGN_OR_RETURN(const Cost cost, CostOfCopy(setting, side));
       if (round < 0) continue;
       rates.Add(side.name,
-                static_cast<double>(count * kBlobBytes) / 1e6 / seconds);
+                static_cast<double>(count * kBlobBytes) / 1e6 / cost.seconds);
+      cpu.Add(side.name, cost.cpu_nanos / 1e6);
     }
   }
   Row row{"full dump, 16 KiB",
@@ -147,21 +166,15 @@ absl::StatusOr<Rows> FullDump(const Setting& setting) {
               row.larder / rates.Median("cp, read and write"), 0.7),
       AtLeast("larder / cp, copy_file_range",
               row.larder / rates.Median("cp, copy_file_range"), 0.7)};
-  return Rows{std::move(row)};
+  return Rows{std::move(row),
+              {"full dump, 16 KiB, CPU time",
+               "ms",
+               cpu.Median("larder"),
+               cpu.Others("larder"),
+               {}}};
 }
 
 namespace {
-
-// CPU time of this process, in nanoseconds.
-double CpuNanos() {
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  const auto nanos = [](const struct timeval& t) {
-    return static_cast<double>(t.tv_sec) * 1e9 +
-           static_cast<double>(t.tv_usec) * 1e3;
-  };
-  return nanos(usage.ru_utime) + nanos(usage.ru_stime);
-}
 
 // CPU nanoseconds of a dump for each byte that L2 stores.
 absl::StatusOr<double> CpuOfDump(const Setting& setting,

@@ -26,6 +26,9 @@ namespace {
 
 constexpr int64_t kBudget = 16384 * kMiB;
 constexpr int64_t kBlobBytes = 16 * kKiB;
+// BackupOrchestrator: 10 chunks, each made in 1.3 MiB; BlobCacheSource: a range
+// of 256 KiB, as records and as a message; zstd.
+constexpr double kBoundMiB = 16;
 
 absl::Status Fill(const std::string& dir, int64_t count) {
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LarderStore> store,
@@ -75,26 +78,28 @@ int RunDumpChild(const std::string& dir) {
 }
 
 absl::StatusOr<Rows> MemoryOfDump(const Setting& setting) {
-  constexpr int64_t kSmaller = 8;  // Times.
+  constexpr int64_t kSmaller = 4;  // Times.
   const int64_t count = setting.Scaled(131'072, 16'384);
   LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
                           Scratch::Make(setting, "memory"));
   LARDER_RETURN_IF_ERROR(Fill(scratch.Sub("large"), count));
   LARDER_RETURN_IF_ERROR(Fill(scratch.Sub("small"), count / kSmaller));
-  Samples mib;
+  // The worst of all rounds: how far the sink falls behind is chance.
+  double large = 0;
+  double small = 0;
   for (int round = 0; round < setting.rounds; ++round) {
-    LARDER_ASSIGN_OR_RETURN(const double large, MemoryOf(scratch.Sub("large")));
-    LARDER_ASSIGN_OR_RETURN(const double small, MemoryOf(scratch.Sub("small")));
-    mib.Add("larder", large);
-    mib.Add("an eighth of it", small);
+    LARDER_ASSIGN_OR_RETURN(const double l, MemoryOf(scratch.Sub("large")));
+    LARDER_ASSIGN_OR_RETURN(const double s, MemoryOf(scratch.Sub("small")));
+    large = std::max(large, l);
+    small = std::max(small, s);
   }
   Row row{"memory of a dump, 2 GiB",
           "MiB",
-          mib.Median("larder"),
-          mib.Others("larder"),
+          large,
+          {{"a quarter of it", small}},
           {}};
-  row.bar = {AtMost("2 GiB / an eighth of it",
-                    row.larder / mib.Median("an eighth of it"), 1.2)};
+  row.bar = {AtMost("MiB", large, kBoundMiB),
+             AtMost("2 GiB / a quarter of it", large / small, 1.2)};
   return Rows{std::move(row)};
 }
 
