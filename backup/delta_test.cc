@@ -16,6 +16,7 @@
 #include "backup/directory_sink.h"
 #include "backup/fake_snapshot.h"
 #include "backup/format/limits.h"
+#include "backup/internal/snapshot_records.h"
 #include "backup/orchestrator.h"
 #include "backup/restore.h"
 #include "backup/verify.h"
@@ -112,6 +113,39 @@ class DeltaTest : public ::testing::Test {
       ASSERT_TRUE(hit.has_value()) << id << ": " << key.second;
       ASSERT_EQ(hit->bytes(), bytes) << id << ": " << key.second;
     }
+  }
+
+  // The records of `id`, merged from its chain without a restore, are what the
+  // cache held.
+  void ExpectRecords(const std::string& path, const std::string& id) {
+    const Archive archive = Open(path);
+    const auto entry = archive.Find(id);
+    ASSERT_TRUE(entry.ok()) << entry.status();
+    const auto chain = archive.Chain(*entry);
+    ASSERT_TRUE(chain.ok()) << chain.status();
+    const auto records = backup_internal::SnapshotRecords::Open(
+        &archive, &*chain, "cache", /*cancellation=*/nullptr);
+    ASSERT_TRUE(records.ok()) << records.status();
+    Model found;
+    BlobKey last;
+    while (true) {
+      auto next = (*records)->Next();
+      ASSERT_TRUE(next.ok()) << next.status();
+      if (!next->has_value()) break;
+      const BlobKey key{(*next)->record.ns(), (*next)->record.key()};
+      EXPECT_LT(last, key);
+      last = key;
+      std::string bytes;
+      for (const backup_internal::FramesPlace& place : (*next)->places) {
+        const auto file = disk_.Open(archive.PackPath(place.pack), {});
+        ASSERT_TRUE(file.ok());
+        std::string piece(place.bytes, '\0');
+        ASSERT_TRUE((*file)->ReadAt(place.offset, absl::MakeSpan(piece)).ok());
+        bytes += piece;
+      }
+      found[key] = bytes;
+    }
+    EXPECT_TRUE(found == models_.at(id)) << id;
   }
 
   cache::ManualClock clock_{1'700'000'000'000};
@@ -263,7 +297,10 @@ TEST_F(DeltaTest, AnyHistoryRestoresAtEachOfItsSnapshots) {
       made.emplace_back(archive, report.snapshot_id);
     }
   }
-  for (const auto& [archive, id] : made) ExpectRestores(archive, id);
+  for (const auto& [archive, id] : made) {
+    ExpectRestores(archive, id);
+    ExpectRecords(archive, id);
+  }
 }
 
 // A fake cache, whose dumps are small enough to damage everywhere.
