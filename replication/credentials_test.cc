@@ -28,8 +28,8 @@ std::string Write(const std::string& name, const std::string& bytes,
 }
 
 TEST(CredentialsTest, TokensAreLinesOfAPrivateFile) {
-  const auto tokens = ReadTokenFile(
-      Write("t1", "# of 2026\n\n  aaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbb\n", 0600));
+  const auto tokens = ReadTokenFile(Write(
+      "t1", "# of 2026\n\n  aaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbb\n", 0600));
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   EXPECT_THAT(*tokens, ElementsAre("aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbb"));
   const absl::Status open =
@@ -44,9 +44,10 @@ TEST(CredentialsTest, TokensAreLinesOfAPrivateFile) {
   EXPECT_FALSE(ReadTokenFile(Write("t5", "aaaaaaaa aaaaaaaaa", 0600)).ok());
   EXPECT_EQ(ReadTokenFile("/absent").status().code(),
             absl::StatusCode::kNotFound);
-  EXPECT_EQ(
-      ReadPemFile(Write("t6", std::string((1 << 20) + 1, 'x'), 0600)).status().code(),
-      absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReadPemFile(Write("t6", std::string((1 << 20) + 1, 'x'), 0600))
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST(CredentialsTest, FindsATokenAndNamesItWithoutTellingIt) {

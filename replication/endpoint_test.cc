@@ -23,8 +23,8 @@ TEST(EndpointTest, RefusesWhatIsNone) {
 }
 
 TEST(EndpointTest, KnowsLoopback) {
-  for (const char* text :
-       {"localhost:1", "LocalHost:1", "127.0.0.1:1", "127.9.9.9:1", "[::1]:1"}) {
+  for (const char* text : {"localhost:1", "LocalHost:1", "127.0.0.1:1",
+                           "127.9.9.9:1", "[::1]:1"}) {
     EXPECT_TRUE(ParseEndpoint(text)->IsLoopback()) << text;
   }
   // A name may lead anywhere, whatever it looks like.

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/status_macros.h"
+#include "replication/grpc_quiet.h"
 #include "replication/limits.h"
 #include "replication/replication.grpc.pb.h"
 
@@ -125,6 +126,7 @@ absl::StatusOr<std::unique_ptr<ReplicaConnector>> GrpcConnector::Create(
                        !options.tls.certificate.empty();
   LARDER_RETURN_IF_ERROR(
       CheckConnect(options.replica, has_tls, options.insecure));
+  QuietGrpc();
   return std::make_unique<GrpcConnectorImpl>(options);
 }
 

@@ -17,7 +17,7 @@ namespace larder::replication {
 class GrpcConnector {
  public:
   struct Options {
-    Endpoint replica;
+    Endpoint replica = {};
     // Without a CA, certificate or key: no TLS.
     TlsCredentials tls = {};
     std::string token = "";  // Empty: none is shown.

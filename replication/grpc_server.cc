@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cache/status_macros.h"
+#include "replication/grpc_quiet.h"
 #include "replication/limits.h"
 #include "replication/replication.grpc.pb.h"
 
@@ -36,7 +37,9 @@ class GrpcStream : public ServerStream {
   GrpcStream(grpc::ServerContext* context, Stream* stream)
       : context_(context), stream_(stream) {}
 
-  bool Read(TransferRequest* request) override { return stream_->Read(request); }
+  bool Read(TransferRequest* request) override {
+    return stream_->Read(request);
+  }
   bool Write(const TransferReply& reply) override {
     return stream_->Write(reply);
   }
@@ -193,10 +196,10 @@ absl::Status GrpcReplicaServerImpl::Listen(const Options& options) {
 
 absl::StatusOr<std::unique_ptr<GrpcReplicaServer>> GrpcReplicaServer::Start(
     const Options& options, ReplicaService* service) {
-  LARDER_RETURN_IF_ERROR(CheckListen(options.listen,
-                                     !options.tls.certificate.empty(),
-                                     !options.tokens.empty(),
-                                     options.insecure));
+  LARDER_RETURN_IF_ERROR(
+      CheckListen(options.listen, !options.tls.certificate.empty(),
+                  !options.tokens.empty(), options.insecure));
+  QuietGrpc();
   auto server =
       std::make_unique<GrpcReplicaServerImpl>(service, options.tokens);
   LARDER_RETURN_IF_ERROR(server->Listen(options));

@@ -20,7 +20,7 @@ namespace larder::replication {
 class GrpcReplicaServer {
  public:
   struct Options {
-    Endpoint listen;  // Port 0: any.
+    Endpoint listen = {};  // Port 0: any.
     TlsCredentials tls = {};
     std::vector<std::string> tokens = {};  // Empty: everybody may call.
     bool insecure = false;                 // See CheckListen().

@@ -20,7 +20,7 @@ inline constexpr size_t kLineageBytesMax = 64;
 // Bytes under way that the replica has not reported as received are what a cut
 // costs: at most a first window, and the 32nd part of what the connection has
 // moved, up to the last window. docs/adr/0009-replication.md, "window".
-inline constexpr uint64_t kWindowBytesMin = 64 << 10;
+inline constexpr uint64_t kWindowBytesMin = 32 << 10;
 inline constexpr uint64_t kWindowBytesMax = 4 << 20;
 inline constexpr uint64_t kWindowGrowth = 32;
 

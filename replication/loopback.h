@@ -27,7 +27,7 @@ enum class Fate {
   kArrives,
   kCut,       // Is lost, with all under way, and both ends see the cut.
   kHalfOpen,  // The same, but the replica sees nothing: it goes on waiting.
-  kLost,      // Is lost; nobody sees it. Only silence tells.
+  kLost,      // Is lost, with all that follow it. Only silence tells.
 };
 
 // A call's two queues. Thread-safe.
@@ -40,7 +40,8 @@ class LoopbackPipe {
       CutLocked(/*server_sees=*/fate == Fate::kCut);
       return false;
     }
-    if (fate == Fate::kArrives) requests_.push_back(request);
+    requests_lost_ = requests_lost_ || fate == Fate::kLost;
+    if (!requests_lost_) requests_.push_back(request);
     changed_.notify_all();
     return true;
   }
@@ -50,7 +51,8 @@ class LoopbackPipe {
       CutLocked(/*server_sees=*/fate == Fate::kCut);
     }
     if (server_cut_) return false;
-    if (fate == Fate::kArrives && !client_cut_) replies_.push_back(reply);
+    replies_lost_ = replies_lost_ || fate == Fate::kLost;
+    if (!replies_lost_ && !client_cut_) replies_.push_back(reply);
     changed_.notify_all();
     return true;
   }
@@ -65,7 +67,9 @@ class LoopbackPipe {
   // What came before an orderly end is still read; not what came before a cut.
   bool Receive(TransferReply* reply) {
     cache::MutexLock lock(&mu_);
-    while (!client_cut_ && !ended_ && replies_.empty()) changed_.wait(mu_);
+    while (!client_cut_ && !(ended_ && !replies_lost_) && replies_.empty()) {
+      changed_.wait(mu_);
+    }
     if (client_cut_ || replies_.empty()) return false;
     *reply = std::move(replies_.front());
     replies_.pop_front();
@@ -104,6 +108,8 @@ class LoopbackPipe {
   std::deque<TransferReply> replies_ ABSL_GUARDED_BY(mu_);
   bool client_cut_ ABSL_GUARDED_BY(mu_) = false;
   bool server_cut_ ABSL_GUARDED_BY(mu_) = false;
+  bool requests_lost_ ABSL_GUARDED_BY(mu_) = false;
+  bool replies_lost_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
 };

@@ -27,7 +27,7 @@ using State = TransferLink::State;
 
 // Where a wait looks up for cancellation.
 constexpr int64_t kSliceMillis = 20;
-constexpr uint64_t kSmallPieceBytes = 32 << 10;
+constexpr uint64_t kSmallPieceBytes = 16 << 10;
 
 // Whether another connection may help. kInternal and kUnknown are what gRPC
 // calls some cuts; when they are more, the next hello says so.
@@ -180,9 +180,9 @@ absl::Status ReplicaSinkImpl::Observe(const State& state) {
     return absl::OkStatus();
   }
   if (state.durable > state.received || state.received > sent_) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("replica: says ", state.received, " bytes received, ",
-                     state.durable, " durable, of ", sent_, " sent"));
+    return absl::DataLossError(absl::StrCat("replica: says ", state.received,
+                                            " bytes received, ", state.durable,
+                                            " durable, of ", sent_, " sent"));
   }
   if (state.received > received_ || state.durable > spool_.begin()) {
     received_ = std::max(received_, state.received);

@@ -206,9 +206,7 @@ TEST(ReplicaSinkTest, TheReplicaIsKilledAgainAndAgain) {
       if (random() % 2 == 0) {
         replica.Kill();
       } else {
-        replica.disk.PowerCut(random());
-        replica.Stop();
-        replica.Start();
+        replica.CutPower(random());
       }
       return Fate::kCut;
     };
@@ -229,9 +227,7 @@ TEST(ReplicaSinkTest, APowerCutThatCostsUnsyncedBytesIsMadeGoodFromTheSpool) {
     passed += static_cast<int64_t>(request.piece().data().size());
     if (cut || passed < 30'000) return Fate::kArrives;
     cut = true;
-    replica.disk.PowerCut(3);
-    replica.Stop();
-    replica.Start();
+    replica.CutPower(3);
     return Fate::kCut;
   };
   const auto sink = replica.Sink({.spool_bytes_max = 1 << 20});
@@ -310,7 +306,8 @@ TEST(ReplicaSinkTest, AFullDiskEndsTheDumpAndIsGivenBack) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_EQ(sink->counts().connections, 1);
   ExpectPublished(&replica);
-  EXPECT_EQ(replica.disk.allocated_bytes(), before);
+  EXPECT_THAT(*replica.disk.List("/archive/incoming"),
+              ElementsAre("replica.d"));
   replica.disk.SetCapacityBytes(before + 1'000'000);
   EXPECT_TRUE(Replay(dump, sink.get()).ok());
   ExpectPublished(&replica, 2);
@@ -476,7 +473,7 @@ TEST(ReplicaSinkTest, ALyingReplicaIsRefused) {
   EXPECT_EQ(give({reply}), Code::kDataLoss);
   reply = hello;
   reply.mutable_hello()->set_durable_bytes(1);
-  EXPECT_EQ(give({reply}), Code::kFailedPrecondition);
+  EXPECT_EQ(give({reply}), Code::kDataLoss);
   reply = hello;
   reply.mutable_hello()->set_window_bytes(0);
   EXPECT_EQ(give({reply}), Code::kDataLoss);
@@ -486,7 +483,7 @@ TEST(ReplicaSinkTest, ALyingReplicaIsRefused) {
   TransferReply progress;
   progress.mutable_progress()->set_received_bytes(UINT64_MAX);
   progress.mutable_progress()->set_durable_bytes(UINT64_MAX);
-  EXPECT_EQ(give({hello, progress}), Code::kFailedPrecondition);
+  EXPECT_EQ(give({hello, progress}), Code::kDataLoss);
   TransferReply ack;
   ack.mutable_ack()->set_snapshot_id(dump.header.snapshot_id());
   EXPECT_EQ(give({hello, ack}), Code::kDataLoss);

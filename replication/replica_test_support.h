@@ -62,8 +62,13 @@ class TestReplica {
   }
   // kill -9, and a new process.
   void Kill() {
+    Die();
     disk.KillProcess();
-    Stop();
+    Start();
+  }
+  void CutPower(uint64_t seed) {
+    Die();
+    disk.PowerCut(seed);
     Start();
   }
 
@@ -99,6 +104,13 @@ class TestReplica {
     if (!report.ok()) return report.status();
     if (report->leftover_files > 0) return absl::InternalError("leftovers");
     return report->status;
+  }
+
+  // Nothing that it does from here on reaches the disk.
+  void Die() {
+    disk.SetHook([](const auto&) { return absl::InternalError("dead"); });
+    Stop();
+    disk.SetHook(nullptr);
   }
 
   ReplicaService::Options service_options;

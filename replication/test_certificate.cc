@@ -34,8 +34,8 @@ void AddExtension(X509* certificate, int nid, const std::string& value) {
 }  // namespace
 
 TestCertificate MakeTestCertificate(const std::string& name) {
-  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(
-      EVP_EC_gen("P-256"), EVP_PKEY_free);
+  const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(EVP_EC_gen("P-256"),
+                                                           EVP_PKEY_free);
   const std::unique_ptr<X509, void (*)(X509*)> certificate(X509_new(),
                                                            X509_free);
   LARDER_CHECK(key != nullptr && certificate != nullptr);

@@ -18,6 +18,12 @@ TransferLink::TransferLink(std::unique_ptr<TransferCall> call)
 
 TransferLink::~TransferLink() { End().IgnoreError(); }
 
+bool TransferLink::Write(const TransferRequest& request) {
+  if (call_->Write(request)) return true;
+  write_failed_ = true;
+  return false;
+}
+
 void TransferLink::ReadAll() {
   TransferReply reply;
   while (call_->Read(&reply)) {
@@ -90,7 +96,9 @@ absl::Status TransferLink::End() {
   bool over;
   {
     MutexLock lock(&mu_);
-    over = state_.over && !silent_;
+    // After a write that failed, reading ends by itself: with the reason, which
+    // cancelling would hide.
+    over = (state_.over && !silent_) || write_failed_;
   }
   if (!over) call_->Cancel();
   reader_.join();

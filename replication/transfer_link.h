@@ -39,8 +39,8 @@ class TransferLink {
   TransferLink(const TransferLink&) = delete;
   TransferLink& operator=(const TransferLink&) = delete;
 
-  // False: the link is over.
-  bool Write(const TransferRequest& request) { return call_->Write(request); }
+  // False: the link is over; End() tells why.
+  bool Write(const TransferRequest& request);
 
   State state() const ABSL_LOCKS_EXCLUDED(mu_);
   // Waits until `ready(state)`, or the link is over, or `stop()`, which is
@@ -61,6 +61,7 @@ class TransferLink {
   const std::unique_ptr<TransferCall> call_;
   bool ended_ = false;
   bool silent_ = false;
+  bool write_failed_ = false;
   mutable cache::Mutex mu_;
   std::condition_variable_any changed_;
   State state_ ABSL_GUARDED_BY(mu_);
