@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,13 @@ class Archive {
   std::string path_;
   cache::l2::FileSystem* file_system_;
 };
+
+// What a delta can build on: the header, without sources that failed, of the
+// newest of `snapshots` (oldest first) that is complete and has blobs; of `id`,
+// if that is not empty. Nothing: there is none, or its chain is full.
+// Errors: kNotFound when `id` is not there, or cannot be built on.
+absl::StatusOr<std::optional<format::DumpHeader>> FindDeltaBase(
+    const std::vector<SnapshotEntry>& snapshots, absl::string_view id);
 
 }  // namespace larder::backup
 
