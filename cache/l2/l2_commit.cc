@@ -292,26 +292,15 @@ void Commit::AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
   }
 }
 
-// Twice the live keys: the cost of a rebuild is paid by as many puts.
 absl::Status Commit::RebuildSynopsis(uint32_t id,
                                      L2Store::CommittedNamespace* ns,
                                      TreeChanges* system) {
   const uint64_t old_chunks =
       ns->synopsis == nullptr ? 0 : ns->synopsis->shape().chunks();
-  SynopsisBuilder built(2 * static_cast<uint64_t>(ns->records));
-  const uint64_t name_seed = NameSeed(ns->name);
-  LARDER_RETURN_IF_ERROR(
-      Tree(store_->meta_pages_.get(), next_.records)
-          .Walk(RecordKey(id, ""),
-                [&](absl::string_view record_key, absl::string_view) {
-                  uint32_t of;
-                  absl::string_view key;
-                  if (!SplitRecordKey(record_key, &of, &key) || of != id) {
-                    return false;
-                  }
-                  built.Add(NameHash(name_seed, key));
-                  return true;
-                }));
+  LARDER_ASSIGN_OR_RETURN(
+      const SynopsisBuilder built,
+      BuildSynopsis(Tree(store_->meta_pages_.get(), next_.records), id,
+                    ns->name, static_cast<uint64_t>(ns->records)));
   const uint64_t chunks = built.shape().chunks();
   for (uint64_t i = 0; i < std::max(old_chunks, chunks); ++i) {
     const std::string key = SynopsisEntryKey(id, static_cast<uint32_t>(i));

@@ -409,7 +409,6 @@ absl::StatusOr<ChildRef> SystemRepair::Build(const Tree& records,
   return changes.Apply(pages_, pages_, root, epoch);
 }
 
-// Twice the live keys, as a commit sizes them.
 absl::StatusOr<ChildRef> SystemRepair::RebuildSynopsis(uint32_t id,
                                                        const Tree& records,
                                                        const ChildRef& system,
@@ -420,16 +419,9 @@ absl::StatusOr<ChildRef> SystemRepair::RebuildSynopsis(uint32_t id,
   space.entry.synopsis_keys = 0;
   ++report_->rebuilt_synopses;
   if (space.entry.records == 0) return system;
-  SynopsisBuilder built(2 * space.entry.records);
-  const uint64_t name_seed = NameSeed(space.name);
-  LARDER_RETURN_IF_ERROR(records.Walk(
-      RecordKey(id, ""), [&](absl::string_view record_key, absl::string_view) {
-        uint32_t of;
-        absl::string_view key;
-        if (!SplitRecordKey(record_key, &of, &key) || of != id) return false;
-        built.Add(NameHash(name_seed, key));
-        return true;
-      }));
+  LARDER_ASSIGN_OR_RETURN(
+      const SynopsisBuilder built,
+      BuildSynopsis(records, id, space.name, space.entry.records));
   space.entry.synopsis_keys_max = built.shape().keys_max();
   space.entry.synopsis_keys = space.entry.records;
   TreeChanges changes;
