@@ -30,8 +30,10 @@
 #include "cache/l2/repair_survey.h"
 #include "cache/l2/simulated_disk.h"
 #include "cache/l2/superblock.h"
+#include "cache/l2/synopsis.h"
 #include "cache/l2/system_tree.h"
 #include "cache/l2_image.h"
+#include "cache/name_hash.h"
 #include "cache/options.h"
 #include "cache/repair_report.h"
 #include "cache/verify.h"
@@ -42,6 +44,7 @@ namespace {
 using l2::kPageBytes;
 using l2::kUnitBytes;
 using l2::SimulatedDisk;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
@@ -397,6 +400,88 @@ TEST_F(RepairTest, SynopsesAreRebuilt) {
     EXPECT_FALSE((*opened)->Get("a", absl::StrCat("absent", i)).has_value());
   }
   EXPECT_GT((*opened)->Stats().l2.negative_skips - before, 900);
+}
+
+// Whoever asks a synopsis believes it: a key that it lacks is as good as lost,
+// though its record is sound.
+TEST_F(RepairTest, ASynopsisThatLacksKeysIsFoundAndRebuilt) {
+  Take();
+  const uint32_t a = whole_.Find("a", KeyName(1))->ns_id;
+  const uint64_t hash = NameHash("a", KeyName(42));
+  std::vector<std::string> lacking;
+  Forge([&](l2::RepairPages* pages, l2::Superblock* s) {
+    const l2::Tree system(pages, s->system);
+    const auto value = system.Find(l2::NamespaceEntryKey("a"));
+    ASSERT_TRUE(value.ok() && value->has_value());
+    const auto entry = l2::DecodeNamespaceEntry(**value);
+    ASSERT_TRUE(entry.ok()) << entry.status();
+    const l2::SynopsisShape shape(entry->synopsis_keys_max);
+    const l2::SynopsisShape::Place at = shape.PlaceOf(hash);
+    const std::string key =
+        l2::SynopsisEntryKey(a, static_cast<uint32_t>(at.chunk));
+    const auto chunk = system.Find(key);
+    ASSERT_TRUE(chunk.ok() && chunk->has_value());
+    std::string bytes(**chunk);
+    std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(at.offset),
+                l2::SynopsisShape::kBlockBytes, '\0');
+    for (int i = 0; i < kKeys; ++i) {
+      const l2::SynopsisShape::Place p =
+          shape.PlaceOf(NameHash("a", KeyName(i)));
+      if (p.chunk == at.chunk && p.offset == at.offset) {
+        lacking.push_back(KeyName(i));
+      }
+    }
+    s->system = PutEntry(pages, s->system, s->epoch, key, bytes);
+  });
+  ASSERT_THAT(lacking, Contains(KeyName(42)));
+  SimulatedDisk disk;
+  ASSERT_NO_FATAL_FAILURE(WriteImage(image_, &disk, kDirectory));
+  const auto verified = VerifyL2(Options(&disk));
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  for (const std::string& key : lacking) {
+    EXPECT_THAT(verified->damaged,
+                Contains(HasSubstr(absl::StrCat(
+                    "a/", key, ": its namespace's synopsis lacks the key"))));
+  }
+  EXPECT_FALSE(verified->clean());
+  {
+    auto opened = BlobCache::Open(Options(&disk));
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_FALSE((*opened)->Get("a", KeyName(42)).has_value());
+  }
+  Repair();
+  EXPECT_EQ(report_.rebuilt_synopses, 1);
+  EXPECT_EQ(report_.damages, 1);
+  EXPECT_THAT(report_.damaged,
+              ElementsAre(HasSubstr("synopsis of namespace a lacks keys")));
+  EXPECT_EQ(report_.dropped_records, 0);
+  EXPECT_THAT(missing_, ElementsAre());
+}
+
+// An open refuses it: so verify must not call it clean.
+TEST_F(RepairTest, ASynopsisLargerThanTheFileIsFoundAndRebuilt) {
+  Take();
+  Forge([&](l2::RepairPages* pages, l2::Superblock* s) {
+    const auto value =
+        l2::Tree(pages, s->system).Find(l2::NamespaceEntryKey("a"));
+    ASSERT_TRUE(value.ok() && value->has_value());
+    auto entry = l2::DecodeNamespaceEntry(**value);
+    ASSERT_TRUE(entry.ok()) << entry.status();
+    entry->synopsis_keys_max = uint64_t{1} << 36;
+    s->system = PutEntry(pages, s->system, s->epoch, l2::NamespaceEntryKey("a"),
+                         l2::EncodeNamespaceEntry(*entry));
+  });
+  SimulatedDisk disk;
+  ASSERT_NO_FATAL_FAILURE(WriteImage(image_, &disk, kDirectory));
+  EXPECT_TRUE(absl::IsDataLoss(BlobCache::Open(Options(&disk)).status()));
+  const auto verified = VerifyL2(Options(&disk));
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  EXPECT_THAT(verified->damaged,
+              Contains(HasSubstr("synopsis for 68719476736 keys")));
+  Repair();
+  EXPECT_EQ(report_.rebuilt_synopses, 1);
+  EXPECT_EQ(report_.dropped_records, 0);
+  EXPECT_THAT(missing_, ElementsAre());
 }
 
 // --- What costs records.

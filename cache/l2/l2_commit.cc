@@ -22,6 +22,7 @@
 #include "cache/check.h"
 #include "cache/l2/commit_merge.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/stored_synopsis.h"
 #include "cache/l2/synopsis_builder.h"
 #include "cache/l2/system_tree.h"
 #include "cache/name_hash.h"
@@ -275,7 +276,8 @@ void Commit::AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
   std::sort(hashes.begin(), hashes.end());  // Hence by chunk.
   const SynopsisShape& shape = ns.synopsis->shape();
   const auto find = [&](uint64_t chunk) {
-    return store_->FindChunk(*store_->root(), id, shape, chunk);
+    return FindSynopsisChunk(store_->TreeAt(store_->root()->system), id, shape,
+                             chunk);
   };
   for (size_t i = 0; i < hashes.size();) {
     const uint64_t chunk = shape.PlaceOf(hashes[i]).chunk;

@@ -301,9 +301,6 @@ class L2Store {
                                      Record* record) const;
   // False: no committed record. Reads the system tree when nobody did before.
   bool MayBeCommitted(const Namespace& ns, uint64_t name_hash) const;
-  // Of the namespace's synopsis; null when it is lost.
-  const char* FindChunk(const Superblock& root, uint32_t ns_id,
-                        const SynopsisShape& shape, uint64_t chunk) const;
   absl::StatusOr<std::shared_ptr<const Blob>> LoadVerified(
       uint64_t name_hash, const Record& record, uint64_t offset,
       uint64_t length) const;
