@@ -102,7 +102,8 @@ class Verifier {
   }
 
   // Once without the mapping, which shows zeros where a sector cannot be read:
-  // they would pass for a wrong checksum, or unnoticed where nothing is reached.
+  // they would pass for a wrong checksum, or unnoticed where nothing is
+  // reached.
   absl::Status ReadMeta() const {
     std::string block(size_t{1} << 20, '\0');
     const uint64_t size = files_.meta->Size();
