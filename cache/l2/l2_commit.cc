@@ -367,9 +367,8 @@ void Commit::FreeUnlinked() {
 // --- L2Store
 
 int64_t L2Store::SpentTombstonesMax() const {
-  // 2 MiB of a large L2's `meta`, and no more than 1/64 of a small one. Half of
-  // what may be live in a namespace: a restore makes them live again.
-  constexpr int64_t kSpentMax = Namespace::kTombstonesMax / 2;
+  // 2 MiB of a large L2's `meta`, and no more than 1/64 of a small one.
+  constexpr int64_t kSpentMax = 32'768;
   constexpr int64_t kBudgetBytesPerSpent = 4096;
   return std::min(kSpentMax, options_.l2_bytes_max / kBudgetBytesPerSpent);
 }
@@ -524,9 +523,9 @@ absl::Status L2Store::GrowMeta(uint64_t pages) {
   return meta_map_->Grow(next / kPageBytes);
 }
 
-absl::Status L2Store::CommitNow() {
+absl::Status L2Store::CommitNow(bool even_if_empty) {
   MutexLock lock(&commit_mu_);
-  return CommitLocked();
+  return CommitLocked(even_if_empty);
 }
 
 // One of those that wait commits for all of them. Who was in the last group is

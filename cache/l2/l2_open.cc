@@ -199,17 +199,19 @@ absl::Status L2Store::Load(Superblock superblock) {
 }
 
 // The evictor came as far as the least rank that its clock gave. Where damage
-// hides it, new records may rank low for a while.
+// hides that, new records rank behind the damage: no commit has to change it.
 void L2Store::ResumeEvictionClock(const Tree& age) {
-  age.Walk(OrderedKey(kRankMin, ""),
-           [&](absl::string_view key, absl::string_view) {
-             uint64_t rank;
-             absl::string_view record_key;
-             if (SplitOrderedKey(key, &rank, &record_key)) {
-               eviction_clock_.RaiseTo(rank);
-             }
-             return false;
-           })
+  age.WalkDespiteDamage(
+         OrderedKey(kRankMin, ""),
+         [&](absl::string_view key, absl::string_view) {
+           uint64_t rank;
+           absl::string_view record_key;
+           if (SplitOrderedKey(key, &rank, &record_key)) {
+             eviction_clock_.RaiseTo(rank);
+           }
+           return false;
+         },
+         [](const Tree::Damage&) {})
       .IgnoreError();
 }
 

@@ -167,8 +167,10 @@ class L2Store {
   absl::Status StageTombstone(const EpochLock::Guard& guard,
                               const Tombstone& tombstone, uint64_t generation);
 
-  // Commits everything staged before the call.
-  absl::Status CommitNow() ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Commits everything staged before the call. `even_if_empty`: makes an epoch
+  // also when there is nothing.
+  absl::Status CommitNow(bool even_if_empty = false)
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
   // Returns when a power cut (kNone: a kill) cannot undo `epoch`, committing
   // together with whoever else waits.
   absl::Status CommitThrough(uint64_t epoch) ABSL_LOCKS_EXCLUDED(commit_mu_);
@@ -201,7 +203,9 @@ class L2Store {
                                         const Record& record, bool may_evict);
   File* blobs() { return files_.blobs.get(); }
   void StageLoaded(std::string record_key, Record record);
-  // For the next commit.
+  // Has the epoch's commit mark it spent, unless it is renewed until then.
+  void StageSpent(const EpochLock::Guard& guard, const Tombstone& tombstone);
+  // For the next commit; it alone does not make CommitNow() commit.
   void SetForgotten(const Namespace& ns, Hlc forgotten_through)
       ABSL_LOCKS_EXCLUDED(commit_mu_);
   SnapshotInfo Info() const ABSL_LOCKS_EXCLUDED(commit_mu_) {
