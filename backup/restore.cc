@@ -107,7 +107,11 @@ cache::Hlc KnownThrough(const format::CacheInfo& older,
                         const format::CacheInfo& newer) {
   // A mutation under way may have its HLC and miss the snapshot: by far less.
   constexpr int64_t kUnderWayMsMax = 60'000;
-  // A restored L2 may have gone its own way before `older` was taken.
+  // Of another lineage nothing is sure, however old. It may have gone its own
+  // way before `older` was taken, and at its restore it took in what others of
+  // the archive had invalidated on theirs: both with an HLC before older's, and
+  // unknown to it. A dump does not say which of what was forgotten that was.
+  // What both have inherited is told apart by being equal (InvalidationSet).
   if (newer.lineage() != older.lineage()) return cache::Hlc();
   const int64_t unix_ms = cache::Hlc{older.hlc()}.unix_millis();
   return cache::Hlc::FromUnixMillis(

@@ -109,9 +109,17 @@ class ArchiveReceiverImpl : public DumpReceiver {
   absl::StatusOr<std::optional<DumpHeader>> Base(
       absl::string_view id) override {
     LARDER_ASSIGN_OR_RETURN(const backup::Archive archive, OpenArchive());
+    if (!id.empty()) {
+      const absl::Status named = archive.Find(id).status();
+      if (absl::IsInvalidArgument(named)) return named;
+    }
     LARDER_ASSIGN_OR_RETURN(const std::vector<SnapshotEntry> snapshots,
                             archive.List());
-    return backup::FindDeltaBase(snapshots, id);
+    absl::StatusOr<std::optional<DumpHeader>> base =
+        backup::FindDeltaBase(snapshots, id);
+    // What cannot be built on is no base, whatever is wrong with it.
+    if (absl::IsNotFound(base.status())) return std::optional<DumpHeader>();
+    return base;
   }
 
   absl::StatusOr<std::optional<PublishedDump>> FindPublished(

@@ -60,7 +60,8 @@ class DumpReceiver {
  public:
   virtual ~DumpReceiver() = default;
 
-  // As SnapshotSink::Base().
+  // What a delta can build on (backup::FindDeltaBase); of the snapshot `id`,
+  // when that is not empty. Errors: kInvalidArgument: not an id.
   virtual absl::StatusOr<std::optional<backup::format::DumpHeader>> Base(
       absl::string_view id) = 0;
   // The snapshot that the dump `header` has become; nothing, unless it has.

@@ -338,18 +338,22 @@ absl::Status ReplicaSinkImpl::Begin(const DumpHeader& header) {
 // The replica said it when it was greeted.
 absl::StatusOr<std::optional<DumpHeader>> ReplicaSinkImpl::Base(
     absl::string_view id) {
-  DumpHeader base;
-  if (!base_header_.empty()) {
-    LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(base_header_, &base));
+  std::string header = base_header_;
+  if (!id.empty()) {
+    BaseRequest request;
+    request.set_snapshot_id(std::string(id));
+    LARDER_ASSIGN_OR_RETURN(const BaseReply reply, connector_->Base(request));
+    header = reply.header();
+  }
+  if (!header.empty()) {
+    DumpHeader base;
+    LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(header, &base));
     LARDER_RETURN_IF_ERROR(backup::format::CheckDumpHeader(base));
-    if (id.empty() || id == base.snapshot_id()) {
-      return std::optional<DumpHeader>(std::move(base));
-    }
+    return std::optional<DumpHeader>(std::move(base));
   }
   if (id.empty()) return std::optional<DumpHeader>();
-  return absl::NotFoundError(absl::StrCat(
-      options_.name, ": snapshot ", id, ": not the one that it builds on, ",
-      base_header_.empty() ? "which is none" : base.snapshot_id()));
+  return absl::NotFoundError(absl::StrCat(options_.name, ": snapshot ", id,
+                                          ": not there, or not to build on"));
 }
 
 absl::Status ReplicaSinkImpl::Append(

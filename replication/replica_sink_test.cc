@@ -13,7 +13,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "backup/blob_cache_source.h"
 #include "backup/cancellation.h"
+#include "backup/fake_snapshot.h"
+#include "backup/orchestrator.h"
 #include "backup/recorded_dump.h"
 #include "cache/clock.h"
 #include "cache/l2/simulated_disk.h"
@@ -61,6 +64,39 @@ TEST(ReplicaSinkTest, GivesADumpAsItIs) {
   // And the next one, over a new connection.
   ASSERT_TRUE(Replay(MakeDump(3, 100, 2), sink.get()).ok());
   ExpectPublished(&replica, 2);
+}
+
+// The replica says what it has; the next backup sends what changed since.
+TEST(ReplicaSinkTest, GetsADeltaOnWhatItHas) {
+  backup::FakeCache cache = backup::MakeFakeCache(40, 1000);
+  TestReplica replica;
+  const auto run = [&](uint64_t seed, const std::string& base_id = "") {
+    cache::ManualClock clock(kTestUnixMillis + static_cast<int64_t>(seed));
+    backup::BackupOrchestrator orchestrator(
+        {.clock = &clock, .random_seed = seed});
+    orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
+        cache.Taker(), backup::BlobCacheSource::Options()));
+    orchestrator.AddSink(replica.Sink({}));
+    backup::BackupRequest request;
+    request.include_blob_cache = true;
+    request.base_id = base_id;
+    return orchestrator.Run(request);
+  };
+  const backup::BackupReport full = run(1);
+  ASSERT_EQ(full.outcome, backup::Outcome::kOk) << full.status;
+  EXPECT_THAT(full.sinks[0].base_snapshot_id, IsEmpty());
+  ++cache.info.epoch;
+  cache.Put("pages", "new", "value", cache.info.complete_through.value + 1);
+  const backup::BackupReport delta = run(2);
+  ASSERT_EQ(delta.outcome, backup::Outcome::kOk) << delta.status;
+  EXPECT_EQ(delta.sinks[0].base_snapshot_id, full.snapshot_id);
+  EXPECT_LT(delta.bytes_sent, full.bytes_sent / 10);
+  const backup::BackupReport again = run(3, full.snapshot_id);
+  ASSERT_EQ(again.outcome, backup::Outcome::kOk) << again.status;
+  EXPECT_EQ(again.sinks[0].base_snapshot_id, full.snapshot_id);
+  EXPECT_TRUE(absl::IsNotFound(run(4, "absent").status));
+  ExpectPublished(&replica, 3);
+  EXPECT_EQ(replica.List()[1].deltas, 1);
 }
 
 TEST(ReplicaSinkTest, KeepsItsSpoolBounded) {

@@ -140,7 +140,8 @@ using Resolver = absl::FunctionRef<Resolution(
 // disappears. Nodes that shrink below a quarter of a page are joined with a
 // neighbour below the same parent; a leaf without one joins its right
 // neighbour below the next parent. So only the last leaf of a tree can be
-// empty. A leaf that grows at its right end splits full, so that ascending
+// empty. A damaged leaf is left alone as long as no op is for it. A leaf that
+// grows at its right end splits full, so that ascending
 // keys pack densely.
 // Reads old pages from `source`; once all is written, every page that left
 // the tree goes to sink->Free() once.

@@ -13,13 +13,16 @@
 // Invariants:
 // 1. Every key range belongs to exactly one leaf, before and after. A range
 //    moves only together with a leaf that is written anew.
-// 2. A small leaf that is alone below its parent is carried to the right
+// 2. A small leaf that finds nobody below its parent is carried to the right
 //    (`carry_`): the next parent takes it in as its first child and joins it
 //    there. Nothing is written for what it leaves behind. So emptied subtrees
 //    vanish, at any height; only the last leaf, with nobody to its right, may
 //    stay empty.
 // 3. A node with a single child is not written as long as it may still turn
 //    out to be the root: a root with one child gives way to that child.
+// 4. A damaged leaf which no op is for stays where it is. What would be joined
+//    with it goes to the other side, or stays small. Only an empty leaf between
+//    two damaged ones has nowhere to go.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +57,12 @@ using btree_internal::Node;
 using btree_internal::NodeOf;
 using btree_internal::OpenNode;
 using btree_internal::SplitInto;
+
+// Whether `child`, which has a neighbour to its right, must not stay.
+bool MustJoin(const Child& child) {
+  return child.node != nullptr && child.node->level == 0 &&
+         child.node->entries.empty();
+}
 
 // A range of the batch.
 struct OpRange {
@@ -92,7 +101,8 @@ class Merger {
   // which ends at `high`.
   absl::Status JoinSmall(int level, absl::string_view high,
                          std::vector<Child>* list);
-  // Replaces the last two, of which the right one ends at `high`.
+  // Replaces the last two, of which the right one ends at `high`. After an
+  // error both are there.
   absl::Status JoinLastTwo(int level, absl::string_view high,
                            std::vector<Child>* list);
   // Makes `child` a node in memory, if it is a page.
@@ -231,13 +241,14 @@ absl::Status Merger::FinishInner(const PageView& page, const Fences& fences,
   const int level = page.level();
   LARDER_RETURN_IF_ERROR(JoinSmall(level - 1, fences.high, &list));
   if (list.empty()) return absl::OkStatus();
-  if (level == 1 && list.size() == 1 && IsSmall(list[0])) {
+  if (level == 1 && IsSmall(list.back())) {
     if (!fences.high.empty()) {
-      carry_ = std::move(list[0]);
-      return absl::OkStatus();
-    }
-    // The last leaf, and nothing to its left: the tree is empty.
-    if (list[0].low.empty() && list[0].node->entries.empty()) {
+      carry_ = std::move(list.back());
+      list.pop_back();
+      if (list.empty()) return absl::OkStatus();
+    } else if (list.size() == 1 && list[0].low.empty() &&
+               list[0].node->entries.empty()) {
+      // The last leaf, and nothing to its left: the tree is empty.
       return absl::OkStatus();
     }
   }
@@ -266,8 +277,12 @@ absl::Status Merger::JoinSmall(int level, absl::string_view high,
           IsSmall(left) ||
           (IsSmall(done.back()) && (left.node != nullptr || !after_is_better));
       if (!join) break;
-      LARDER_RETURN_IF_ERROR(
-          JoinLastTwo(level, after == nullptr ? high : after->low, &done));
+      const absl::Status joined =
+          JoinLastTwo(level, after == nullptr ? high : after->low, &done);
+      if (absl::IsDataLoss(joined) && !MustJoin(done[done.size() - 2])) {
+        break;  // Invariant 4.
+      }
+      LARDER_RETURN_IF_ERROR(joined);
     }
   }
   *list = std::move(done);
@@ -276,12 +291,13 @@ absl::Status Merger::JoinSmall(int level, absl::string_view high,
 
 absl::Status Merger::JoinLastTwo(int level, absl::string_view high,
                                  std::vector<Child>* list) {
+  const absl::string_view middle = list->back().low;
+  LARDER_RETURN_IF_ERROR(LoadNode(level, middle, &(*list)[list->size() - 2]));
+  LARDER_RETURN_IF_ERROR(LoadNode(level, high, &list->back()));
   Child right = std::move(list->back());
   list->pop_back();
   Child left = std::move(list->back());
   list->pop_back();
-  LARDER_RETURN_IF_ERROR(LoadNode(level, right.low, &left));
-  LARDER_RETURN_IF_ERROR(LoadNode(level, high, &right));
   for (const Entry& entry : right.node->entries) {
     Append(left.node.get(), entry);
   }

@@ -475,6 +475,44 @@ void CheckDamage(const TreeAndModel& state, const Range& lost) {
   }
 }
 
+// A leaf that shrinks beside a damaged one is not joined with that. Where the
+// last entry before it goes, too, there may be nobody else to join with.
+TEST(BtreeTest, ErasingBesideADamagedLeafNeedsNothingOfIt) {
+  TreeAndModel state;
+  MakeSmallHighTree(&state);
+  const Model model = state.model;
+  const ChildRef root = state.root;
+  for (const Range& lost : Ranges(state)) {
+    if (state.pages.Get(lost.ref)->level() > 0) continue;
+    char* const byte = state.pages.MutableBytes(lost.ref.page) + 100;
+    for (auto begin = model.begin(); begin != model.end(); ++begin) {
+      Batch batch;
+      for (auto it = begin; it != model.end(); ++it) {
+        if (!lost.Holds(it->first)) batch[it->first] = std::nullopt;
+        const auto before = model.lower_bound(lost.low);
+        if (before != model.begin() &&
+            batch.contains(std::prev(before)->first)) {
+          break;
+        }
+        state.root = root;
+        state.model = model;
+        state.epoch = 1;
+        *byte ^= 1;
+        state.Apply(batch);
+        *byte ^= 1;
+        // What it did not read is there still, where it was.
+        ASSERT_EQ(Content(state.tree()), state.model);
+        for (const uint64_t page : state.pages.freed()) {
+          ASSERT_NE(page, lost.ref.page);
+        }
+        // The next batch gets by with what this one left.
+        state.Apply({{model.begin()->first, "new"}});
+        ASSERT_EQ(Content(state.tree()), state.model);
+      }
+    }
+  }
+}
+
 TEST(BtreeTest, DamageCostsThePagesOwnRangeOnly) {
   const uint64_t seed = std::random_device()();
   SCOPED_TRACE(absl::StrCat("seed ", seed));
