@@ -56,6 +56,24 @@ std::string Archive::PackPath(absl::string_view pack_name) const {
   return backup_internal::PackPath(path_, pack_name);
 }
 
+void Archive::CheckPack(const format::Pack& pack, SnapshotEntry* entry) const {
+  const std::string path = PackPath(pack.name());
+  const auto file = file_system_->Open(path, {.read_only = true});
+  if (!file.ok()) {
+    entry->incomplete_reason = std::string(file.status().message());
+    entry->incomplete_code = absl::IsNotFound(file.status())
+                                 ? absl::StatusCode::kDataLoss
+                                 : file.status().code();
+  } else if ((*file)->Size() != pack.bytes()) {
+    entry->incomplete_reason = absl::StrFormat(
+        "%s: %d bytes vs expected %d", path, (*file)->Size(), pack.bytes());
+    entry->incomplete_code = absl::StatusCode::kDataLoss;
+  } else {
+    return;
+  }
+  entry->complete = false;
+}
+
 SnapshotEntry Archive::ReadOwn(const std::string& id) const {
   SnapshotEntry entry;
   entry.id = id;
@@ -78,24 +96,14 @@ SnapshotEntry Archive::ReadOwn(const std::string& id) const {
   entry.manifest = *std::move(manifest);
   entry.bytes = static_cast<int64_t>(bytes->size());
   entry.complete = true;
+  // What another dump's packs hold counts once, for that.
   for (const format::Pack& pack : entry.manifest.packs()) {
     entry.bytes += static_cast<int64_t>(pack.bytes());
-    const std::string pack_path = PackPath(pack.name());
-    const auto file = file_system_->Open(pack_path, {.read_only = true});
-    if (!file.ok()) {
-      entry.incomplete_reason = std::string(file.status().message());
-      entry.incomplete_code = absl::IsNotFound(file.status())
-                                  ? absl::StatusCode::kDataLoss
-                                  : file.status().code();
-    } else if ((*file)->Size() != pack.bytes()) {
-      entry.incomplete_reason =
-          absl::StrFormat("%s: %d bytes vs expected %d", pack_path,
-                          (*file)->Size(), pack.bytes());
-      entry.incomplete_code = absl::StatusCode::kDataLoss;
-    }
-    if (!entry.incomplete_reason.empty()) {
-      entry.complete = false;
-      break;
+  }
+  for (const auto* packs :
+       {&entry.manifest.packs(), &entry.manifest.references()}) {
+    for (const format::Pack& pack : *packs) {
+      if (entry.complete) CheckPack(pack, &entry);
     }
   }
   return entry;

@@ -66,6 +66,8 @@ class Archive {
   Archive(std::string path, cache::l2::FileSystem* file_system)
       : path_(std::move(path)), file_system_(file_system) {}
 
+  // Whether it is there, in its size.
+  void CheckPack(const format::Pack& pack, SnapshotEntry* entry) const;
   // Its own files only.
   SnapshotEntry ReadOwn(const std::string& id) const;
   SnapshotEntry ReadEntry(const std::string& id) const;

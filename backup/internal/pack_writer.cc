@@ -41,7 +41,8 @@ absl::Status PackWriter::OpenPack(uint64_t first_sequence) {
                      backup::format::kPacksMax, " packs"));
   }
   Pack pack;
-  const uint32_t index = static_cast<uint32_t>(packs_.size());
+  const uint32_t index =
+      options_.first_index + static_cast<uint32_t>(packs_.size());
   pack.set_name(backup::format::PackName(options_.snapshot_id, index));
   pack.set_first_sequence(first_sequence);
   paths_.push_back(absl::StrCat(options_.directory, "/", pack.name()));
