@@ -489,11 +489,11 @@ void AddBackup(Program* program) {
 }
 
 void AddReplica(Program* program) {
-  auto [command, flags] = AddCommand(
-      program, "replica",
-      "Take backups over the network and keep them in an archive",
-      "larder replica --listen 127.0.0.1:7070 --archive /mnt/a",
-      cli::RunReplica);
+  auto [command, flags] =
+      AddCommand(program, "replica",
+                 "Take backups over the network and keep them in an archive",
+                 "larder replica --listen 127.0.0.1:7070 --archive /mnt/a",
+                 cli::RunReplica);
   AddParsed(command, "--listen", &flags->listen, replication::ParseEndpoint,
             "Where to listen; port 0 takes a free one")
       ->type_name("HOST:PORT")
@@ -590,10 +590,10 @@ void EnterUsersDirectory() {
 int RunLarder(int argc, char** argv) {
   EnterUsersDirectory();
   Program program("larder", Program::Kind::kSubcommands);
-  for (const auto add : {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel,
-                         AddLs, AddStats, AddSweep, AddFlushNamespace,
-                         AddBackup, AddReplica, AddRestore, AddVerify,
-                         AddList}) {
+  for (const auto add :
+       {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel, AddLs, AddStats,
+        AddSweep, AddFlushNamespace, AddBackup, AddReplica, AddRestore,
+        AddVerify, AddList}) {
     add(&program);
   }
   return program.Run(argc, argv);

@@ -225,8 +225,8 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
       static_cast<int64_t>(flags.directories.size() + flags.replicas.size());
   const int64_t quorum = flags.quorum == 0 ? places : flags.quorum;
   if (quorum > places) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--quorum: ", quorum, " vs ", places, " that --to names"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--quorum: ", quorum, " vs ", places, " that --to names"));
   }
   LARDER_ASSIGN_OR_RETURN(const auto cache,
                           OpenCache(flags.cache, OpenMode::kLook));

@@ -26,8 +26,8 @@ struct BackupFlags {
 };
 
 // A file or blob that failed while the rest worked is a failure
-// (kExitPartial); so is an archive or replica, unless a quorum has the dump. One
-// that has seen a higher term ends in kExitFenced, whatever the others say.
+// (kExitPartial); so is an archive or replica, unless a quorum has the dump.
+// One that has seen a higher term ends in kExitFenced, whatever the others say.
 // Ctrl-C lists nothing anywhere.
 CommandResult RunBackup(const BackupFlags& flags, Console* console);
 

@@ -33,9 +33,8 @@ constexpr int kLooksPerCleaning = 1200;
 
 absl::StatusOr<std::unique_ptr<ReplicaService>> OpenService(
     const ReplicaFlags& flags) {
-  LARDER_ASSIGN_OR_RETURN(
-      std::unique_ptr<replication::DumpReceiver> receiver,
-      ArchiveReceiver::Open(flags.archive, {}));
+  LARDER_ASSIGN_OR_RETURN(std::unique_ptr<replication::DumpReceiver> receiver,
+                          ArchiveReceiver::Open(flags.archive, {}));
   cache::l2::FileSystem* const file_system = cache::l2::PosixFileSystem();
   const std::string own = ArchiveReceiver::OwnDirectory(flags.archive);
   LARDER_ASSIGN_OR_RETURN(std::unique_ptr<replication::TermStore> terms,
