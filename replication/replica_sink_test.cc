@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "backup/cancellation.h"
 #include "backup/recorded_dump.h"
+#include "cache/check.h"
 #include "cache/clock.h"
 #include "cache/l2/simulated_disk.h"
 #include "gmock/gmock.h"
@@ -242,11 +243,17 @@ TEST(ReplicaSinkTest, AnExpiredTransferBeginsAnewWhileAllOfItIsInTheSpool) {
   for (const int64_t spool : {int64_t{1} << 20, int64_t{3000}}) {
     TestReplica replica;
     int pieces = 0;
+    bool expired = false;
     replica.network.on_request = [&](const TransferRequest& request) {
-      if (!request.has_piece() || pieces++ != 8) return Fate::kArrives;
-      replica.clock.AdvanceMillis(4'000'000);
-      LARDER_CHECK(replica.service->RemoveExpired().ok());
-      return Fate::kCut;
+      if (request.has_piece()) {
+        return pieces++ == 8 ? Fate::kCut : Fate::kArrives;
+      }
+      if (request.has_hello() && pieces > 8 && !expired) {
+        expired = true;
+        replica.clock.AdvanceMillis(4'000'000);
+        LARDER_CHECK(replica.service->RemoveExpired().ok());
+      }
+      return Fate::kArrives;
     };
     const auto sink =
         replica.Sink({.spool_bytes_max = spool, .give_up_ms = 8'000'000});
