@@ -56,6 +56,24 @@ std::string Archive::PackPath(absl::string_view pack_name) const {
   return backup_internal::PackPath(path_, pack_name);
 }
 
+void Archive::CheckPack(const format::Pack& pack, SnapshotEntry* entry) const {
+  const std::string path = PackPath(pack.name());
+  const auto file = file_system_->Open(path, {.read_only = true});
+  if (!file.ok()) {
+    entry->incomplete_reason = std::string(file.status().message());
+    entry->incomplete_code = absl::IsNotFound(file.status())
+                                 ? absl::StatusCode::kDataLoss
+                                 : file.status().code();
+  } else if ((*file)->Size() != pack.bytes()) {
+    entry->incomplete_reason = absl::StrFormat(
+        "%s: %d bytes vs expected %d", path, (*file)->Size(), pack.bytes());
+    entry->incomplete_code = absl::StatusCode::kDataLoss;
+  } else {
+    return;
+  }
+  entry->complete = false;
+}
+
 const SnapshotEntry& Archive::ReadOwn(const std::string& id, Read* read) const {
   const auto [at, is_new] = read->try_emplace(id);
   SnapshotEntry& entry = at->second;
@@ -80,24 +98,14 @@ const SnapshotEntry& Archive::ReadOwn(const std::string& id, Read* read) const {
   entry.manifest = *std::move(manifest);
   entry.bytes = static_cast<int64_t>(bytes->size());
   entry.complete = true;
+  // What another dump's packs hold counts once, for that.
   for (const format::Pack& pack : entry.manifest.packs()) {
     entry.bytes += static_cast<int64_t>(pack.bytes());
-    const std::string pack_path = PackPath(pack.name());
-    const auto file = file_system_->Open(pack_path, {.read_only = true});
-    if (!file.ok()) {
-      entry.incomplete_reason = std::string(file.status().message());
-      entry.incomplete_code = absl::IsNotFound(file.status())
-                                  ? absl::StatusCode::kDataLoss
-                                  : file.status().code();
-    } else if ((*file)->Size() != pack.bytes()) {
-      entry.incomplete_reason =
-          absl::StrFormat("%s: %d bytes vs expected %d", pack_path,
-                          (*file)->Size(), pack.bytes());
-      entry.incomplete_code = absl::StatusCode::kDataLoss;
-    }
-    if (!entry.incomplete_reason.empty()) {
-      entry.complete = false;
-      break;
+  }
+  for (const auto* packs :
+       {&entry.manifest.packs(), &entry.manifest.references()}) {
+    for (const format::Pack& pack : *packs) {
+      if (entry.complete) CheckPack(pack, &entry);
     }
   }
   return entry;
@@ -223,6 +231,48 @@ absl::StatusOr<SnapshotEntry> Archive::Find(absl::string_view id) const {
                    " snapshots is complete: ",
                    last.status.ok() ? absl::string_view(last.incomplete_reason)
                                     : last.status.message()));
+}
+
+namespace {
+
+std::optional<format::DumpHeader> AsDeltaBase(const SnapshotEntry& entry) {
+  if (!entry.complete || entry.deltas >= format::kDeltasPerChainMax) {
+    return std::nullopt;
+  }
+  format::DumpHeader base = entry.manifest.header();
+  base.clear_sources();
+  bool has_blobs = false;
+  for (int i = 0; i < entry.manifest.header().sources_size(); ++i) {
+    if (entry.manifest.trailer().sources(i).status_code() != 0) continue;
+    const format::SourceInfo& source = entry.manifest.header().sources(i);
+    has_blobs = has_blobs || source.cache().blobs_included();
+    *base.add_sources() = source;
+  }
+  if (!has_blobs) return std::nullopt;
+  return base;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<format::DumpHeader>> FindDeltaBase(
+    const std::vector<SnapshotEntry>& snapshots, absl::string_view id) {
+  for (auto it = snapshots.rbegin(); it != snapshots.rend(); ++it) {
+    if (!it->status.ok() || (!id.empty() && it->id != id)) continue;
+    std::optional<format::DumpHeader> base = AsDeltaBase(*it);
+    if (base.has_value()) return base;
+    if (!id.empty()) {
+      return absl::NotFoundError(absl::StrCat(
+          "snapshot ", id, ": cannot be built on: ",
+          it->complete
+              ? absl::StrCat("it has no blobs, or ", format::kDeltasPerChainMax,
+                             " deltas below it")
+              : it->incomplete_reason));
+    }
+    // The newest one decides: on an older one a delta grows.
+    if (it->complete && it->deltas >= format::kDeltasPerChainMax) break;
+  }
+  if (id.empty()) return std::optional<format::DumpHeader>();
+  return absl::NotFoundError(absl::StrCat("snapshot ", id, " does not exist"));
 }
 
 }  // namespace larder::backup

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,8 @@ class Archive {
   Archive(std::string path, cache::l2::FileSystem* file_system)
       : path_(std::move(path)), file_system_(file_system) {}
 
+  // Whether it is there, in its size.
+  void CheckPack(const format::Pack& pack, SnapshotEntry* entry) const;
   // What the own files of each snapshot say, read once.
   using Read = absl::node_hash_map<std::string, SnapshotEntry>;
   const SnapshotEntry& ReadOwn(const std::string& id, Read* read) const;
@@ -77,6 +80,13 @@ class Archive {
   std::string path_;
   cache::l2::FileSystem* file_system_;
 };
+
+// What a delta can build on: the header, without sources that failed, of the
+// newest of `snapshots` (oldest first) that is complete and has blobs; of `id`,
+// if that is not empty. Nothing: there is none, or its chain is full.
+// Errors: kNotFound when `id` is not there, or cannot be built on.
+absl::StatusOr<std::optional<format::DumpHeader>> FindDeltaBase(
+    const std::vector<SnapshotEntry>& snapshots, absl::string_view id);
 
 }  // namespace larder::backup
 

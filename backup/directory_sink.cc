@@ -8,11 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
 #include "backup/format/archive_file.h"
-#include "backup/format/checksum.h"
 #include "backup/format/limits.h"
 #include "backup/format/names.h"
 #include "backup/internal/archive_layout.h"
+#include "backup/internal/chain_fold.h"
 #include "backup/internal/leftovers.h"
+#include "backup/internal/pack_writer.h"
 #include "cache/check.h"
 #include "cache/status_macros.h"
 
@@ -27,6 +28,11 @@ std::string ParentOf(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string WithoutSlash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
 }
 
 class DirectorySinkImpl : public SnapshotSink {
@@ -49,13 +55,21 @@ class DirectorySinkImpl : public SnapshotSink {
   absl::StatusOr<SinkReceipt> Finish(const format::Manifest& manifest) override;
   void Abort() override;
 
+  absl::Status CreateDirectories();
+  // Between Begin() and the end of the dump, instead of chunks and Finish().
+  absl::StatusOr<SinkReceipt> Adopt(const std::string& from,
+                                    const format::Manifest& manifest,
+                                    const std::vector<format::Pack>& packs);
+
  private:
   absl::Status CheckDirectory() const;
-  absl::Status PrepareDirectory();
-  absl::Status OpenPack(uint64_t first_sequence);
-  absl::Status Write(absl::string_view bytes);
-  absl::Status ClosePack();
+  absl::Status TakeLock();
+  absl::StatusOr<SinkReceipt> Publish(const format::Manifest& manifest,
+                                      const std::vector<format::Pack>& packs);
   absl::Status PublishManifest(const std::string& bytes);
+  void FoldIfFull();
+  // Newest first. Returns: whether all are gone.
+  bool Remove(const std::vector<std::string>& paths);
   absl::Status SyncDirectory(const std::string& path) {
     return options_.sync ? file_system_->SyncDirectory(path) : absl::OkStatus();
   }
@@ -68,13 +82,10 @@ class DirectorySinkImpl : public SnapshotSink {
   // Of the dump under way; the lock is held exactly as long.
   std::unique_ptr<FileLock> lock_;
   std::string snapshot_id_;
-  uint64_t stream_id_ = 0;
   uint64_t ordinal_ = 0;
   std::vector<SnapshotEntry> snapshots_;  // Before it; oldest first.
-  std::vector<format::Pack> packs_;  // Finished ones, and the one in `file_`.
-  std::unique_ptr<File> file_;
-  format::StreamingChecksum128 checksum_;  // Of `file_`.
-  std::vector<std::string> created_;       // What Abort() removes.
+  std::unique_ptr<backup_internal::PackWriter> writer_;
+  std::vector<std::string> created_;  // Besides packs, what Abort() removes.
 };
 
 // Errors: kFailedPrecondition when the directory holds something else.
@@ -96,12 +107,17 @@ absl::Status DirectorySinkImpl::CheckDirectory() const {
   return absl::OkStatus();
 }
 
-absl::Status DirectorySinkImpl::PrepareDirectory() {
+absl::Status DirectorySinkImpl::CreateDirectories() {
   LARDER_RETURN_IF_ERROR(CheckDirectory());
   LARDER_RETURN_IF_ERROR(file_system_->CreatePrivateDirectories(
       backup_internal::PacksPath(path_)));
   LARDER_RETURN_IF_ERROR(file_system_->CreatePrivateDirectories(
       backup_internal::ManifestsPath(path_)));
+  LARDER_RETURN_IF_ERROR(SyncDirectory(ParentOf(path_)));
+  return SyncDirectory(path_);
+}
+
+absl::Status DirectorySinkImpl::TakeLock() {
   absl::StatusOr<std::unique_ptr<FileLock>> lock =
       file_system_->Lock(backup_internal::LockPath(path_));
   if (absl::IsUnavailable(lock.status())) {
@@ -110,13 +126,13 @@ absl::Status DirectorySinkImpl::PrepareDirectory() {
   }
   LARDER_RETURN_IF_ERROR(lock.status());
   lock_ = *std::move(lock);
-  LARDER_RETURN_IF_ERROR(SyncDirectory(ParentOf(path_)));
-  return SyncDirectory(path_);
+  return absl::OkStatus();
 }
 
 absl::Status DirectorySinkImpl::Begin(const format::DumpHeader& header) {
   LARDER_CHECK(lock_ == nullptr);
-  LARDER_RETURN_IF_ERROR(PrepareDirectory());
+  LARDER_RETURN_IF_ERROR(CreateDirectories());
+  LARDER_RETURN_IF_ERROR(TakeLock());
   LARDER_ASSIGN_OR_RETURN(const Archive archive,
                           Archive::Open(path_, file_system_));
   LARDER_ASSIGN_OR_RETURN(snapshots_, archive.List());
@@ -135,30 +151,19 @@ absl::Status DirectorySinkImpl::Begin(const format::DumpHeader& header) {
                      format::kOrdinalMax, ": use another archive"));
   }
   snapshot_id_ = header.snapshot_id();
-  stream_id_ = header.stream_id();
   if (file_system_->Exists(archive.ManifestPath(snapshot_id_))) {
     return absl::AlreadyExistsError(
         absl::StrCat(path_, ": snapshot ", snapshot_id_, " exists"));
   }
+  writer_ = std::make_unique<backup_internal::PackWriter>(
+      backup_internal::PackWriter::Options{
+          .file_system = file_system_,
+          .directory = backup_internal::PacksPath(path_),
+          .snapshot_id = snapshot_id_,
+          .stream_id = header.stream_id(),
+          .pack_bytes = options_.pack_bytes,
+          .sync = options_.sync});
   return absl::OkStatus();
-}
-
-// The header of a dump that a delta can build on, without sources that failed.
-std::optional<format::DumpHeader> AsBase(const SnapshotEntry& entry) {
-  if (!entry.complete || entry.deltas >= format::kDeltasPerChainMax) {
-    return std::nullopt;
-  }
-  format::DumpHeader base = entry.manifest.header();
-  base.clear_sources();
-  bool has_blobs = false;
-  for (int i = 0; i < entry.manifest.header().sources_size(); ++i) {
-    if (entry.manifest.trailer().sources(i).status_code() != 0) continue;
-    const format::SourceInfo& source = entry.manifest.header().sources(i);
-    has_blobs = has_blobs || source.cache().blobs_included();
-    *base.add_sources() = source;
-  }
-  if (!has_blobs) return std::nullopt;
-  return base;
 }
 
 absl::StatusOr<std::optional<format::DumpHeader>> DirectorySinkImpl::Base(
@@ -166,80 +171,17 @@ absl::StatusOr<std::optional<format::DumpHeader>> DirectorySinkImpl::Base(
   LARDER_CHECK(lock_ != nullptr);
   // As Begin() saw them: what it could not read has no place in a chain whose
   // ordinals grow.
-  for (auto it = snapshots_.rbegin(); it != snapshots_.rend(); ++it) {
-    if (!it->status.ok() || (!id.empty() && it->id != id)) continue;
-    std::optional<format::DumpHeader> base = AsBase(*it);
-    if (base.has_value()) return base;
-    if (!id.empty()) {
-      return absl::NotFoundError(absl::StrCat(
-          path_, ": snapshot ", id, ": cannot be built on: ",
-          it->complete
-              ? absl::StrCat("it has no blobs, or ", format::kDeltasPerChainMax,
-                             " deltas below it")
-              : it->incomplete_reason));
-    }
-    // The newest one decides: on an older one a delta grows.
-    if (it->complete && it->deltas >= format::kDeltasPerChainMax) break;
-  }
-  if (id.empty()) return std::nullopt;
-  return absl::NotFoundError(
-      absl::StrCat(path_, ": snapshot ", id, " does not exist"));
-}
-
-absl::Status DirectorySinkImpl::OpenPack(uint64_t first_sequence) {
-  if (static_cast<int64_t>(packs_.size()) >= format::kPacksMax) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        path_, ": dump needs more than ", format::kPacksMax, " packs"));
-  }
-  format::Pack pack;
-  const uint32_t index = static_cast<uint32_t>(packs_.size());
-  pack.set_name(format::PackName(snapshot_id_, index));
-  pack.set_first_sequence(first_sequence);
-  const std::string path = backup_internal::PackPath(path_, pack.name());
-  created_.push_back(path);
-  LARDER_ASSIGN_OR_RETURN(
-      file_, file_system_->Open(path, {.create = true, .owner_only = true}));
-  LARDER_RETURN_IF_ERROR(file_->Resize(0));
-  packs_.push_back(std::move(pack));
-  checksum_.Reset();
-  return Write(format::EncodePackHead({.index = index,
-                                       .stream_id = stream_id_,
-                                       .first_sequence = first_sequence}));
-}
-
-absl::Status DirectorySinkImpl::Write(absl::string_view bytes) {
-  format::Pack& pack = packs_.back();
-  const uint64_t offset = pack.bytes();
-  LARDER_RETURN_IF_ERROR(file_->Resize(offset + bytes.size()));
-  LARDER_RETURN_IF_ERROR(file_->WriteAt(offset, bytes));
-  checksum_.Update(bytes);
-  pack.set_bytes(offset + bytes.size());
-  return absl::OkStatus();
-}
-
-absl::Status DirectorySinkImpl::ClosePack() {
-  if (file_ == nullptr) return absl::OkStatus();
-  if (options_.sync) LARDER_RETURN_IF_ERROR(file_->Sync());
-  file_.reset();
-  packs_.back().set_checksum(format::EncodeUint128(checksum_.Digest()));
-  return absl::OkStatus();
+  absl::StatusOr<std::optional<format::DumpHeader>> base =
+      FindDeltaBase(snapshots_, id);
+  if (base.ok()) return base;
+  return absl::Status(base.status().code(),
+                      absl::StrCat(path_, ": ", base.status().message()));
 }
 
 absl::Status DirectorySinkImpl::Append(
     const std::shared_ptr<const format::Chunk>& chunk) {
   LARDER_CHECK(lock_ != nullptr);
-  if (file_ != nullptr &&
-      static_cast<int64_t>(packs_.back().bytes() + chunk->bytes.size()) >
-          options_.pack_bytes &&
-      packs_.back().chunks() > 0) {
-    LARDER_RETURN_IF_ERROR(ClosePack());
-  }
-  if (file_ == nullptr) {
-    LARDER_RETURN_IF_ERROR(OpenPack(chunk->header.sequence));
-  }
-  LARDER_RETURN_IF_ERROR(Write(chunk->bytes));
-  packs_.back().set_chunks(packs_.back().chunks() + 1);
-  return absl::OkStatus();
+  return writer_->Append(*chunk);
 }
 
 absl::Status DirectorySinkImpl::PublishManifest(const std::string& bytes) {
@@ -248,12 +190,12 @@ absl::Status DirectorySinkImpl::PublishManifest(const std::string& bytes) {
       absl::StrCat(path, backup_internal::kTemporarySuffix);
   created_.push_back(temporary);
   LARDER_ASSIGN_OR_RETURN(
-      file_,
+      std::unique_ptr<File> file,
       file_system_->Open(temporary, {.create = true, .owner_only = true}));
-  LARDER_RETURN_IF_ERROR(file_->Resize(bytes.size()));
-  LARDER_RETURN_IF_ERROR(file_->WriteAt(0, bytes));
-  if (options_.sync) LARDER_RETURN_IF_ERROR(file_->Sync());
-  file_.reset();
+  LARDER_RETURN_IF_ERROR(file->Resize(bytes.size()));
+  LARDER_RETURN_IF_ERROR(file->WriteAt(0, bytes));
+  if (options_.sync) LARDER_RETURN_IF_ERROR(file->Sync());
+  file.reset();
   // From here on the snapshot may be seen, so an abort must start with it.
   created_.push_back(path);
   LARDER_RETURN_IF_ERROR(file_system_->Rename(temporary, path));
@@ -263,12 +205,17 @@ absl::Status DirectorySinkImpl::PublishManifest(const std::string& bytes) {
 absl::StatusOr<SinkReceipt> DirectorySinkImpl::Finish(
     const format::Manifest& manifest) {
   LARDER_CHECK(lock_ != nullptr);
-  LARDER_RETURN_IF_ERROR(ClosePack());
+  LARDER_RETURN_IF_ERROR(writer_->Close());
+  return Publish(manifest, writer_->packs());
+}
+
+absl::StatusOr<SinkReceipt> DirectorySinkImpl::Publish(
+    const format::Manifest& manifest, const std::vector<format::Pack>& packs) {
   LARDER_RETURN_IF_ERROR(SyncDirectory(backup_internal::PacksPath(path_)));
   format::Manifest complete = manifest;
   complete.set_ordinal(ordinal_);
   SinkReceipt receipt;
-  for (const format::Pack& pack : packs_) {
+  for (const format::Pack& pack : packs) {
     *complete.add_packs() = pack;
     receipt.bytes_written += static_cast<int64_t>(pack.bytes());
     ++receipt.packs;
@@ -282,22 +229,75 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Finish(
   LARDER_RETURN_IF_ERROR(PublishManifest(bytes));
   receipt.bytes_written += static_cast<int64_t>(bytes.size());
   created_.clear();
-  packs_.clear();
+  FoldIfFull();
   snapshots_.clear();
+  writer_.reset();
   lock_.reset();
   return receipt;
 }
 
-void DirectorySinkImpl::Abort() {
-  file_.reset();
-  // Newest first: a manifest goes before the packs that it names, or they stay
-  // too. Without it they are leftovers for the next backup.
-  for (auto path = created_.rbegin(); path != created_.rend(); ++path) {
-    if (file_system_->Exists(*path) && !file_system_->Remove(*path).ok()) break;
+absl::StatusOr<SinkReceipt> DirectorySinkImpl::Adopt(
+    const std::string& from, const format::Manifest& manifest,
+    const std::vector<format::Pack>& packs) {
+  const auto inside = [this](const format::Pack& pack) {
+    return backup_internal::PackPath(path_, pack.name());
+  };
+  const auto outside = [&from](const format::Pack& pack) {
+    return absl::StrCat(from, "/", pack.name());
+  };
+  absl::Status moved;
+  size_t count = 0;
+  while (moved.ok() && count < packs.size()) {
+    moved = file_system_->Rename(outside(packs[count]), inside(packs[count]));
+    if (moved.ok()) ++count;
   }
+  const absl::StatusOr<SinkReceipt> receipt =
+      moved.ok() ? Publish(manifest, packs)
+                 : absl::StatusOr<SinkReceipt>(moved);
+  // What a manifest may name stays; else all goes back, to be adopted again.
+  if (!receipt.ok() && Remove(created_)) {
+    while (count-- > 0) {
+      file_system_->Rename(inside(packs[count]), outside(packs[count]))
+          .IgnoreError();
+    }
+  }
+  return receipt;
+}
+
+// So that the next backup can be a delta again. The dump is safe already: what
+// goes wrong here costs a full dump next time, and packs that are leftovers.
+void DirectorySinkImpl::FoldIfFull() {
+  const absl::StatusOr<Archive> archive = Archive::Open(path_, file_system_);
+  if (!archive.ok()) return;
+  const absl::StatusOr<SnapshotEntry> entry = archive->Find(snapshot_id_);
+  if (!entry.ok() || !entry->complete ||
+      entry->deltas < format::kDeltasPerChainMax) {
+    return;
+  }
+  const auto chain = archive->Chain(*entry);
+  if (!chain.ok()) return;
+  backup_internal::FoldChain(
+      *archive, *chain,
+      {.pack_bytes = options_.pack_bytes, .sync = options_.sync})
+      .IgnoreError();
+}
+
+bool DirectorySinkImpl::Remove(const std::vector<std::string>& paths) {
+  for (auto path = paths.rbegin(); path != paths.rend(); ++path) {
+    if (file_system_->Exists(*path) && !file_system_->Remove(*path).ok()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void DirectorySinkImpl::Abort() {
+  // A manifest goes before the packs that it names, or they stay too. Without
+  // it they are leftovers for the next backup.
+  if (Remove(created_) && writer_ != nullptr) Remove(writer_->paths());
   created_.clear();
-  packs_.clear();
   snapshots_.clear();
+  writer_.reset();
   lock_.reset();
 }
 
@@ -305,8 +305,27 @@ void DirectorySinkImpl::Abort() {
 
 std::unique_ptr<SnapshotSink> DirectorySink::Create(std::string path,
                                                     Options options) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return std::make_unique<DirectorySinkImpl>(std::move(path), options);
+  return std::make_unique<DirectorySinkImpl>(WithoutSlash(std::move(path)),
+                                             options);
+}
+
+absl::Status DirectorySink::CreateArchive(std::string path, Options options) {
+  return DirectorySinkImpl(WithoutSlash(std::move(path)), options)
+      .CreateDirectories();
+}
+
+absl::StatusOr<SinkReceipt> DirectorySink::Adopt(
+    std::string path, Options options, const std::string& from,
+    const format::Manifest& manifest, const std::vector<format::Pack>& packs) {
+  // What no reader would take must not be listed.
+  format::Manifest complete = manifest;
+  complete.set_ordinal(1);
+  for (const format::Pack& pack : packs) *complete.add_packs() = pack;
+  LARDER_RETURN_IF_ERROR(
+      format::DecodeManifest(format::EncodeManifest(complete)).status());
+  DirectorySinkImpl sink(WithoutSlash(std::move(path)), options);
+  LARDER_RETURN_IF_ERROR(sink.Begin(manifest.header()));
+  return sink.Adopt(from, manifest, packs);
 }
 
 }  // namespace larder::backup

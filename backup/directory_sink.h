@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "backup/format/dump.pb.h"
 #include "backup/sink.h"
 #include "cache/l2/file.h"
 
@@ -38,6 +40,17 @@ class DirectorySink : public SnapshotSink {
   // Creates the directory when Begin() needs it.
   static std::unique_ptr<SnapshotSink> Create(std::string path,
                                               Options options);
+
+  // Makes `path` an archive, unless it is one, as Begin() does.
+  static absl::Status CreateArchive(std::string path, Options options);
+
+  // Publishes a dump whose packs lie, complete and synced, in the directory
+  // `from` of the same file system: moves them here. `manifest` is as for
+  // Finish(). After an error they are back in `from`; after a crash, each is
+  // at one of the two places.
+  static absl::StatusOr<SinkReceipt> Adopt(
+      std::string path, Options options, const std::string& from,
+      const format::Manifest& manifest, const std::vector<format::Pack>& packs);
 };
 
 }  // namespace larder::backup

@@ -274,6 +274,35 @@ TEST_F(RealCacheTest, WhatAForgottenInvalidationMayHaveCoveredStaysAway) {
   EXPECT_TRUE(OpenCache("/again")->Get("pages", "dir/0").has_value());
 }
 
+// An L2 that was restored goes its own way beside the one that it came from:
+// what it invalidated and forgot is news to later snapshots of that one.
+TEST_F(RealCacheTest, WhatABranchForgotStaysAwayFromALaterDump) {
+  l2_bytes_max_ = cache::kL2BytesMin;
+  auto cache = OpenCache("/l2");
+  Fill(cache.get());
+  ASSERT_EQ(Backup(cache.get(), 1).outcome, Outcome::kOk);
+  ASSERT_EQ(RestoreTo("/branch").outcome, Outcome::kOk);
+  auto branch = OpenCache("/branch");
+  clock_.AdvanceMillis(1000);
+  ASSERT_TRUE(branch->InvalidateTags("images", {"tag1"}).ok());
+  SweepTombstoned(branch.get());
+  constexpr int kMoreThanAreKept = 3000;
+  InvalidateOthers(branch.get(), "images", kMoreThanAreKept);
+  clock_.AdvanceMillis(100'000);
+  Put(cache.get(), "images", "later", "bytes");
+  const std::string later_id = Backup(cache.get(), 2).snapshot_id;
+  ASSERT_EQ(Backup(branch.get(), 3).outcome, Outcome::kOk);
+
+  const RestoreReport report = RestoreTo("/new", later_id);
+  ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+  auto restored = OpenCache("/new");
+  EXPECT_TRUE(cache->Get("images", "dir/1").has_value());
+  EXPECT_FALSE(branch->Get("images", "dir/1").has_value());
+  EXPECT_FALSE(restored->Get("images", "dir/1").has_value());
+  EXPECT_TRUE(restored->Get("images", "later").has_value());
+  EXPECT_TRUE(restored->Get("pages", "dir/0").has_value());
+}
+
 TEST_F(RealCacheTest, ADamagedByteCostsItsBlobsOnly) {
   auto cache = OpenCache("/l2");
   Fill(cache.get());

@@ -18,6 +18,7 @@
 #include "backup/internal/file_target.h"
 #include "backup/internal/invalidation_set.h"
 #include "backup/internal/loss_reporter.h"
+#include "backup/internal/pack_frames.h"
 #include "backup/internal/staging_directory.h"
 #include "cache/blob_cache.h"
 #include "cache/clock.h"
@@ -107,7 +108,11 @@ cache::Hlc KnownThrough(const format::CacheInfo& older,
                         const format::CacheInfo& newer) {
   // A mutation under way may have its HLC and miss the snapshot: by far less.
   constexpr int64_t kUnderWayMsMax = 60'000;
-  // A restored L2 may have gone its own way before `older` was taken.
+  // Of another lineage nothing is sure, however old. It may have gone its own
+  // way before `older` was taken, and at its restore it took in what others of
+  // the archive had invalidated on theirs: both with an HLC before older's, and
+  // unknown to it. A dump does not say which of what was forgotten that was.
+  // What both have inherited is told apart by being equal (InvalidationSet).
   if (newer.lineage() != older.lineage()) return cache::Hlc();
   const int64_t unix_ms = cache::Hlc{older.hlc()}.unix_millis();
   return cache::Hlc::FromUnixMillis(
@@ -190,7 +195,6 @@ class RestoreRun {
   // Of all layers so far.
   struct CacheCounts {
     int64_t restored = 0, restored_bytes = 0, skipped = 0, lost = 0;
-    int64_t missing = 0;  // Kept by a delta, and not there.
     int64_t problems = 0;
   };
   CacheCounts counts_;
@@ -323,6 +327,7 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
   backup_internal::SourceReaders readers;
   std::optional<DeltaApplier> delta;
   std::optional<CacheReader> cache_reader;
+  backup_internal::PackFrames frames(&archive_, &layer.manifest);
   if (loader_ != nullptr) {
     LARDER_ASSIGN_OR_RETURN(const uint16_t index, CacheIndexIn(at));
     const format::SourceInfo& info = layer.manifest.header().sources(index);
@@ -333,7 +338,7 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
     cache_reader.emplace(info.name(),
                          &layer.manifest.trailer().sources(index).totals(),
                          loader_.get(), &newer_, &losses_,
-                         delta.has_value() ? &*delta : nullptr, warn);
+                         delta.has_value() ? &*delta : nullptr, &frames, warn);
     readers[index] = &*cache_reader;
   }
   for (int i = 0; is_last && i < manifest_.header().sources_size(); ++i) {
@@ -370,13 +375,13 @@ absl::Status RestoreRun::CountLayer(const format::SourceTotals& totals,
         "all",
         counts.restored, counts.skipped, counts.lost, totals.records_begun()));
   }
-  counts_.missing += missing;
-  // Who lacks more than was lost or skipped never had the base.
-  if (counts_.missing > counts_.skipped + counts_.lost + counts_.problems) {
+  // Who lacks more than was lost or skipped never had the base. What one delta
+  // misses the next may miss again.
+  if (missing > counts_.skipped + counts_.lost + counts_.problems) {
     return absl::DataLossError(absl::StrFormat(
         "restored cache: a delta keeps %d records that are not there vs at "
         "most %d that were lost or skipped: not its base",
-        counts_.missing, counts_.skipped + counts_.lost + counts_.problems));
+        missing, counts_.skipped + counts_.lost + counts_.problems));
   }
   counts_.restored += counts.restored;
   counts_.restored_bytes += counts.restored_bytes;
@@ -389,7 +394,6 @@ absl::Status RestoreRun::CountLayer(const format::SourceTotals& totals,
 absl::Status RestoreRun::FinishCache() {
   LARDER_ASSIGN_OR_RETURN(report_->restored, loader_->Close());
   report_->records_restored = report_->restored.records;
-  report_->records_skipped = counts_.skipped;
   report_->bytes_restored += counts_.restored_bytes;
   const bool is_delta = report_->plan.chain.size() > 1;
   if (!is_delta && report_->restored.records != counts_.restored) {
@@ -402,8 +406,13 @@ absl::Status RestoreRun::FinishCache() {
   absl::uint128 expected = 0;
   format::DecodeUint128(cache.content_digest(), &expected);
   report_->digest_equal = report_->restored.content_digest == expected;
-  const bool all = cache.blobs_included() && counts_.skipped == 0 &&
-                   counts_.lost == 0 && counts_.missing == 0 &&
+  // What a layer skipped may have come with a newer one.
+  report_->records_skipped =
+      is_delta ? std::max<int64_t>(0, cache.records() - counts_.problems -
+                                          report_->restored.records -
+                                          report_->lost.blobs)
+               : counts_.skipped;
+  const bool all = cache.blobs_included() && report_->records_skipped == 0 &&
                    report_->lost.blobs == 0 && counts_.problems == 0;
   if (all && !report_->digest_equal) {
     return absl::DataLossError(absl::StrFormat(

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -14,7 +15,10 @@
 #include "absl/strings/str_cat.h"
 #include "cache/blob_cache.h"
 #include "cache/clock.h"
+#include "cache/l2/page.h"
 #include "cache/l2/simulated_disk.h"
+#include "cache/l2_image.h"
+#include "cache/repair.h"
 #include "cache/snapshot.h"
 #include "cache/verify.h"
 
@@ -313,6 +317,36 @@ TEST_F(EvictionTest, WhatWasRestoredGoesFirstUnlessItIsRead) {
   for (int i = 2; i < 10; ++i) EXPECT_FALSE(Has(absl::StrCat("old", i))) << i;
   EXPECT_TRUE(Has("old0"));
   EXPECT_TRUE(Has("new"));
+}
+
+// What is next to go cannot be read any more: others go. Not even a commit that
+// empties the leaf beside the damaged one needs it.
+TEST_F(EvictionTest, ADamagedFirstLeafOfTheAgeTreeIsInNobodysWay) {
+  Scan(2 * kTurnover);
+  cache_.reset();
+  L2Image image = ReadImage(&disk_, path_);
+  const L2Anatomy anatomy = Dissect(image);
+  ASSERT_GT(anatomy.age_pages.size(), 5);
+  const auto first =
+      std::min_element(anatomy.blobs.begin(), anatomy.blobs.end(),
+                       [](const auto& a, const auto& b) {
+                         return a.second.record.rank < b.second.record.rank;
+                       });
+  const uint64_t leaf = first->second.age_path.back();
+  image.at("meta")[leaf * l2::kPageBytes + 700] ^= 0x5a;
+  ASSERT_NO_FATAL_FAILURE(WriteImage(image, &disk_, path_));
+  Open();
+  Scan(3 * kTurnover);
+  EXPECT_GT(cache_->Stats().l2.evictions, 2 * kTurnover);
+  EXPECT_GT(cache_->Stats().l2.damaged_reads, 0);
+  EXPECT_EQ(cache_->Stats().l2.degraded, "");
+  EXPECT_TRUE(Has(first->second.name.second));
+
+  cache_.reset();
+  const auto repaired = RepairL2(Options());
+  ASSERT_TRUE(repaired.ok()) << repaired.status();
+  EXPECT_EQ(repaired->dropped_records, 0);
+  Open();
 }
 
 // Many of all sizes, in a random order: everything is taken, the budget holds

@@ -189,7 +189,9 @@ struct BlobCacheOptions;
 
 // Creates an L2 at options.l2_path (absent, or an empty directory) with a new
 // lineage that descends from source.lineage, the namespaces and tombstones of
-// `source`, and no records.
+// `source`, and no records. Close() marks those tombstones spent that cover no
+// record which was loaded. Should more of a namespace cover one than may be
+// live, then all goes that is as old as those too many.
 // Errors: kAlreadyExists when the directory is not empty; kInvalidArgument
 // when `source` is impossible.
 absl::StatusOr<std::unique_ptr<L2Loader>> CreateL2Loader(

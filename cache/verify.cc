@@ -19,6 +19,7 @@
 #include "cache/l2/meta_pages.h"
 #include "cache/l2/record.h"
 #include "cache/l2/space_map.h"
+#include "cache/l2/stored_synopsis.h"
 #include "cache/l2/superblock.h"
 #include "cache/l2/system_tree.h"
 #include "cache/name_hash.h"
@@ -69,6 +70,7 @@ class Verifier {
         cancelled_(cancelled),
         superblock_(superblock),
         pages_(files.meta.get(), files.meta->Size() / l2::kPageBytes + 1),
+        synopses_(Tree(&pages_, superblock.system)),
         live_units_(files.blobs->Size() / l2::kUnitBytes + 1, false),
         live_pages_(files.meta->Size() / l2::kPageBytes + 1, false) {
     report_.epoch = superblock.epoch;
@@ -99,8 +101,9 @@ class Verifier {
     }
   }
 
-  // Once without the mapping, through which a sector that cannot be read would
-  // end the process.
+  // Once without the mapping, which shows zeros where a sector cannot be read:
+  // they would pass for a wrong checksum, or unnoticed where nothing is
+  // reached.
   absl::Status ReadMeta() const {
     std::string block(size_t{1} << 20, '\0');
     const uint64_t size = files_.meta->Size();
@@ -145,15 +148,26 @@ class Verifier {
             absl::string_view(&l2::kNamespaceTag, 1),
             [&](absl::string_view key, absl::string_view value) {
               if (key[0] != l2::kNamespaceTag) return false;
-              if (const auto e = l2::DecodeNamespaceEntry(value); e.ok()) {
-                names_[e->id] = std::string(key.substr(1));
-              } else {
-                Damaged(absl::StrCat(files_.meta->path(), ": ",
-                                     e.status().message()));
-              }
+              ReadNamespace(key.substr(1), value);
               return true;
             },
             [&](const Tree::Damage&) { names_hidden_ = true; });
+  }
+
+  void ReadNamespace(absl::string_view name, absl::string_view value) {
+    absl::StatusOr<l2::NamespaceEntry> e = l2::DecodeNamespaceEntry(value);
+    if (!e.ok()) {
+      Damaged(absl::StrCat(files_.meta->path(), ": ", e.status().message()));
+      return;
+    }
+    if (!l2::SynopsisFits(*e, files_.meta->Size())) {
+      Damaged(absl::StrCat(files_.meta->path(), ": namespace ",
+                           absl::CHexEscape(name), ": synopsis for ",
+                           e->synopsis_keys_max, " keys in ",
+                           files_.meta->Size(), " bytes"));
+      e->synopsis_keys_max = 0;
+    }
+    spaces_[e->id] = {std::string(name), *e};
   }
 
   absl::Status CheckRecords() {
@@ -182,8 +196,8 @@ class Verifier {
                            "\": ", record.status().message()));
       return;
     }
-    const auto name = names_.find(id);
-    if (name == names_.end()) {
+    const auto space = spaces_.find(id);
+    if (space == spaces_.end()) {
       // What a damaged page hides was said once.
       if (!names_hidden_) {
         Damaged(absl::StrCat(files_.meta->path(), ": record \"",
@@ -194,24 +208,29 @@ class Verifier {
       for (const Extent& e : record->extents) MarkLive(e, label, key);
       return;
     }
+    const std::string& name = space->second.name;
+    if (synopses_.Lacks(space->second.entry, NameHash(name, key))) {
+      Damaged(absl::StrCat(files_.meta->path(), ": record of ",
+                           absl::CHexEscape(name), "/", absl::CHexEscape(key),
+                           ": its namespace's synopsis lacks the key"));
+    }
     ++report_.records;
     raw_bytes_ += record->raw_bytes;
     stored_bytes_ += record->stored_bytes;
-    digest_ += l2::DigestTerm(name->second, key, *record);
+    digest_ += l2::DigestTerm(name, key, *record);
     if (DueAtUnixMillis(record->expiry, record->last_access_unix_ms) != 0) {
       ++due_;
     }
     if (!record->extents.empty()) ++report_.chains;
-    for (const Extent& e : record->extents) MarkLive(e, name->second, key);
+    for (const Extent& e : record->extents) MarkLive(e, name, key);
     if (chains_ == VerifyChains::kTrusted) return;
-    if (absl::Status s =
-            l2::CheckChain(*files_.blobs, *record, name->second, key);
+    if (absl::Status s = l2::CheckChain(*files_.blobs, *record, name, key);
         !s.ok()) {
       Damaged(absl::StrCat(files_.blobs->path(), ": chain at offset ",
                            record->extents.empty()
                                ? 0
                                : record->extents[0].first * l2::kUnitBytes,
-                           " of ", absl::CHexEscape(name->second), "/",
+                           " of ", absl::CHexEscape(name), "/",
                            absl::CHexEscape(key), ": ", s.message()));
     }
   }
@@ -302,7 +321,12 @@ class Verifier {
   const l2::Superblock superblock_;
   const l2::MetaPages pages_;
   VerifyReport report_;
-  std::map<uint32_t, std::string> names_;
+  l2::SynopsisCheck synopses_;
+  struct Space {
+    std::string name;
+    l2::NamespaceEntry entry;
+  };
+  std::map<uint32_t, Space> spaces_;
   bool names_hidden_ = false;  // By a damaged page: some may be missing.
   std::vector<bool> live_units_, live_pages_;
   absl::uint128 digest_ = 0;

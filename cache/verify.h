@@ -39,9 +39,11 @@ struct VerifyReport {
   bool clean() const { return damages == 0 && accounting_ok && digest_ok; }
 };
 
-// Reads every page, record, chain and frame of options.l2_path.
+// Reads every page, record, chain and frame of options.l2_path, and asks
+// synopses for every key.
 // Errors: as BlobCache::Open; damage is not an error but in the report.
-// Memory: one bit a page and a unit, one blob frame, kDamagedMax lines.
+// Memory: one bit a page and a unit, one blob frame, eight bytes for each 2 KiB
+// of one namespace's synopsis, kDamagedMax lines.
 // Asks `cancelled` at each record, and gives up with kCancelled once it says
 // so.
 absl::StatusOr<VerifyReport> VerifyL2(

@@ -23,6 +23,7 @@
 #include "absl/strings/string_view.h"
 #include "cache/options.h"
 #include "cache/policy.h"
+#include "replication/endpoint.h"
 #include "tools/cli/backup_command.h"
 #include "tools/cli/cache_flags.h"
 #include "tools/cli/console.h"
@@ -36,6 +37,8 @@
 #include "tools/cli/location.h"
 #include "tools/cli/ls_command.h"
 #include "tools/cli/put_command.h"
+#include "tools/cli/replica_command.h"
+#include "tools/cli/replica_flags.h"
 #include "tools/cli/restore_command.h"
 #include "tools/cli/standard_descriptors.h"
 #include "tools/cli/stats_command.h"
@@ -54,8 +57,8 @@ using cli::Console;
 
 constexpr char kExitCodesFooter[] =
     "Exit codes: 0 ok, 1 failed, 2 usage, 3 partial (each item reported),\n"
-    "  10 absent, 11 locked by another process, 12 integrity, 130 "
-    "interrupted.\n"
+    "  10 absent, 11 locked by another process or not reached, 12 integrity,\n"
+    "  13 fenced by a newer primary, 130 interrupted.\n"
     "Example:\n"
     "  larder import --l2 /var/cache/l2 --namespace docs /usr/share/doc";
 
@@ -412,30 +415,69 @@ void AddFlushNamespace(Program* program) {
       ->required();
 }
 
+void AddCredentials(CLI::App* command, cli::CredentialFlags* flags,
+                    const std::string& tokens) {
+  command
+      ->add_option("--tls-cert", flags->tls_certificate,
+                   "TLS: this side's certificate")
+      ->type_name("PEM");
+  command->add_option("--tls-key", flags->tls_key, "TLS: its key")
+      ->type_name("PEM");
+  command
+      ->add_option("--tls-ca", flags->tls_ca,
+                   "TLS: who signs the other side's certificate")
+      ->type_name("PEM");
+  command->add_option("--token-file", flags->token_file, tokens)
+      ->type_name("FILE");
+  command->add_flag("--insecure", flags->insecure,
+                    "Beyond this machine also without TLS and token: whoever "
+                    "is on the way may read and write");
+}
+
+// "--to": where the backup goes.
+void AddPlaces(CLI::App* command, cli::BackupFlags* flags) {
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--to",
+          [flags](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              auto place = cli::ParseBackupPlace(text);
+              if (!place.ok()) {
+                throw CLI::ValidationError(
+                    "--to", std::string(place.status().message()));
+              }
+              if (place->replica.has_value()) {
+                flags->replicas.push_back(*std::move(place->replica));
+              } else {
+                flags->directories.push_back(std::move(place->directory));
+              }
+            }
+          },
+          "Archive to write, as dir:PATH, or replica to send to, as "
+          "grpc://HOST:PORT; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("PLACE")
+      ->required();
+  AddParsed(command, "--quorum", &flags->quorum, ParseCount,
+            "Succeed once so many of them have it (default: all)")
+      ->type_name("N");
+  AddParsed(command, "--term", &flags->term, ParseCount,
+            "This primary's term; replicas refuse lower ones than they have "
+            "seen (default 1)")
+      ->type_name("N");
+}
+
 void AddBackup(Program* program) {
   auto [command, flags] = AddCommand(
-      program, "backup", "Take a consistent snapshot into one or more archives",
+      program, "backup",
+      "Take a consistent snapshot into one or more archives and replicas",
       "larder backup --l2 /var/cache/l2 --include-blob-cache --to dir:/mnt/a "
       "--to dir:/mnt/b",
       cli::RunBackup);
   AddL2(command, &flags->cache)->required();
-  command
-      ->add_option_function<std::vector<std::string>>(
-          "--to",
-          [flags = flags](const std::vector<std::string>& places) {
-            for (const std::string& place : places) {
-              auto path = cli::ParseDirectoryLocation(place);
-              if (!path.ok()) {
-                throw CLI::ValidationError(
-                    "--to", std::string(path.status().message()));
-              }
-              flags->directories.push_back(*std::move(path));
-            }
-          },
-          "Archive to write, as dir:PATH; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("dir:PATH")
-      ->required();
+  AddPlaces(command, flags);
+  AddCredentials(command, &flags->credentials,
+                 "Bearer token to show to replicas: the first line");
   CLI::Option* const full = command->add_flag(
       "--full", flags->full,
       "Write everything; otherwise an archive gets what changed since the "
@@ -454,6 +496,28 @@ void AddBackup(Program* program) {
                    "Back up the files below this directory, too; links, "
                    "special files and empty directories are left out")
       ->type_name("PATH");
+}
+
+void AddReplica(Program* program) {
+  auto [command, flags] =
+      AddCommand(program, "replica",
+                 "Take backups over the network and keep them in an archive",
+                 "larder replica --listen 127.0.0.1:7070 --archive /mnt/a",
+                 cli::RunReplica);
+  AddParsed(command, "--listen", &flags->listen, replication::ParseEndpoint,
+            "Where to listen; port 0 takes a free one")
+      ->type_name("HOST:PORT")
+      ->required();
+  command->add_option("--archive", flags->archive, "Directory of the archive")
+      ->type_name("DIR")
+      ->required();
+  AddCredentials(command, &flags->credentials,
+                 "Bearer tokens to accept, a line each (default: none is "
+                 "asked for)");
+  AddParsed(command, "--resume-ttl", &flags->resume_ttl_ms,
+            cli::ParseDurationMillis,
+            "How long a backup that was cut off can go on (default 1h)")
+      ->type_name("DURATION");
 }
 
 void AddRestore(Program* program) {
@@ -536,9 +600,10 @@ void EnterUsersDirectory() {
 int RunLarder(int argc, char** argv) {
   EnterUsersDirectory();
   Program program("larder", Program::Kind::kSubcommands);
-  for (const auto add : {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel,
-                         AddLs, AddStats, AddSweep, AddFlushNamespace,
-                         AddBackup, AddRestore, AddVerify, AddList}) {
+  for (const auto add :
+       {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel, AddLs, AddStats,
+        AddSweep, AddFlushNamespace, AddBackup, AddReplica, AddRestore,
+        AddVerify, AddList}) {
     add(&program);
   }
   return program.Run(argc, argv);

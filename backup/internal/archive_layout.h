@@ -13,6 +13,8 @@ inline constexpr absl::string_view kManifestsName = "manifests";
 inline constexpr absl::string_view kPacksName = "packs";
 inline constexpr absl::string_view kLockName = "lock";
 inline constexpr absl::string_view kManifestSuffix = ".manifest";
+// Of dumps that a replica has received in part; one directory each.
+inline constexpr absl::string_view kIncomingName = "incoming";
 // Behind kManifestSuffix, until the manifest is whole.
 inline constexpr absl::string_view kTemporarySuffix = ".tmp";
 
@@ -21,6 +23,9 @@ inline std::string ManifestsPath(absl::string_view archive) {
 }
 inline std::string PacksPath(absl::string_view archive) {
   return absl::StrCat(archive, "/", kPacksName);
+}
+inline std::string IncomingPath(absl::string_view archive) {
+  return absl::StrCat(archive, "/", kIncomingName);
 }
 inline std::string LockPath(absl::string_view archive) {
   return absl::StrCat(archive, "/", kLockName);

@@ -246,6 +246,8 @@ absl::StatusOr<StreamItem> PackStream::TakeChunk(Found found) {
   item.kind = StreamItem::Kind::kChunk;
   item.header = found.header;
   const uint64_t payload_at = found.offset + kChunkHeaderBytes;
+  item.pack = pack_->name();
+  item.payload_at = payload_at;
   // Not past the end of the pack: a size may lie, and is not allocated then.
   const uint64_t end = payload_at + found.header.stored_bytes;
   offset_ = std::min(end, bytes_end());

@@ -25,6 +25,8 @@ struct StreamItem {
   // kChunk: verified and decoded; no payload when the filter refused it.
   backup::format::ChunkHeader header;
   std::string payload;
+  std::string pack;         // The name of its pack.
+  uint64_t payload_at = 0;  // Where the payload starts in that.
   // kGap: chunks [first, first + count) cannot be read; `reason` names file,
   // offset, found and expected.
   uint64_t gap_first = 0;

@@ -64,7 +64,9 @@ class Tree {
   // the tree ends. Views are valid as long as their pages.
   // WalkDespiteDamage() reports a damaged page (kDataLoss) to `damaged` with
   // the key range that is lost, [low, high), where an empty `high` means the
-  // end, and goes on behind it. Walk() ends with its status.
+  // end, and goes on behind it. Walk() ends with its status. A page may turn to
+  // zeros while it is visited, and is reported then, too: of what was visited
+  // of it, some may have been zeros.
   using VisitFn =
       absl::FunctionRef<bool(absl::string_view key, absl::string_view value)>;
   struct Damage {
@@ -81,7 +83,8 @@ class Tree {
   // Visits every page below the root, parents first, with the fences that
   // bound it; checks that keys lie within them, that levels descend by one,
   // that no child is newer than its parent and that counts add up. A page that
-  // fails is reported, not visited, and the walk goes on behind it.
+  // fails is reported, not visited, and the walk goes on behind it. One that
+  // turns to zeros beside the walk is reported as well, after its visit.
   struct PageInfo {
     ChildRef ref;
     int level = 0;
@@ -140,7 +143,8 @@ using Resolver = absl::FunctionRef<Resolution(
 // disappears. Nodes that shrink below a quarter of a page are joined with a
 // neighbour below the same parent; a leaf without one joins its right
 // neighbour below the next parent. So only the last leaf of a tree can be
-// empty. A leaf that grows at its right end splits full, so that ascending
+// empty. A damaged leaf is left alone as long as no op is for it. A leaf that
+// grows at its right end splits full, so that ascending
 // keys pack densely.
 // Reads old pages from `source`; once all is written, every page that left
 // the tree goes to sink->Free() once.

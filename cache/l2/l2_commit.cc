@@ -22,6 +22,7 @@
 #include "cache/check.h"
 #include "cache/l2/commit_merge.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/stored_synopsis.h"
 #include "cache/l2/synopsis_builder.h"
 #include "cache/l2/system_tree.h"
 #include "cache/name_hash.h"
@@ -275,7 +276,8 @@ void Commit::AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
   std::sort(hashes.begin(), hashes.end());  // Hence by chunk.
   const SynopsisShape& shape = ns.synopsis->shape();
   const auto find = [&](uint64_t chunk) {
-    return store_->FindChunk(*store_->root(), id, shape, chunk);
+    return FindSynopsisChunk(store_->TreeAt(store_->root()->system), id, shape,
+                             chunk);
   };
   for (size_t i = 0; i < hashes.size();) {
     const uint64_t chunk = shape.PlaceOf(hashes[i]).chunk;
@@ -292,26 +294,15 @@ void Commit::AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
   }
 }
 
-// Twice the live keys: the cost of a rebuild is paid by as many puts.
 absl::Status Commit::RebuildSynopsis(uint32_t id,
                                      L2Store::CommittedNamespace* ns,
                                      TreeChanges* system) {
   const uint64_t old_chunks =
       ns->synopsis == nullptr ? 0 : ns->synopsis->shape().chunks();
-  SynopsisBuilder built(2 * static_cast<uint64_t>(ns->records));
-  const uint64_t name_seed = NameSeed(ns->name);
-  LARDER_RETURN_IF_ERROR(
-      Tree(store_->meta_pages_.get(), next_.records)
-          .Walk(RecordKey(id, ""),
-                [&](absl::string_view record_key, absl::string_view) {
-                  uint32_t of;
-                  absl::string_view key;
-                  if (!SplitRecordKey(record_key, &of, &key) || of != id) {
-                    return false;
-                  }
-                  built.Add(NameHash(name_seed, key));
-                  return true;
-                }));
+  LARDER_ASSIGN_OR_RETURN(
+      const SynopsisBuilder built,
+      BuildSynopsis(Tree(store_->meta_pages_.get(), next_.records), id,
+                    ns->name, static_cast<uint64_t>(ns->records)));
   const uint64_t chunks = built.shape().chunks();
   for (uint64_t i = 0; i < std::max(old_chunks, chunks); ++i) {
     const std::string key = SynopsisEntryKey(id, static_cast<uint32_t>(i));
@@ -376,9 +367,8 @@ void Commit::FreeUnlinked() {
 // --- L2Store
 
 int64_t L2Store::SpentTombstonesMax() const {
-  // 2 MiB of a large L2's `meta`, and no more than 1/64 of a small one. Half of
-  // what may be live in a namespace: a restore makes them live again.
-  constexpr int64_t kSpentMax = Namespace::kTombstonesMax / 2;
+  // 2 MiB of a large L2's `meta`, and no more than 1/64 of a small one.
+  constexpr int64_t kSpentMax = 32'768;
   constexpr int64_t kBudgetBytesPerSpent = 4096;
   return std::min(kSpentMax, options_.l2_bytes_max / kBudgetBytesPerSpent);
 }
@@ -537,9 +527,9 @@ absl::Status L2Store::GrowMeta(uint64_t pages) {
   return meta_map_->Grow(next / kPageBytes);
 }
 
-absl::Status L2Store::CommitNow() {
+absl::Status L2Store::CommitNow(bool even_if_empty) {
   MutexLock lock(&commit_mu_);
-  return CommitLocked();
+  return CommitLocked(even_if_empty);
 }
 
 // One of those that wait commits for all of them. Who was in the last group is

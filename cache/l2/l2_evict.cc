@@ -93,32 +93,34 @@ absl::StatusOr<bool> L2Store::EvictSlice(Eviction* e) {
   SliceClock clock(shared_.clock, SliceLimit());
   absl::Status bad = absl::OkStatus();
   bool at_end = true;
+  const auto visit = [&](absl::string_view key, absl::string_view) {
+    uint64_t rank;
+    absl::string_view record_key;
+    if (!SplitOrderedKey(key, &rank, &record_key)) return true;
+    if (e->bytes_left == 0 || !clock.Next()) {
+      evictor_.cursor = std::string(key);
+      at_end = false;
+      return false;
+    }
+    const absl::StatusOr<std::optional<Record>> removed = Revisit(
+        record_key,
+        [&](const Namespace& ns, absl::string_view user_key, Record* r) {
+          return JudgeForEviction(e, rank, ns, user_key, r);
+        });
+    if (absl::IsDataLoss(removed.status())) {
+      // A damaged page hides this record; others can go.
+      counters_.damaged_reads.fetch_add(1);
+      return true;
+    }
+    bad.Update(removed.status());
+    if (removed.ok() && removed->has_value()) counters_.evictions.fetch_add(1);
+    return bad.ok();
+  };
+  // What a damaged page of the age tree hides stays; the next ranks can go.
   LARDER_RETURN_IF_ERROR(
       TreeAt(root()->age)
-          .Walk(evictor_.cursor, [&](absl::string_view key, absl::string_view) {
-            uint64_t rank;
-            absl::string_view record_key;
-            if (!SplitOrderedKey(key, &rank, &record_key)) return true;
-            if (e->bytes_left == 0 || !clock.Next()) {
-              evictor_.cursor = std::string(key);
-              at_end = false;
-              return false;
-            }
-            const absl::StatusOr<std::optional<Record>> removed =
-                Revisit(record_key, [&](const Namespace& ns,
-                                        absl::string_view user_key, Record* r) {
-                  return JudgeForEviction(e, rank, ns, user_key, r);
-                });
-            if (absl::IsDataLoss(removed.status())) {
-              // A damaged page hides this record; others can go.
-              counters_.damaged_reads.fetch_add(1);
-              return true;
-            }
-            bad.Update(removed.status());
-            if (removed.ok() && removed->has_value()) {
-              counters_.evictions.fetch_add(1);
-            }
-            return bad.ok();
+          .WalkDespiteDamage(evictor_.cursor, visit, [&](const Tree::Damage&) {
+            counters_.damaged_reads.fetch_add(1);
           }));
   LARDER_RETURN_IF_ERROR(bad);
   return at_end;

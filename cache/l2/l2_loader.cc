@@ -1,16 +1,21 @@
 // Filling a new L2 with the records of a snapshot, as they were.
+#include <algorithm>
 #include <random>
 #include <utility>
+#include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "cache/access_table.h"
+#include "cache/check.h"
 #include "cache/hlc.h"
 #include "cache/key_locks.h"
 #include "cache/l2/chain.h"
 #include "cache/l2/hash.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/system_tree.h"
 #include "cache/name_hash.h"
 #include "cache/namespace_table.h"
 #include "cache/options.h"
@@ -47,9 +52,6 @@ class Loader : public L2Loader {
  private:
   explicit Loader(const Clock* clock, int32_t namespaces_max)
       : namespaces_(namespaces_max), hlc_(clock) {}
-  absl::Status TakeOver(const SnapshotInfo& source);
-  absl::Status CommitIfMany();
-
   // The record begun.
   struct Pending {
     std::string record_key;
@@ -60,12 +62,28 @@ class Loader : public L2Loader {
     std::string inline_chain;
   };
 
+  absl::Status CommitIfMany();
+  absl::Status TakeOver(const SnapshotInfo& source);
+  absl::Status TakeOver(const NamespaceState& state);
+  absl::Status TakeOver(const Tombstone& tombstone);
+  // Notes which tombstones cover the record.
+  void NoteCoverage(const Pending& p);
+  // A snapshot does not say which of its tombstones are spent, and may be of
+  // several stores: more than may be live.
+  absl::Status SpendTombstones();
+
   NamespaceTable namespaces_;
   HlcClock hlc_;
   KeyLocks key_locks_;
   AccessTable accesses_;
   std::unique_ptr<L2Store> store_;
   std::optional<Pending> pending_;
+  struct Loaded {
+    Tombstone tombstone;
+    bool covers = false;  // A record that was loaded.
+  };
+  // By their key in the system tree.
+  absl::flat_hash_map<std::string, Loaded> tombstones_;
   int64_t since_commit_ = 0;
 };
 
@@ -91,6 +109,10 @@ absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
   if (options.clock == nullptr) options.clock = SystemClock();
   if (options.file_system == nullptr) options.file_system = PosixFileSystem();
   options.background_commits = false;
+  // What is published once it is whole must be on the disk by then.
+  if (options.durability == Durability::kNone) {
+    options.durability = Durability::kInterval;
+  }
   options.l2_must_exist = false;
   LARDER_ASSIGN_OR_RETURN(const std::vector<Lineage> ancestors,
                           AncestorsOfNew(source));
@@ -112,35 +134,105 @@ absl::Status CheckHlc(Hlc hlc) {
       absl::StrCat("hlc: ", hlc.value, " exceeds ", kHlcMax));
 }
 
+// No commit is held up meanwhile: what is staged is in the epoch for a moment
+// only, and what is forgotten is said outside of it.
 absl::Status Loader::TakeOver(const SnapshotInfo& source) {
   LARDER_RETURN_IF_ERROR(CheckHlc(source.hlc));
   hlc_.Observe(source.hlc);
-  const EpochLock::Guard guard = store_->epoch_lock()->Enter();
   for (const NamespaceState& n : source.namespaces) {
-    LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(n.name));
-    LARDER_RETURN_IF_ERROR(CheckHlc(n.forgotten_through));
-    store_->SetForgotten(*ns, n.forgotten_through);
-    if (n.generation == 0 && n.flushed_at.value == 0) continue;
-    LARDER_RETURN_IF_ERROR(CheckHlc(n.flushed_at));
-    ns->Flush(n.flushed_at, n.generation);
-    LARDER_RETURN_IF_ERROR(store_->StageTombstone(
-        guard, {TombstoneKind::kNamespace, n.name, "", n.flushed_at},
-        n.generation));
+    LARDER_RETURN_IF_ERROR(TakeOver(n));
   }
   for (const Tombstone& t : source.tombstones) {
-    const bool hashed =
-        t.kind == TombstoneKind::kTag || t.kind == TombstoneKind::kDependency;
-    if ((!hashed && t.kind != TombstoneKind::kPrefix) ||
-        (hashed && t.value.size() != sizeof(uint64_t)) ||
-        t.value.size() > static_cast<size_t>(kKeyBytesMax)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tombstone: impossible kind ", static_cast<int>(t.kind),
-                       " or value"));
+    LARDER_RETURN_IF_ERROR(TakeOver(t));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Loader::TakeOver(const NamespaceState& n) {
+  LARDER_RETURN_IF_ERROR(CheckHlc(n.forgotten_through));
+  LARDER_RETURN_IF_ERROR(CheckHlc(n.flushed_at));
+  LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(n.name));
+  store_->SetForgotten(*ns, n.forgotten_through);
+  if (n.generation == 0 && n.flushed_at.value == 0) return absl::OkStatus();
+  hlc_.Observe(n.flushed_at);
+  ns->Flush(n.flushed_at, n.generation);
+  return store_->StageTombstone(
+      store_->epoch_lock()->Enter(),
+      {TombstoneKind::kNamespace, n.name, "", n.flushed_at}, n.generation);
+}
+
+absl::Status Loader::TakeOver(const Tombstone& t) {
+  const bool hashed =
+      t.kind == TombstoneKind::kTag || t.kind == TombstoneKind::kDependency;
+  if ((!hashed && t.kind != TombstoneKind::kPrefix) ||
+      (hashed && t.value.size() != sizeof(uint64_t)) ||
+      t.value.size() > static_cast<size_t>(kKeyBytesMax)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "tombstone: impossible kind ", static_cast<int>(t.kind), " or value"));
+  }
+  LARDER_RETURN_IF_ERROR(CheckHlc(t.hlc));
+  LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(t.ns));
+  hlc_.Observe(t.hlc);
+  ns->Add(t);
+  Loaded& loaded = tombstones_[TombstoneEntryKey(ns->id(), t)];
+  if (loaded.tombstone.hlc <= t.hlc) loaded.tombstone = t;
+  return store_->StageTombstone(store_->epoch_lock()->Enter(), t, 0);
+}
+
+void Loader::NoteCoverage(const Pending& p) {
+  uint32_t id;
+  absl::string_view key;
+  LARDER_CHECK(SplitRecordKey(p.record_key, &id, &key));
+  const Namespace* ns = namespaces_.FindById(id);
+  if (ns->IsValid(key, p.record.hlc, p.record.invalidation_hashes)) return;
+  const auto note = [&](TombstoneKind kind, absl::string_view value) {
+    const auto it = tombstones_.find(
+        TombstoneEntryKey(id, {kind, ns->name(), std::string(value), Hlc()}));
+    if (it != tombstones_.end() && p.record.hlc <= it->second.tombstone.hlc) {
+      it->second.covers = true;
     }
-    LARDER_RETURN_IF_ERROR(CheckHlc(t.hlc));
-    LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(t.ns));
-    ns->Add(t);
-    LARDER_RETURN_IF_ERROR(store_->StageTombstone(guard, t, 0));
+  };
+  for (const uint64_t hash : p.record.invalidation_hashes) {
+    const absl::string_view value(reinterpret_cast<const char*>(&hash),
+                                  sizeof(hash));
+    note(TombstoneKind::kTag, value);
+    note(TombstoneKind::kDependency, value);
+  }
+  for (size_t length = 1; length <= key.size(); ++length) {
+    note(TombstoneKind::kPrefix, key.substr(0, length));
+  }
+}
+
+// The HLC up to which all must go that tombstones cover, so that no more of
+// them are live than may be.
+Hlc FlushForTooMany(std::vector<Hlc> live) {
+  constexpr size_t kLiveMax = static_cast<size_t>(Namespace::kTombstonesMax);
+  if (live.size() <= kLiveMax) return Hlc();
+  const auto newest_to_go = live.end() - kLiveMax - 1;
+  std::nth_element(live.begin(), newest_to_go, live.end());
+  return *newest_to_go;
+}
+
+absl::Status Loader::SpendTombstones() {
+  absl::flat_hash_map<Namespace*, std::vector<Hlc>> live;
+  for (const auto& [key, loaded] : tombstones_) {
+    const Tombstone& t = loaded.tombstone;
+    if (loaded.covers) live[namespaces_.Find(t.ns)].push_back(t.hlc);
+  }
+  for (auto& [ns, hlcs] : live) {
+    const Hlc flushed_at = FlushForTooMany(std::move(hlcs));
+    if (flushed_at <= ns->flushed_at()) continue;
+    ns->Flush(flushed_at, ns->generation());
+    LARDER_RETURN_IF_ERROR(store_->StageTombstone(
+        store_->epoch_lock()->Enter(),
+        {TombstoneKind::kNamespace, ns->name(), "", flushed_at},
+        ns->generation()));
+  }
+  for (const auto& [key, loaded] : tombstones_) {
+    const Tombstone& t = loaded.tombstone;
+    if (!loaded.covers || t.hlc <= namespaces_.Find(t.ns)->flushed_at()) {
+      store_->StageSpent(store_->epoch_lock()->Enter(), t);
+    }
   }
   return absl::OkStatus();
 }
@@ -244,6 +336,7 @@ absl::Status Loader::Finish() {
   Pending p = *std::exchange(pending_, std::nullopt);
   p.record.inline_chain = std::move(p.inline_chain);
   hlc_.Observe(p.record.hlc);
+  NoteCoverage(p);
   store_->StageLoaded(std::move(p.record_key), std::move(p.record));
   ++since_commit_;
   return CommitIfMany();
@@ -313,7 +406,9 @@ absl::StatusOr<int64_t> Loader::KeepOnly(
 
 absl::StatusOr<SnapshotInfo> Loader::Close() {
   Abandon();
-  LARDER_RETURN_IF_ERROR(store_->CommitNow());
+  LARDER_RETURN_IF_ERROR(SpendTombstones());
+  // Without any record, too, there may be what is forgotten.
+  LARDER_RETURN_IF_ERROR(store_->CommitNow(/*even_if_empty=*/true));
   const SnapshotInfo info = store_->Info();
   LARDER_RETURN_IF_ERROR(store_->Close());
   return info;

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "cache/check.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/stored_synopsis.h"
 #include "cache/l2/system_tree.h"
 #include "cache/status_macros.h"
 
@@ -211,17 +212,19 @@ absl::Status L2Store::Load(Superblock superblock) {
 }
 
 // The evictor came as far as the least rank that its clock gave. Where damage
-// hides it, new records may rank low for a while.
+// hides that, new records rank behind the damage: no commit has to change it.
 void L2Store::ResumeEvictionClock(const Tree& age) {
-  age.Walk(OrderedKey(kRankMin, ""),
-           [&](absl::string_view key, absl::string_view) {
-             uint64_t rank;
-             absl::string_view record_key;
-             if (SplitOrderedKey(key, &rank, &record_key)) {
-               eviction_clock_.RaiseTo(rank);
-             }
-             return false;
-           })
+  age.WalkDespiteDamage(
+         OrderedKey(kRankMin, ""),
+         [&](absl::string_view key, absl::string_view) {
+           uint64_t rank;
+           absl::string_view record_key;
+           if (SplitOrderedKey(key, &rank, &record_key)) {
+             eviction_clock_.RaiseTo(rank);
+           }
+           return false;
+         },
+         [](const Tree::Damage&) {})
       .IgnoreError();
 }
 
@@ -302,8 +305,7 @@ absl::Status L2Store::LoadNamespace(absl::string_view name,
   c.raw_bytes = static_cast<int64_t>(e.raw_bytes);
   c.stored_bytes = static_cast<int64_t>(e.stored_bytes);
   c.synopsis_keys = e.synopsis_keys;
-  // No honest synopsis has more bits than `meta` can hold.
-  if (e.synopsis_keys_max / 8 > files_.meta->Size() + kPageBytes) {
+  if (!SynopsisFits(e, files_.meta->Size())) {
     return absl::DataLossError(absl::StrCat(
         "system tree: namespace ", name, ": synopsis for ", e.synopsis_keys_max,
         " keys in a `meta` of ", files_.meta->Size(), " bytes"));

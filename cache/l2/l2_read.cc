@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/l2/l2_store.h"
-#include "cache/l2/system_tree.h"
+#include "cache/l2/stored_synopsis.h"
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
@@ -44,17 +44,6 @@ bool L2Store::FindStaged(const Namespace& ns, absl::string_view key,
   return true;
 }
 
-const char* L2Store::FindChunk(const Superblock& root, uint32_t ns_id,
-                               const SynopsisShape& shape,
-                               uint64_t chunk) const {
-  const absl::StatusOr<std::optional<absl::string_view>> bytes =
-      TreeAt(root.system)
-          .Find(SynopsisEntryKey(ns_id, static_cast<uint32_t>(chunk)));
-  const bool is_there = bytes.ok() && bytes->has_value() &&
-                        (*bytes)->size() == shape.ChunkBytes(chunk);
-  return is_there ? (*bytes)->data() : nullptr;
-}
-
 bool L2Store::MayBeCommitted(const Namespace& ns, uint64_t name_hash) const {
   // The root first: a commit shows its synopses before its root, so that a
   // synopsis is never older than what is looked for in it.
@@ -62,7 +51,8 @@ bool L2Store::MayBeCommitted(const Namespace& ns, uint64_t name_hash) const {
   const Synopsis* const synopsis = ns.synopsis();
   if (synopsis == nullptr) return at.record_count > 0;
   return synopsis->MayContain(name_hash, [&](uint64_t chunk) {
-    return FindChunk(at, ns.id(), synopsis->shape(), chunk);
+    return FindSynopsisChunk(TreeAt(at.system), ns.id(), synopsis->shape(),
+                             chunk);
   });
 }
 

@@ -167,8 +167,10 @@ class L2Store {
   absl::Status StageTombstone(const EpochLock::Guard& guard,
                               const Tombstone& tombstone, uint64_t generation);
 
-  // Commits everything staged before the call.
-  absl::Status CommitNow() ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Commits everything staged before the call. `even_if_empty`: makes an epoch
+  // also when there is nothing.
+  absl::Status CommitNow(bool even_if_empty = false)
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
   // Returns when a power cut (kNone: a kill) cannot undo `epoch`, committing
   // together with whoever else waits.
   absl::Status CommitThrough(uint64_t epoch) ABSL_LOCKS_EXCLUDED(commit_mu_);
@@ -203,7 +205,9 @@ class L2Store {
   void StageLoaded(std::string record_key, Record record);
   // Visits committed records from `from` on, until `visit` returns false.
   absl::Status WalkCommitted(absl::string_view from, Tree::VisitFn visit) const;
-  // For the next commit.
+  // Has the epoch's commit mark it spent, unless it is renewed until then.
+  void StageSpent(const EpochLock::Guard& guard, const Tombstone& tombstone);
+  // For the next commit; it alone does not make CommitNow() commit.
   void SetForgotten(const Namespace& ns, Hlc forgotten_through)
       ABSL_LOCKS_EXCLUDED(commit_mu_);
   SnapshotInfo Info() const ABSL_LOCKS_EXCLUDED(commit_mu_) {
@@ -303,9 +307,6 @@ class L2Store {
                                      Record* record) const;
   // False: no committed record. Reads the system tree when nobody did before.
   bool MayBeCommitted(const Namespace& ns, uint64_t name_hash) const;
-  // Of the namespace's synopsis; null when it is lost.
-  const char* FindChunk(const Superblock& root, uint32_t ns_id,
-                        const SynopsisShape& shape, uint64_t chunk) const;
   absl::StatusOr<std::shared_ptr<const Blob>> LoadVerified(
       uint64_t name_hash, const Record& record, uint64_t offset,
       uint64_t length) const;

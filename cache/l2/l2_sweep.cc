@@ -216,10 +216,7 @@ void L2Store::FinishTombstoneRound() {
     for (const Tombstone& tombstone : ns->Tombstones()) {
       if (tombstone.hlc > t.round_hlc) continue;
       // Live until the commit that holds the removals does not need it.
-      MutexLock lock(&tombstones_mu_);
-      staged_tombstones_[guard.epoch() % 2].push_back(
-          {tombstone, 0, /*retire=*/true});
-      ++staged_tombstones_count_;
+      StageSpent(guard, tombstone);
     }
   }
   t = TombstoneSweep();

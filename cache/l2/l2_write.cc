@@ -299,6 +299,14 @@ absl::Status L2Store::StageTombstone(const EpochLock::Guard& guard,
   return absl::OkStatus();
 }
 
+void L2Store::StageSpent(const EpochLock::Guard& guard,
+                         const Tombstone& tombstone) {
+  MutexLock lock(&tombstones_mu_);
+  staged_tombstones_[guard.epoch() % 2].push_back(
+      {tombstone, 0, /*retire=*/true});
+  ++staged_tombstones_count_;
+}
+
 // A commit needs room in `meta` for what it copies; with less than that left
 // for what is staged, it must come now.
 bool L2Store::ShouldCommitEarly() const {

@@ -21,7 +21,7 @@ namespace larder::cache::l2 {
 // Every page is at first free to be written, but for the superblocks: the
 // allocation map is not asked, it may be wrong. Whoever walks the old trees
 // marks what is not. Nothing is read through a mapping that could not be read
-// without it, so that a bad sector does not end the process.
+// without it: a mapping shows zeros in place of what a bad sector held.
 //
 // Single-owner. Borrows `meta`. Memory: five bits a page.
 class RepairPages : public PageSource, public PageSink {

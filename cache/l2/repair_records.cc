@@ -143,6 +143,7 @@ absl::StatusOr<bool> RecordsRepair::Take(absl::string_view record_key,
   LARDER_ASSIGN_OR_RETURN(Verdict verdict, Judge(record_key, value, &known));
   if (verdict.why.empty()) {
     Account(known, +1);
+    s_.system->CheckSynopsis(known.ns_id, known.key);
     s_.due->Add(record_key, known.record);
     s_.age->Add(record_key, known.record);
     return true;

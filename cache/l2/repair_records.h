@@ -36,7 +36,7 @@ class RecordsRepair {
   struct Setting {
     const File* blobs;
     RepairPages* pages;
-    const SystemRepair* system;
+    SystemRepair* system;
     OrderedRepair* due;
     OrderedRepair* age;
     RepairReport* report;

@@ -9,6 +9,7 @@
 #include "cache/l2/chain.h"
 #include "cache/l2/commit_merge.h"
 #include "cache/l2/record.h"
+#include "cache/l2/synopsis.h"
 #include "cache/l2/synopsis_builder.h"
 #include "cache/l2/tree_builder.h"
 #include "cache/name_hash.h"
@@ -38,7 +39,8 @@ SystemRepair::SystemRepair(RepairPages* pages, const ChildRef& root,
       next_id_(next_id),
       hlc_of_(std::move(hlc_of)),
       meta_bytes_(meta_bytes),
-      report_(report) {}
+      report_(report),
+      synopses_(Tree(pages, root)) {}
 
 // --- What can be read.
 
@@ -113,7 +115,11 @@ bool SystemRepair::ReadNamespace(absl::string_view name,
   space.entry = *e;
   next_id_ = std::max(next_id_, e->id + 1);
   // An open refuses such a one.
-  if (e->synopsis_keys_max / 8 > meta_bytes_) {
+  if (!SynopsisFits(*e, meta_bytes_)) {
+    report_->Damaged(absl::StrCat(pages_->path(), ": system tree: namespace ",
+                                  absl::CHexEscape(name), ": synopsis for ",
+                                  e->synopsis_keys_max, " keys in ",
+                                  meta_bytes_, " bytes"));
     space.entry.synopsis_keys_max = 0;
     space.synopsis_is_bad = true;
   }
@@ -274,6 +280,18 @@ void SystemRepair::InvalidateAll(Hlc through) {
   }
 }
 
+void SystemRepair::CheckSynopsis(uint32_t id, absl::string_view key) {
+  const auto found = spaces_.find(id);
+  if (found == spaces_.end() || found->second.synopsis_is_bad) return;
+  Space& space = found->second;
+  if (!synopses_.Lacks(space.entry, NameHash(space.name, key))) return;
+  space.synopsis_is_bad = true;
+  report_->Damaged(
+      absl::StrCat(pages_->path(), ": system tree: synopsis of namespace ",
+                   absl::CHexEscape(space.name), " lacks keys, among them ",
+                   absl::CHexEscape(key)));
+}
+
 // --- Answers.
 
 const SystemRepair::Space* SystemRepair::Find(uint32_t id) const {
@@ -409,7 +427,6 @@ absl::StatusOr<ChildRef> SystemRepair::Build(const Tree& records,
   return changes.Apply(pages_, pages_, root, epoch);
 }
 
-// Twice the live keys, as a commit sizes them.
 absl::StatusOr<ChildRef> SystemRepair::RebuildSynopsis(uint32_t id,
                                                        const Tree& records,
                                                        const ChildRef& system,
@@ -420,16 +437,9 @@ absl::StatusOr<ChildRef> SystemRepair::RebuildSynopsis(uint32_t id,
   space.entry.synopsis_keys = 0;
   ++report_->rebuilt_synopses;
   if (space.entry.records == 0) return system;
-  SynopsisBuilder built(2 * space.entry.records);
-  const uint64_t name_seed = NameSeed(space.name);
-  LARDER_RETURN_IF_ERROR(records.Walk(
-      RecordKey(id, ""), [&](absl::string_view record_key, absl::string_view) {
-        uint32_t of;
-        absl::string_view key;
-        if (!SplitRecordKey(record_key, &of, &key) || of != id) return false;
-        built.Add(NameHash(name_seed, key));
-        return true;
-      }));
+  LARDER_ASSIGN_OR_RETURN(
+      const SynopsisBuilder built,
+      BuildSynopsis(records, id, space.name, space.entry.records));
   space.entry.synopsis_keys_max = built.shape().keys_max();
   space.entry.synopsis_keys = space.entry.records;
   TreeChanges changes;

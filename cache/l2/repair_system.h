@@ -23,15 +23,15 @@
 #include "cache/l2/page.h"
 #include "cache/l2/repair_pages.h"
 #include "cache/l2/repair_survey.h"
-#include "cache/l2/synopsis.h"
+#include "cache/l2/stored_synopsis.h"
 #include "cache/l2/system_tree.h"
 #include "cache/repair_report.h"
 
 namespace larder::cache::l2 {
 
 // Single-owner. Used in this order: Read(); NoteLostLeaf() for each leaf that
-// nothing leads to; ResolveNames(); then questions are answered; SetCounts()
-// of each namespace; ApplyJournal() and Build().
+// nothing leads to; ResolveNames(); then questions are answered, and synopses
+// checked; SetCounts() of each namespace; ApplyJournal() and Build().
 //
 // Memory: the namespaces, the names found on lost leaves, the journal's
 // entries, and the synopsis of one namespace.
@@ -67,6 +67,9 @@ class SystemRepair {
   absl::Status ResolveNames(const Tree& records, const File& blobs);
   // Everything may have been flushed up to here.
   void InvalidateAll(Hlc through);
+
+  // Of each record that stays: its key must be in its namespace's synopsis.
+  void CheckSynopsis(uint32_t id, absl::string_view key);
 
   // Null for a namespace that nobody can name.
   const Space* Find(uint32_t id) const;
@@ -120,6 +123,7 @@ class SystemRepair {
   bool is_whole_ = true;
   bool has_bad_entries_ = false;
   LostInvalidations lost_;
+  SynopsisCheck synopses_;
   std::map<uint32_t, Space> spaces_;
   std::map<std::string, Candidate> candidates_;
   std::map<std::string, Hlc> new_tombstones_;  // By their key in the tree.

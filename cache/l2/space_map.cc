@@ -41,9 +41,12 @@ static_assert(std::endian::native == std::endian::little);
 constexpr size_t kMagicBytes = 4;
 constexpr char kMagics[2][kMagicBytes + 1] = {"LSPB", "LSPM"};
 
-// Once the runs met suffice, the search for one contiguous run gives up after
-// so many units: 1 GiB of 4 KiB units, scanned in well under a millisecond.
-constexpr uint64_t kSearchUnits = uint64_t{1} << 18;
+// The search for one contiguous run gives up after so many units once a few of
+// the runs met suffice: 32 MiB of 128-byte units. Where it takes more of them,
+// it first looks eight times as far.
+constexpr size_t kFewRuns = 8;
+constexpr uint64_t kSearchUnitsForFew = uint64_t{1} << 18;
+constexpr uint64_t kSearchUnitsForMany = 8 * kSearchUnitsForFew;
 
 constexpr uint64_t kAllOnes = ~uint64_t{0};
 
@@ -338,6 +341,7 @@ Extent SpaceMap::NextFreeRun(uint64_t from, uint64_t end,
 }
 
 Extents SpaceMap::FindExtents(uint64_t units, size_t extents_max) const {
+  LargestRuns few(std::min(extents_max, kFewRuns));
   LargestRuns largest(extents_max);
   // The second pass ends at the cursor, or at the end of the free run around
   // the cursor, which the first pass sees from its middle on only.
@@ -355,8 +359,13 @@ Extents SpaceMap::FindExtents(uint64_t units, size_t extents_max) const {
         second_end = from;
         continue;
       }
+      few.Add(run);
       largest.Add(run);
-      if (from - begin > kSearchUnits && largest.units() >= units) {
+      const uint64_t searched = from - begin;
+      if (searched > kSearchUnitsForFew && few.units() >= units) {
+        return few.Take(units);
+      }
+      if (searched > kSearchUnitsForMany && largest.units() >= units) {
         return largest.Take(units);
       }
     }

@@ -134,6 +134,25 @@ TEST(SpaceMapTest, GathersTheRunAroundTheCursorOnce) {
   EXPECT_EQ(*map->Allocate(11, 2), Of({{6, 8}, {20, 3}}));
 }
 
+// Small holes that lie near are no reason to leave a run, or a few, that lie
+// farther off. What lies very far is not looked for.
+TEST(SpaceMapTest, ManyPiecesAreTakenOnlyWhereFewAreVeryFar) {
+  constexpr uint64_t kFar = uint64_t{1} << 20;
+  constexpr uint64_t kVeryFar = uint64_t{1} << 22;
+  const auto allocate = [](std::initializer_list<Extent> free) {
+    MemoryFile file;
+    auto map = OpenMap(&file, 2 * kVeryFar, true);
+    map->MarkUsed({0, 2 * kVeryFar});
+    for (uint64_t i = 0; i < 100; ++i) map->Release({1'000 * i, 1});
+    for (const Extent& run : free) map->Release(run);
+    return *map->Allocate(40, 128);
+  };
+  EXPECT_EQ(allocate({{kFar, 40}}), Of({{kFar, 40}}));
+  EXPECT_EQ(allocate({{kFar, 25}, {kFar + 30, 15}}),
+            Of({{kFar, 25}, {kFar + 30, 15}}));
+  EXPECT_EQ(allocate({{kVeryFar, 1}, {kVeryFar + 10, 40}}).size(), 40);
+}
+
 TEST(SpaceMapTest, AllocateWritesEachMarkedSectorOnce) {
   MemoryFile file;
   auto map = OpenMap(&file, 4 * kPerSector, true);

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cache/l2/btree.h"
 #include "cache/l2/synopsis.h"
 
 namespace larder::cache::l2 {
@@ -40,6 +42,15 @@ class SynopsisBuilder {
   const SynopsisShape shape_;
   std::string bytes_;
 };
+
+// The synopsis of all that `records` holds of the namespace of id `ns_id` and
+// name `ns`. Sized for twice `keys`, which is how many these are: the cost of
+// the next rebuild is paid by as many puts.
+// Errors: as Tree::Walk().
+absl::StatusOr<SynopsisBuilder> BuildSynopsis(const Tree& records,
+                                              uint32_t ns_id,
+                                              absl::string_view ns,
+                                              uint64_t keys);
 
 }  // namespace larder::cache::l2
 

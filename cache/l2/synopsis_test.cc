@@ -2,11 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "cache/l2/btree.h"
+#include "cache/l2/memory_pages.h"
+#include "cache/l2/record.h"
 #include "cache/l2/synopsis_builder.h"
 #include "cache/name_hash.h"
 
@@ -65,6 +70,40 @@ TEST(SynopsisTest, ChunksMakeUpTheWhole) {
     last = at;
   }
   EXPECT_EQ(last + SynopsisShape::kBlockBytes + 1, shape.bytes());
+}
+
+// Of the namespace that was asked for, from its first key to its last.
+TEST(SynopsisTest, ARebuildHasWhatTheRecordsHold) {
+  constexpr uint32_t kId = 7;
+  std::vector<std::string> keys = {RecordKey(kId - 1, "before"),
+                                   RecordKey(kId + 1, "behind")};
+  for (int i = 0; i < 3000; ++i) {
+    keys.push_back(RecordKey(kId, absl::StrCat("key", i)));
+  }
+  std::sort(keys.begin(), keys.end());
+  std::vector<TreeOp> ops;
+  for (const std::string& key : keys) ops.push_back({key, "record"});
+  MemoryPages pages;
+  const auto root = ApplyBatch(&pages, &pages, {}, 1, ops,
+                               [](size_t, std::optional<absl::string_view>) {
+                                 return Resolution::kPut;
+                               });
+  ASSERT_TRUE(root.ok()) << root.status();
+  const auto built = BuildSynopsis(Tree(&pages, *root), kId, "ns", 3000);
+  ASSERT_TRUE(built.ok()) << built.status();
+  EXPECT_EQ(built->shape().keys_max(), 6000);
+  const Synopsis s(built->shape().keys_max());
+  const auto source = [&](uint64_t chunk) {
+    return built->Chunk(chunk).data();
+  };
+  for (int i = 0; i < 3000; ++i) {
+    EXPECT_TRUE(s.MayContain(HashOf(absl::StrCat("key", i)), source)) << i;
+  }
+  EXPECT_FALSE(s.MayContain(HashOf("before"), source));
+  EXPECT_FALSE(s.MayContain(HashOf("behind"), source));
+  // A page that cannot be read must not make a synopsis without its keys.
+  pages.FailGet(3);
+  EXPECT_FALSE(BuildSynopsis(Tree(&pages, *root), kId, "ns", 3000).ok());
 }
 
 TEST(SynopsisTest, AddingSaysWhetherItChanged) {

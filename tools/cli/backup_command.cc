@@ -1,5 +1,6 @@
 #include "tools/cli/backup_command.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -137,7 +138,26 @@ void Print(const BackupReport& report, Console* console) {
   row("took", FormatNanos(report.elapsed_nanos));
 }
 
-void AddFailures(const BackupReport& report, Console* console,
+// How many have the dump.
+int64_t Acknowledged(const BackupReport& report) {
+  return std::count_if(report.sinks.begin(), report.sinks.end(),
+                       [](const SinkResult& s) { return s.status.ok(); });
+}
+
+// Errors: what the first one said that has seen a newer primary.
+absl::Status CheckNotFenced(const BackupReport& report) {
+  for (const SinkResult& sink : report.sinks) {
+    if (absl::IsPermissionDenied(sink.status)) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(sink.name, ": ", sink.status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// `quorum`: whether enough have the dump, so that one that has not is told and
+// no failure.
+void AddFailures(const BackupReport& report, bool quorum, Console* console,
                  Failures* failures) {
   for (const SourceResult& source : report.sources) {
     if (!source.status.ok()) {
@@ -154,15 +174,25 @@ void AddFailures(const BackupReport& report, Console* console,
     }
   }
   for (const SinkResult& sink : report.sinks) {
-    if (!sink.status.ok()) {
+    if (sink.status.ok()) continue;
+    if (quorum) {
+      console->Warn(absl::StrCat(sink.name, ": ", sink.status.message()));
+    } else {
       console->Fail(sink.name, sink.status.message(), failures);
     }
   }
 }
 
-// Errors: kInvalidArgument when two of the directories are the same.
-absl::Status CheckDistinct(const std::vector<std::string>& directories) {
+// Errors: kInvalidArgument when two of the places are the same.
+absl::Status CheckDistinct(const std::vector<std::string>& directories,
+                           const std::vector<replication::Endpoint>& replicas) {
   absl::flat_hash_set<std::string> seen;
+  for (const replication::Endpoint& replica : replicas) {
+    if (!seen.insert(replica.Text()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--to: grpc://", replica.Text(), ": given twice"));
+    }
+  }
   for (const std::string& directory : directories) {
     std::error_code error;
     const auto path = std::filesystem::weakly_canonical(
@@ -175,9 +205,34 @@ absl::Status CheckDistinct(const std::vector<std::string>& directories) {
   return absl::OkStatus();
 }
 
+absl::Status AddSinks(const BackupFlags& flags, const std::string& lineage,
+                      backup::BackupOrchestrator* orchestrator) {
+  for (const std::string& directory : flags.directories) {
+    orchestrator->AddSink(backup::DirectorySink::Create(directory, {}));
+  }
+  if (flags.replicas.empty()) return absl::OkStatus();
+  LARDER_ASSIGN_OR_RETURN(const Credentials credentials,
+                          ReadCredentials(flags.credentials));
+  for (const replication::Endpoint& replica : flags.replicas) {
+    LARDER_ASSIGN_OR_RETURN(
+        std::unique_ptr<backup::SnapshotSink> sink,
+        MakeReplicaSink(replica, credentials, flags.credentials.insecure,
+                        lineage, static_cast<uint64_t>(flags.term)));
+    orchestrator->AddSink(std::move(sink));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Backup(const BackupFlags& flags, Console* console,
                     CommandResult* result) {
-  LARDER_RETURN_IF_ERROR(CheckDistinct(flags.directories));
+  LARDER_RETURN_IF_ERROR(CheckDistinct(flags.directories, flags.replicas));
+  const int64_t places =
+      static_cast<int64_t>(flags.directories.size() + flags.replicas.size());
+  const int64_t quorum = flags.quorum == 0 ? places : flags.quorum;
+  if (quorum > places) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--quorum: ", quorum, " vs ", places, " that --to names"));
+  }
   LARDER_ASSIGN_OR_RETURN(const auto cache,
                           OpenCache(flags.cache, OpenMode::kLook));
   backup::BackupOrchestrator orchestrator({});
@@ -193,9 +248,8 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
     orchestrator.AddSource(std::make_unique<backup::DirectorySource>(
         flags.files, std::move(options)));
   }
-  for (const std::string& directory : flags.directories) {
-    orchestrator.AddSink(backup::DirectorySink::Create(directory, {}));
-  }
+  LARDER_RETURN_IF_ERROR(
+      AddSinks(flags, cache->Stats().l2.lineage, &orchestrator));
   Progress* progress = console->StartProgress("backup", 0);
   backup::BackupRequest request;
   request.include_blob_cache = flags.include_blob_cache;
@@ -208,15 +262,18 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   const BackupReport report = orchestrator.Run(request);
   console->EndProgress();
   AddFacts(report, &result->facts);
+  const int64_t acknowledged = Acknowledged(report);
+  result->facts.Int("quorum", quorum).Int("acknowledged", acknowledged);
   if (report.outcome == backup::Outcome::kFailed) {
+    LARDER_RETURN_IF_ERROR(CheckNotFenced(report));
     if (absl::IsCancelled(report.status)) {
       return absl::CancelledError("interrupted; nothing was listed anywhere");
     }
     return report.status;
   }
   Print(report, console);
-  AddFailures(report, console, &result->failures);
-  return absl::OkStatus();
+  AddFailures(report, acknowledged >= quorum, console, &result->failures);
+  return CheckNotFenced(report);
 }
 
 }  // namespace

@@ -2,17 +2,25 @@
 #ifndef LARDER_TOOLS_CLI_BACKUP_COMMAND_H_
 #define LARDER_TOOLS_CLI_BACKUP_COMMAND_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "replication/endpoint.h"
 #include "tools/cli/cache_flags.h"
 #include "tools/cli/console.h"
+#include "tools/cli/replica_flags.h"
 
 namespace larder::cli {
 
 struct BackupFlags {
   CacheFlags cache;
   std::vector<std::string> directories;  // One archive each.
+  std::vector<replication::Endpoint> replicas;
+  CredentialFlags credentials;  // For all replicas.
+  int64_t term = 1;             // Of this primary: see docs/replication.md.
+  // So many of the archives and replicas must have it; 0: all.
+  int64_t quorum = 0;
   bool include_blob_cache = false;
   // BackupRequest's.
   bool full = false;
@@ -20,8 +28,10 @@ struct BackupFlags {
   std::string files;  // A directory that is backed up too; empty: none.
 };
 
-// An archive, file or blob that failed while the rest worked is a failure
-// (kExitPartial). Ctrl-C lists nothing anywhere.
+// A file or blob that failed while the rest worked is a failure
+// (kExitPartial); so is an archive or replica, unless a quorum has the dump.
+// One that has seen a higher term ends in kExitFenced, whatever the others say.
+// Ctrl-C lists nothing anywhere.
 CommandResult RunBackup(const BackupFlags& flags, Console* console);
 
 }  // namespace larder::cli

@@ -14,6 +14,8 @@ ExitCode ExitCodeOf(const absl::Status& status) {
       return kExitLocked;
     case absl::StatusCode::kDataLoss:
       return kExitIntegrity;
+    case absl::StatusCode::kPermissionDenied:
+      return kExitFenced;
     case absl::StatusCode::kCancelled:
       return kExitInterrupted;
     default:

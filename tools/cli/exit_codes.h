@@ -12,13 +12,14 @@ enum ExitCode : int {
   kExitUsage = 2,          // The command line is wrong; nothing was done.
   kExitPartial = 3,        // Done, but for the items that were reported.
   kExitAbsent = 10,        // No such L2, archive, snapshot or key.
-  kExitLocked = 11,        // Another process holds the directory.
+  kExitLocked = 11,        // Held by another process, or not to be reached.
   kExitIntegrity = 12,     // Stored bytes are not what was written.
+  kExitFenced = 13,        // A replica has seen a newer primary: stop this one.
   kExitInterrupted = 130,  // Ctrl-C or SIGTERM; 128 + SIGINT as shells count.
 };
 
-// kInvalidArgument, kNotFound, kUnavailable, kDataLoss and kCancelled have
-// codes of their own; any other error is kExitFailed.
+// kInvalidArgument, kNotFound, kUnavailable, kDataLoss, kPermissionDenied and
+// kCancelled have codes of their own; any other error is kExitFailed.
 ExitCode ExitCodeOf(const absl::Status& status);
 
 }  // namespace larder::cli

@@ -13,6 +13,7 @@ TEST(ExitCodes, FollowTheStatus) {
   EXPECT_EQ(ExitCodeOf(absl::NotFoundError("x")), 10);
   EXPECT_EQ(ExitCodeOf(absl::UnavailableError("x")), 11);
   EXPECT_EQ(ExitCodeOf(absl::DataLossError("x")), 12);
+  EXPECT_EQ(ExitCodeOf(absl::PermissionDeniedError("x")), 13);
   EXPECT_EQ(ExitCodeOf(absl::CancelledError("x")), 130);
 }
 

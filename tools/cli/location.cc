@@ -3,6 +3,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "cache/status_macros.h"
 
 namespace larder::cli {
 
@@ -13,6 +14,23 @@ absl::StatusOr<std::string> ParseDirectoryLocation(absl::string_view text) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("'", text, "' is not a place for archives: write dir:PATH"));
+}
+
+absl::StatusOr<BackupPlace> ParseBackupPlace(absl::string_view text) {
+  BackupPlace place;
+  absl::string_view rest = text;
+  if (absl::ConsumePrefix(&rest, "grpc://")) {
+    LARDER_ASSIGN_OR_RETURN(place.replica, replication::ParseEndpoint(rest));
+    return place;
+  }
+  if (absl::ConsumePrefix(&rest, "dir:") && !rest.empty()) {
+    place.directory = std::string(rest);
+    return place;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text,
+                   "' is not a place for archives: write dir:PATH or "
+                   "grpc://HOST:PORT"));
 }
 
 }  // namespace larder::cli

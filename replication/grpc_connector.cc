@@ -1,0 +1,137 @@
+#include "replication/grpc_connector.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cache/status_macros.h"
+#include "replication/grpc_quiet.h"
+#include "replication/limits.h"
+#include "replication/replication.grpc.pb.h"
+
+namespace larder::replication {
+namespace {
+
+constexpr int kKeepaliveMillis = 20'000;
+constexpr int kKeepaliveTimeoutMillis = 10'000;
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      status.error_message());
+}
+
+std::shared_ptr<grpc::ChannelCredentials> MakeCredentials(
+    const TlsCredentials& tls) {
+  if (tls.certificate.empty() && tls.key.empty() && tls.ca.empty()) {
+    return grpc::InsecureChannelCredentials();
+  }
+  grpc::SslCredentialsOptions ssl;
+  ssl.pem_root_certs = tls.ca;
+  ssl.pem_private_key = tls.key;
+  ssl.pem_cert_chain = tls.certificate;
+  return grpc::SslCredentials(ssl);
+}
+
+// A connection of its own for each call: a channel that has failed makes those
+// after it wait as it sees fit, for seconds, while ReplicaSink has its own mind
+// about when to try again.
+std::unique_ptr<Replication::Stub> Connect(
+    const GrpcConnector::Options& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
+  arguments.SetMaxSendMessageSize(kMessageBytesMax);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMillis);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return Replication::NewStub(grpc::CreateCustomChannel(
+      options.replica.Text(), MakeCredentials(options.tls), arguments));
+}
+
+void Prepare(const GrpcConnector::Options& options, int64_t ms_max,
+             grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() +
+                        std::chrono::milliseconds(ms_max));
+  if (!options.token.empty()) {
+    context->AddMetadata("authorization",
+                         absl::StrCat("Bearer ", options.token));
+  }
+}
+
+class GrpcCall : public TransferCall {
+ public:
+  using Stream = grpc::ClientReaderWriter<TransferRequest, TransferReply>;
+
+  explicit GrpcCall(const GrpcConnector::Options& options)
+      : stub_(Connect(options)) {
+    Prepare(options, options.transfer_ms_max, &context_);
+    stream_ = stub_->Transfer(&context_);
+  }
+
+  bool Write(const TransferRequest& request) override {
+    return stream_->Write(request);
+  }
+  bool Read(TransferReply* reply) override { return stream_->Read(reply); }
+  void Cancel() override { context_.TryCancel(); }
+  absl::Status Close() override { return FromGrpc(stream_->Finish()); }
+
+ private:
+  const std::unique_ptr<Replication::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<Stream> stream_;
+};
+
+class GrpcConnectorImpl : public ReplicaConnector {
+ public:
+  explicit GrpcConnectorImpl(const GrpcConnector::Options& options)
+      : options_(options) {}
+
+  std::unique_ptr<TransferCall> StartTransfer() override {
+    return std::make_unique<GrpcCall>(options_);
+  }
+  absl::StatusOr<BaseReply> Base(const BaseRequest& request) override {
+    BaseReply reply;
+    LARDER_RETURN_IF_ERROR(Call(&Replication::Stub::Base, request, &reply));
+    return reply;
+  }
+  absl::Status Abort(const AbortRequest& request) override {
+    AbortReply reply;
+    return Call(&Replication::Stub::Abort, request, &reply);
+  }
+  absl::StatusOr<StatusReply> GetStatus() override {
+    StatusReply reply;
+    LARDER_RETURN_IF_ERROR(
+        Call(&Replication::Stub::Status, StatusRequest(), &reply));
+    return reply;
+  }
+
+ private:
+  template <typename Request, typename Reply>
+  absl::Status Call(grpc::Status (Replication::Stub::*method)(
+                        grpc::ClientContext*, const Request&, Reply*),
+                    const Request& request, Reply* reply) const {
+    grpc::ClientContext context;
+    Prepare(options_, options_.call_ms_max, &context);
+    return FromGrpc(
+        (Connect(options_).get()->*method)(&context, request, reply));
+  }
+
+  const GrpcConnector::Options options_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ReplicaConnector>> GrpcConnector::Create(
+    const Options& options) {
+  const bool has_tls = !options.tls.ca.empty() || !options.tls.key.empty() ||
+                       !options.tls.certificate.empty();
+  LARDER_RETURN_IF_ERROR(
+      CheckConnect(options.replica, has_tls, options.insecure));
+  QuietGrpc();
+  return std::make_unique<GrpcConnectorImpl>(options);
+}
+
+}  // namespace larder::replication

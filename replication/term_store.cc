@@ -1,0 +1,70 @@
+#include "replication/term_store.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "backup/format/coding.h"
+#include "cache/status_macros.h"
+#include "replication/small_file.h"
+
+namespace larder::replication {
+namespace {
+
+using cache::MutexLock;
+
+constexpr absl::string_view kTermName = "term";
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TermStore>> TermStore::Open(
+    cache::l2::FileSystem* file_system, std::string directory) {
+  uint64_t highest = 0;
+  const absl::StatusOr<std::string> bytes =
+      ReadSmallFile(file_system, directory, kTermName);
+  if (bytes.ok()) {
+    if (bytes->size() != sizeof highest) {
+      return absl::DataLossError(absl::StrCat(directory, "/", kTermName, ": ",
+                                              bytes->size(), " bytes vs ",
+                                              sizeof highest));
+    }
+    highest = backup::format::LoadFixed<uint64_t>(bytes->data());
+  } else if (!absl::IsNotFound(bytes.status())) {
+    return bytes.status();
+  }
+  return std::unique_ptr<TermStore>(
+      new TermStore(file_system, std::move(directory), highest));
+}
+
+uint64_t TermStore::highest() const {
+  MutexLock lock(&mu_);
+  return highest_;
+}
+
+absl::Status TermStore::CheckLocked(uint64_t term) const {
+  if (term == 0) return absl::InvalidArgumentError("term: 0 vs 1 or more");
+  if (term >= highest_) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat(
+      "fenced: term ", term, " vs ", highest_,
+      " that the replica has seen: another primary was promoted; stop this "
+      "one, or promote it to a higher term than ",
+      highest_));
+}
+
+absl::Status TermStore::Check(uint64_t term) const {
+  MutexLock lock(&mu_);
+  return CheckLocked(term);
+}
+
+absl::Status TermStore::Admit(uint64_t term) {
+  MutexLock lock(&mu_);
+  LARDER_RETURN_IF_ERROR(CheckLocked(term));
+  if (term == highest_) return absl::OkStatus();
+  std::string bytes;
+  backup::format::AppendFixed<uint64_t>(term, &bytes);
+  LARDER_RETURN_IF_ERROR(
+      WriteSmallFile(file_system_, directory_, kTermName, bytes));
+  highest_ = term;
+  return absl::OkStatus();
+}
+
+}  // namespace larder::replication

@@ -1,0 +1,83 @@
+#include "replication/term_store.h"
+
+#include <cerrno>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "cache/l2/simulated_disk.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace larder::replication {
+namespace {
+
+using cache::l2::SimulatedDisk;
+using ::testing::HasSubstr;
+
+TEST(TermStoreTest, LowerTermsAreRefusedAlsoAfterAPowerCut) {
+  SimulatedDisk disk;
+  ASSERT_TRUE(disk.CreateDirectories("/r").ok());
+  ASSERT_TRUE(disk.SyncDirectory("/").ok());
+  {
+    auto terms = TermStore::Open(&disk, "/r");
+    ASSERT_TRUE(terms.ok()) << terms.status();
+    EXPECT_EQ((*terms)->highest(), 0u);
+    EXPECT_TRUE((*terms)->Admit(1).ok());
+    EXPECT_TRUE((*terms)->Admit(5).ok());
+    EXPECT_TRUE((*terms)->Admit(5).ok());
+    EXPECT_EQ((*terms)->Admit(0).code(), absl::StatusCode::kInvalidArgument);
+  }
+  disk.PowerCut(7);
+  auto terms = TermStore::Open(&disk, "/r");
+  ASSERT_TRUE(terms.ok()) << terms.status();
+  EXPECT_EQ((*terms)->highest(), 5u);
+  const absl::Status refused = (*terms)->Admit(4);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("term 4 vs 5"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("stop this one"));
+  EXPECT_EQ((*terms)->Check(4).code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_TRUE((*terms)->Check(6).ok());
+  EXPECT_EQ((*terms)->highest(), 5u);
+}
+
+TEST(TermStoreTest, AnAdmittedTermSurvivesAFaultAtEveryOperation) {
+  for (uint64_t at = 0;; ++at) {
+    SCOPED_TRACE(absl::StrCat("operation ", at));
+    SimulatedDisk disk;
+    ASSERT_TRUE(disk.CreateDirectories("/r").ok());
+    ASSERT_TRUE(disk.SyncDirectory("/").ok());
+    auto terms = TermStore::Open(&disk, "/r");
+    ASSERT_TRUE((*terms)->Admit(1).ok());
+    const uint64_t before = disk.operation_count();
+    disk.InjectFault(before + at, SimulatedDisk::Fault::Fail(EIO));
+    const bool admitted = (*terms)->Admit(2).ok();
+    if (disk.operation_count() <= before + at) {  // Beyond the last one.
+      EXPECT_GT(at, 3u);
+      break;
+    }
+    EXPECT_EQ((*terms)->highest(), admitted ? 2u : 1u);
+    terms->reset();
+    disk.PowerCut(at);
+    terms = TermStore::Open(&disk, "/r");
+    ASSERT_TRUE(terms.ok()) << terms.status();
+    EXPECT_GE((*terms)->highest(), admitted ? 2u : 1u);
+  }
+}
+
+TEST(TermStoreTest, ADamagedTermIsNotForgotten) {
+  SimulatedDisk disk;
+  ASSERT_TRUE(disk.CreateDirectories("/r").ok());
+  ASSERT_TRUE((*TermStore::Open(&disk, "/r"))->Admit(3).ok());
+  for (uint64_t byte = 0; byte < 16; ++byte) {
+    ASSERT_TRUE(disk.FlipBit("/r/term", byte, 2).ok());
+    EXPECT_EQ(TermStore::Open(&disk, "/r").status().code(),
+              absl::StatusCode::kDataLoss);
+    ASSERT_TRUE(disk.FlipBit("/r/term", byte, 2).ok());
+  }
+  EXPECT_EQ((*TermStore::Open(&disk, "/r"))->highest(), 3u);
+}
+
+}  // namespace
+}  // namespace larder::replication

@@ -1,0 +1,9 @@
+"""OpenSSL (Debian: libssl-dev): HMAC, SHA-256 and random bytes of //replication."""
+
+load(":pkg_config.bzl", "pkg_config_repository")
+
+def larder_openssl():
+    pkg_config_repository(
+        name = "openssl",
+        libraries = {":crypto": "libcrypto"},
+    )

@@ -1,0 +1,86 @@
+#include "tools/cli/replica_command.h"
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "cache/l2/file.h"
+#include "cache/status_macros.h"
+#include "replication/archive_receiver.h"
+#include "replication/dump_receiver.h"
+#include "replication/grpc_server.h"
+#include "replication/replica_service.h"
+#include "replication/resume_token.h"
+#include "replication/term_store.h"
+#include "tools/cli/interrupt.h"
+
+namespace larder::cli {
+namespace {
+
+using replication::ArchiveReceiver;
+using replication::GrpcReplicaServer;
+using replication::ReplicaService;
+
+// How often it looks for an interrupt, and, once in so many looks, for what
+// has expired.
+constexpr std::chrono::milliseconds kLook{50};
+constexpr int kLooksPerCleaning = 1200;
+
+absl::StatusOr<std::unique_ptr<ReplicaService>> OpenService(
+    const ReplicaFlags& flags) {
+  LARDER_ASSIGN_OR_RETURN(std::unique_ptr<replication::DumpReceiver> receiver,
+                          ArchiveReceiver::Open(flags.archive, {}));
+  cache::l2::FileSystem* const file_system = cache::l2::PosixFileSystem();
+  const std::string own = ArchiveReceiver::OwnDirectory(flags.archive);
+  LARDER_ASSIGN_OR_RETURN(std::unique_ptr<replication::TermStore> terms,
+                          replication::TermStore::Open(file_system, own));
+  LARDER_ASSIGN_OR_RETURN(replication::ResumeTokens tokens,
+                          replication::ResumeTokens::Open(file_system, own));
+  return std::make_unique<ReplicaService>(
+      std::move(receiver), std::move(terms), std::move(tokens),
+      ReplicaService::Options{.resume_ttl_ms = flags.resume_ttl_ms});
+}
+
+absl::Status Serve(const ReplicaFlags& flags, Console* console) {
+  LARDER_ASSIGN_OR_RETURN(Credentials credentials,
+                          ReadCredentials(flags.credentials));
+  LARDER_RETURN_IF_ERROR(replication::CheckListen(
+      flags.listen, !credentials.tls.certificate.empty(),
+      !credentials.tokens.empty(), flags.credentials.insecure));
+  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<ReplicaService> service,
+                          OpenService(flags));
+  LARDER_ASSIGN_OR_RETURN(
+      const std::unique_ptr<GrpcReplicaServer> server,
+      GrpcReplicaServer::Start({.listen = flags.listen,
+                                .tls = std::move(credentials.tls),
+                                .tokens = std::move(credentials.tokens),
+                                .insecure = flags.credentials.insecure},
+                               service.get()));
+  console->Warn(absl::StrCat("replica: listening on ",
+                             server->endpoint().Text(), " for archive ",
+                             flags.archive));
+  for (int look = 0; !Interrupted(); ++look) {
+    if (look % kLooksPerCleaning == 0) {
+      // What cannot be removed now is tried again.
+      service->RemoveExpired().IgnoreError();
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandResult RunReplica(const ReplicaFlags& flags, Console* console) {
+  InterruptScope interruptible;
+  CommandResult result;
+  result.status = Serve(flags, console);
+  return result;
+}
+
+}  // namespace larder::cli
