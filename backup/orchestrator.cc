@@ -38,7 +38,7 @@ class SourceEmitter : public ChunkEmitter {
 
   absl::StatusOr<uint64_t> Emit(format::ChunkType type, Packing packing,
                                 absl::string_view payload) override {
-    const uint64_t sequence = fan_out_->next_sequence();
+    const uint64_t sequence = fan_out_->stream().next_sequence();
     return Sent(
         sequence,
         fan_out_->Send(type, source_, packing == Packing::kCompress, payload));
@@ -46,12 +46,14 @@ class SourceEmitter : public ChunkEmitter {
 
   absl::StatusOr<uint64_t> EmitInPlace(format::ChunkType type,
                                        std::string room_and_payload) override {
-    const uint64_t sequence = fan_out_->next_sequence();
+    const uint64_t sequence = fan_out_->stream().next_sequence();
     return Sent(sequence, fan_out_->SendInPlace(type, source_,
                                                 std::move(room_and_payload)));
   }
 
-  uint64_t next_sequence() const override { return fan_out_->next_sequence(); }
+  uint64_t next_sequence() const override {
+    return fan_out_->stream().next_sequence();
+  }
 
   void Advance(int64_t bytes) override {
     progress_->bytes_done += bytes;
@@ -66,7 +68,7 @@ class SourceEmitter : public ChunkEmitter {
   absl::StatusOr<uint64_t> Sent(uint64_t sequence, const absl::Status& sent) {
     if (EndsBackup(sent)) ended_ = sent;
     LARDER_RETURN_IF_ERROR(sent);
-    progress_->bytes_sent = fan_out_->bytes_sent();
+    progress_->bytes_sent = fan_out_->stream().bytes();
     if (*report_) (*report_)(*progress_);
     return sequence;
   }
@@ -156,9 +158,7 @@ std::vector<Stream> PlanStreams(const Views& views, const FanOut& fan_out,
 format::Trailer MakeTrailer(const BackupReport& report, const Stream& stream,
                             const FanOut& fan_out) {
   format::Trailer trailer;
-  trailer.set_chunks(fan_out.next_sequence());
-  trailer.set_chunk_bytes(static_cast<uint64_t>(fan_out.bytes_sent()));
-  trailer.set_stream_digest(format::EncodeUint128(fan_out.stream_digest()));
+  fan_out.stream().CountInto(&trailer);
   for (size_t i = 0; i < report.sources.size(); ++i) {
     const SourceResult& source = report.sources[i];
     format::SourceEnd* end = trailer.add_sources();
@@ -244,8 +244,8 @@ absl::Status SendAll(const Views& views, const BackupRequest& request,
 // Adds what a stream sent to the report.
 void Account(const Stream& stream, const FanOut& fan_out, bool is_first,
              BackupReport* report) {
-  report->chunks += static_cast<int64_t>(fan_out.next_sequence());
-  report->bytes_sent += fan_out.bytes_sent();
+  report->chunks += static_cast<int64_t>(fan_out.stream().next_sequence());
+  report->bytes_sent += fan_out.stream().bytes();
   for (size_t i = 0; is_first && i < report->sources.size(); ++i) {
     report->sources[i].info = stream.header.sources(static_cast<int>(i));
     report->sources[i].totals = stream.totals[i];

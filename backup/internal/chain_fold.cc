@@ -16,6 +16,7 @@
 #include "backup/format/message.h"
 #include "backup/format/names.h"
 #include "backup/internal/archive_layout.h"
+#include "backup/internal/chunk_stream.h"
 #include "backup/internal/pack_stream.h"
 #include "backup/internal/pack_writer.h"
 #include "backup/internal/snapshot_records.h"
@@ -47,7 +48,7 @@ class Fold {
         chain_(chain),
         top_(chain.back().manifest),
         options_(options),
-        compressor_(kZstdLevel),
+        stream_(StreamId(), kZstdLevel),
         writer_({.file_system = archive.file_system(),
                  .directory = PacksPath(archive.path()),
                  .snapshot_id = top_.header().snapshot_id(),
@@ -77,7 +78,6 @@ class Fold {
   absl::Status WriteRange(uint16_t source, const std::string& high,
                           backup::format::Records* range, SourceTotals* totals);
   void Refer(const PlacedRecord& placed, backup::format::Record* record);
-  // `*sequence`: of the chunk; may be null.
   absl::Status Write(ChunkType type, uint16_t source,
                      const google::protobuf::Message& message);
   absl::Status WritePayload(ChunkType type, uint16_t source,
@@ -88,12 +88,9 @@ class Fold {
   const std::vector<SnapshotEntry>& chain_;
   const Manifest& top_;
   const FoldOptions options_;
-  backup::format::Compressor compressor_;
+  ChunkStream stream_;
   PackWriter writer_;
   Manifest manifest_;
-  uint64_t next_sequence_ = 0;
-  uint64_t chunk_bytes_ = 0;
-  backup::format::StreamingChecksum128 digest_;
   absl::flat_hash_map<std::string, uint32_t> references_;  // By pack.
   std::string low_;  // Where the next range starts.
 };
@@ -111,24 +108,9 @@ absl::Status Fold::CheckSources() const {
 
 absl::Status Fold::WritePayload(ChunkType type, uint16_t source,
                                 absl::string_view payload) {
-  ChunkHeader header;
-  header.type = static_cast<uint8_t>(type);
-  header.source = source;
-  header.flags = type == ChunkType::kNames ? 0 : backup::format::kFlagCritical;
-  header.stream_id = StreamId();
-  header.sequence = next_sequence_++;
-  if (payload.size() > backup::format::kDecodedBytesMax) {
-    return absl::InternalError(absl::StrCat("fold: payload of ", payload.size(),
-                                            " bytes exceeds ",
-                                            backup::format::kDecodedBytesMax));
-  }
-  const backup::format::Chunk chunk =
-      compressor_.Build(header, payload, /*try_compress=*/true);
-  if (type != ChunkType::kTrailer) {
-    digest_.Update(absl::string_view(chunk.bytes)
-                       .substr(0, backup::format::kChunkHeaderBytes));
-    chunk_bytes_ += chunk.bytes.size();
-  }
+  LARDER_ASSIGN_OR_RETURN(
+      const backup::format::Chunk chunk,
+      stream_.Build(type, source, /*try_compress=*/true, payload));
   return writer_.Append(chunk);
 }
 
@@ -187,7 +169,7 @@ absl::Status Fold::WriteRange(uint16_t source, const std::string& high,
   range->set_first_record(
       static_cast<uint64_t>(totals->records_begun() - range->records_size()));
   backup::format::Names names;
-  names.add_chunks()->set_sequence(next_sequence_);
+  names.add_chunks()->set_sequence(stream_.next_sequence());
   for (const auto& record : range->records()) {
     names.mutable_chunks(0)->add_names(
         backup::format::BlobName(record.ns(), record.key()));
@@ -330,9 +312,7 @@ absl::Status Fold::Run() {
     LARDER_RETURN_IF_ERROR(WriteSource(static_cast<uint16_t>(i)));
   }
   backup::format::Trailer* trailer = manifest_.mutable_trailer();
-  trailer->set_chunks(next_sequence_);
-  trailer->set_chunk_bytes(chunk_bytes_);
-  trailer->set_stream_digest(backup::format::EncodeUint128(digest_.Digest()));
+  stream_.CountInto(trailer);
   LARDER_RETURN_IF_ERROR(
       Write(ChunkType::kTrailer, backup::format::kNoSource, *trailer));
   LARDER_RETURN_IF_ERROR(writer_.Close());

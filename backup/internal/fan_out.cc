@@ -4,13 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "backup/format/limits.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup_internal {
 
 using backup::format::Chunk;
-using backup::format::ChunkHeader;
 using backup::format::ChunkType;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -23,9 +21,7 @@ constexpr milliseconds kSlice{20};
 
 FanOut::FanOut(const std::vector<std::shared_ptr<backup::SnapshotSink>>& sinks,
                const backup::format::DumpHeader& header, const Options& options)
-    : options_(options),
-      stream_id_(header.stream_id()),
-      compressor_(options.zstd_level) {
+    : options_(options), stream_(header.stream_id(), options.zstd_level) {
   for (const auto& sink : sinks) {
     workers_.push_back(std::make_unique<SinkWorker>(
         sink, header, options_.base_wanted, options_.queue_chunks_max));
@@ -94,48 +90,25 @@ absl::Status FanOut::AwaitBegun() {
 
 void FanOut::StartStream(std::vector<size_t> workers) {
   active_ = std::move(workers);
-  digest_.Reset();
-  next_sequence_ = 0;
-  bytes_sent_ = 0;
-}
-
-ChunkHeader FanOut::NextHeader(ChunkType type, uint16_t source) {
-  ChunkHeader header;
-  header.type = static_cast<uint8_t>(type);
-  header.source = source;
-  header.flags = type == ChunkType::kNames ? 0 : backup::format::kFlagCritical;
-  header.stream_id = stream_id_;
-  header.sequence = next_sequence_++;
-  return header;
+  stream_.Restart();
 }
 
 absl::Status FanOut::Send(ChunkType type, uint16_t source, bool try_compress,
                           absl::string_view payload) {
-  const size_t most = try_compress ? backup::format::kDecodedBytesMax
-                                   : backup::format::kChunkPayloadBytesMax;
-  if (payload.size() > most) {
-    return absl::InternalError(absl::StrCat(
-        "chunk: payload of ", payload.size(), " bytes exceeds ", most));
-  }
-  return Push(
-      compressor_.Build(NextHeader(type, source), payload, try_compress));
+  LARDER_ASSIGN_OR_RETURN(Chunk chunk,
+                          stream_.Build(type, source, try_compress, payload));
+  return Push(std::move(chunk));
 }
 
 absl::Status FanOut::SendInPlace(ChunkType type, uint16_t source,
                                  std::string room_and_payload) {
-  return Push(backup::format::SealChunk(NextHeader(type, source),
-                                        std::move(room_and_payload)));
+  return Push(stream_.Seal(type, source, std::move(room_and_payload)));
 }
 
 absl::Status FanOut::Push(Chunk built) {
   LARDER_RETURN_IF_ERROR(backup::CheckCancelled(options_.cancellation));
   const std::shared_ptr<const Chunk> chunk =
       in_flight_->Track(std::move(built));
-  if (!chunk->header.Is(ChunkType::kTrailer)) {
-    digest_.Update(absl::string_view(chunk->bytes)
-                       .substr(0, backup::format::kChunkHeaderBytes));
-  }
-  bytes_sent_ += static_cast<int64_t>(chunk->bytes.size());
   for (const size_t i : active_) {
     LARDER_RETURN_IF_ERROR(Await(
         workers_[i].get(), /*cancellable=*/true,

@@ -13,19 +13,18 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "backup/cancellation.h"
-#include "backup/format/checksum.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
+#include "backup/internal/chunk_stream.h"
 #include "backup/internal/in_flight.h"
 #include "backup/internal/sink_worker.h"
 #include "backup/sink.h"
 
 namespace larder::backup_internal {
 
-// Numbers chunks, seals them, and pushes each to all sinks of the stream under
-// way that are alive, waiting for the slowest of them within bounds. Sinks that
-// build on different bases get streams of their own, one after the other.
-// Single-owner.
+// Pushes each chunk to all sinks of the stream under way that are alive,
+// waiting for the slowest of them within bounds. Sinks that build on different
+// bases get streams of their own, one after the other. Single-owner.
 class FanOut {
  public:
   struct Options {
@@ -66,9 +65,7 @@ class FanOut {
   // Aborts every sink.
   void Abort(const absl::Status& reason);
 
-  uint64_t next_sequence() const { return next_sequence_; }
-  int64_t bytes_sent() const { return bytes_sent_; }  // Of this stream.
-  absl::uint128 stream_digest() const { return digest_.Digest(); }
+  const ChunkStream& stream() const { return stream_; }  // Under way.
   const InFlight& in_flight() const { return *in_flight_; }
   const std::vector<std::unique_ptr<SinkWorker>>& workers() const {
     return workers_;
@@ -81,20 +78,14 @@ class FanOut {
   // Waits for `ready(worker, slice)`; drops the worker past the bound.
   template <typename Ready>
   absl::Status Await(SinkWorker* worker, bool cancellable, Ready ready);
-  backup::format::ChunkHeader NextHeader(backup::format::ChunkType type,
-                                         uint16_t source);
   absl::Status Push(backup::format::Chunk built);
   bool OthersIdle(const SinkWorker* worker) const;
   // Errors: kUnavailable when none of `workers` is alive.
   absl::Status CheckAlive(const std::vector<size_t>& workers) const;
 
   const Options options_;
-  const uint64_t stream_id_;
   const std::shared_ptr<InFlight> in_flight_ = std::make_shared<InFlight>();
-  backup::format::Compressor compressor_;
-  backup::format::StreamingChecksum128 digest_;
-  uint64_t next_sequence_ = 0;
-  int64_t bytes_sent_ = 0;
+  ChunkStream stream_;
   std::vector<std::unique_ptr<SinkWorker>> workers_;
   std::vector<size_t> active_;  // Of the stream under way.
   // By worker: how long others had to wait for it.

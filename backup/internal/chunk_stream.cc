@@ -1,0 +1,67 @@
+#include "backup/internal/chunk_stream.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "backup/format/limits.h"
+
+namespace larder::backup_internal {
+
+using backup::format::Chunk;
+using backup::format::ChunkHeader;
+using backup::format::ChunkType;
+
+void ChunkStream::Restart() {
+  digest_.Reset();
+  next_sequence_ = 0;
+  bytes_ = 0;
+}
+
+ChunkHeader ChunkStream::NextHeader(ChunkType type, uint16_t source) {
+  ChunkHeader header;
+  header.type = static_cast<uint8_t>(type);
+  header.source = source;
+  header.flags = type == ChunkType::kNames ? 0 : backup::format::kFlagCritical;
+  header.stream_id = stream_id_;
+  header.sequence = next_sequence_++;
+  return header;
+}
+
+void ChunkStream::Count(const Chunk& chunk) {
+  if (!chunk.header.Is(ChunkType::kTrailer)) {
+    digest_.Update(absl::string_view(chunk.bytes)
+                       .substr(0, backup::format::kChunkHeaderBytes));
+  }
+  bytes_ += static_cast<int64_t>(chunk.bytes.size());
+}
+
+absl::StatusOr<Chunk> ChunkStream::Build(ChunkType type, uint16_t source,
+                                         bool try_compress,
+                                         absl::string_view payload) {
+  const size_t most = try_compress ? backup::format::kDecodedBytesMax
+                                   : backup::format::kChunkPayloadBytesMax;
+  if (payload.size() > most) {
+    return absl::InternalError(absl::StrCat(
+        "chunk: payload of ", payload.size(), " bytes exceeds ", most));
+  }
+  Chunk chunk =
+      compressor_.Build(NextHeader(type, source), payload, try_compress);
+  Count(chunk);
+  return chunk;
+}
+
+Chunk ChunkStream::Seal(ChunkType type, uint16_t source,
+                        std::string room_and_payload) {
+  Chunk chunk = backup::format::SealChunk(NextHeader(type, source),
+                                          std::move(room_and_payload));
+  Count(chunk);
+  return chunk;
+}
+
+void ChunkStream::CountInto(backup::format::Trailer* trailer) const {
+  trailer->set_chunks(next_sequence_);
+  trailer->set_chunk_bytes(static_cast<uint64_t>(bytes_));
+  trailer->set_stream_digest(backup::format::EncodeUint128(digest_.Digest()));
+}
+
+}  // namespace larder::backup_internal
