@@ -276,10 +276,12 @@ void DirectorySinkImpl::FoldIfFull() {
   }
   const auto chain = archive->Chain(*entry);
   if (!chain.ok()) return;
-  backup_internal::FoldChain(
+  const absl::StatusOr<std::string> manifest = backup_internal::FoldChain(
       *archive, *chain,
-      {.pack_bytes = options_.pack_bytes, .sync = options_.sync})
-      .IgnoreError();
+      {.pack_bytes = options_.pack_bytes, .sync = options_.sync});
+  if (manifest.ok()) PublishManifest(*manifest).IgnoreError();
+  // It takes the place of one that Abort() must not remove.
+  created_.clear();
 }
 
 bool DirectorySinkImpl::Remove(const std::vector<std::string>& paths) {

@@ -327,6 +327,7 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
   backup_internal::SourceReaders readers;
   std::optional<DeltaApplier> delta;
   std::optional<CacheReader> cache_reader;
+  const format::SourceTotals* totals = nullptr;
   backup_internal::PackFrames frames(&archive_, &layer.manifest);
   if (loader_ != nullptr) {
     LARDER_ASSIGN_OR_RETURN(const uint16_t index, CacheIndexIn(at));
@@ -335,9 +336,8 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
       LARDER_RETURN_IF_ERROR(loader_->StartDelta());
       delta.emplace(info.name(), cache_namespaces_, loader_.get(), &losses_);
     }
-    cache_reader.emplace(info.name(),
-                         &layer.manifest.trailer().sources(index).totals(),
-                         loader_.get(), &newer_, &losses_,
+    totals = &layer.manifest.trailer().sources(index).totals();
+    cache_reader.emplace(info.name(), totals, loader_.get(), &newer_, &losses_,
                          delta.has_value() ? &*delta : nullptr, &frames, warn);
     readers[index] = &*cache_reader;
   }
@@ -359,9 +359,7 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
       {.progress = progress, .cancellation = options_.cancellation}, warn));
   bytes_done_ += layer.bytes;
   if (!cache_reader.has_value()) return absl::OkStatus();
-  LARDER_ASSIGN_OR_RETURN(const uint16_t index, CacheIndexIn(at));
-  return CountLayer(layer.manifest.trailer().sources(index).totals(),
-                    cache_reader->counts(),
+  return CountLayer(*totals, cache_reader->counts(),
                     delta.has_value() ? delta->missing() : 0);
 }
 

@@ -236,12 +236,7 @@ absl::Status CacheReader::CloseCurrent() {
 void CacheReader::Lose(absl::string_view ns, absl::string_view key,
                        absl::string_view reason) {
   ++counts_.lost;
-  losses_->Add({.kind = Loss::Kind::kBlob,
-                .source = source_,
-                .ns = std::string(ns),
-                .name = std::string(key),
-                .count = 1,
-                .reason = std::string(reason)});
+  losses_->AddBlob(source_, ns, key, reason);
 }
 
 void CacheReader::LoseCurrent(absl::string_view reason) {

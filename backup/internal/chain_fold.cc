@@ -20,7 +20,6 @@
 #include "backup/internal/pack_stream.h"
 #include "backup/internal/pack_writer.h"
 #include "backup/internal/snapshot_records.h"
-#include "cache/l2/file.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup_internal {
@@ -57,7 +56,7 @@ class Fold {
                  .pack_bytes = options.pack_bytes,
                  .sync = options.sync}) {}
 
-  absl::Status Run();
+  absl::StatusOr<std::string> Run();
 
  private:
   // Behind the packs that are there, so that none is overwritten.
@@ -82,7 +81,7 @@ class Fold {
                      const google::protobuf::Message& message);
   absl::Status WritePayload(ChunkType type, uint16_t source,
                             absl::string_view payload);
-  absl::Status Publish();
+  void NamePacks();
 
   const Archive& archive_;
   const std::vector<SnapshotEntry>& chain_;
@@ -260,7 +259,7 @@ absl::Status Fold::WriteSource(uint16_t source) {
 
 // All packs of the chain with frames in use, and all of the snapshot's own: who
 // reads by the old manifest needs those.
-absl::Status Fold::Publish() {
+void Fold::NamePacks() {
   std::map<std::string, const Pack*> packs;
   for (const SnapshotEntry& layer : chain_) {
     for (const Pack& pack : layer.manifest.packs()) packs[pack.name()] = &pack;
@@ -278,25 +277,9 @@ absl::Status Fold::Publish() {
   }
   for (const Pack* pack : references) *manifest_.add_references() = *pack;
   for (const Pack& pack : writer_.packs()) *manifest_.add_packs() = pack;
-  const std::string bytes = backup::format::EncodeManifest(manifest_);
-  LARDER_RETURN_IF_ERROR(backup::format::DecodeManifest(bytes).status());
-  const std::string path = archive_.ManifestPath(chain_.back().id);
-  const std::string temporary = absl::StrCat(path, kTemporarySuffix);
-  cache::l2::FileSystem* const fs = archive_.file_system();
-  {
-    LARDER_ASSIGN_OR_RETURN(
-        const std::unique_ptr<cache::l2::File> file,
-        fs->Open(temporary, {.create = true, .owner_only = true}));
-    LARDER_RETURN_IF_ERROR(file->Resize(bytes.size()));
-    LARDER_RETURN_IF_ERROR(file->WriteAt(0, bytes));
-    if (options_.sync) LARDER_RETURN_IF_ERROR(file->Sync());
-  }
-  LARDER_RETURN_IF_ERROR(fs->Rename(temporary, path));
-  return options_.sync ? fs->SyncDirectory(ManifestsPath(archive_.path()))
-                       : absl::OkStatus();
 }
 
-absl::Status Fold::Run() {
+absl::StatusOr<std::string> Fold::Run() {
   LARDER_RETURN_IF_ERROR(CheckSources());
   manifest_.set_format_version(backup::format::kFormatVersion);
   manifest_.set_ordinal(top_.ordinal());
@@ -320,14 +303,17 @@ absl::Status Fold::Run() {
     LARDER_RETURN_IF_ERROR(
         archive_.file_system()->SyncDirectory(PacksPath(archive_.path())));
   }
-  return Publish();
+  NamePacks();
+  std::string bytes = backup::format::EncodeManifest(manifest_);
+  LARDER_RETURN_IF_ERROR(backup::format::DecodeManifest(bytes).status());
+  return bytes;
 }
 
 }  // namespace
 
-absl::Status FoldChain(const Archive& archive,
-                       const std::vector<SnapshotEntry>& chain,
-                       const FoldOptions& options) {
+absl::StatusOr<std::string> FoldChain(const Archive& archive,
+                                      const std::vector<SnapshotEntry>& chain,
+                                      const FoldOptions& options) {
   return Fold(archive, chain, options).Run();
 }
 

@@ -3,9 +3,10 @@
 #define LARDER_BACKUP_INTERNAL_CHAIN_FOLD_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "backup/archive.h"
 
 namespace larder::backup_internal {
@@ -15,18 +16,19 @@ struct FoldOptions {
   bool sync = true;
 };
 
-// Makes the last snapshot of `chain` (Archive::Chain()) a full dump: writes its
-// records, each with where in the packs of the chain its frames lie, and
-// replaces its manifest by one rename. Reads no frames. Snapshots that build on
-// it and those below stay as they are.
+// Writes a full dump of the last snapshot of `chain` (Archive::Chain()): its
+// records, each with where in the packs of the chain its frames lie. Reads no
+// frames. Snapshots that build on it and those below stay as they are.
+// Returns: the manifest file that makes it one, in place of the snapshot's. Its
+// packs are synced; until it is there they are leftovers, as after an error.
 //
 // Requires: the archive's lock.
-// Errors, all without any effect but packs that are leftovers:
-// kFailedPrecondition when it holds more than blob caches; kDataLoss; what the
-// file system says. Memory: one Records chunk of each layer.
-absl::Status FoldChain(const backup::Archive& archive,
-                       const std::vector<backup::SnapshotEntry>& chain,
-                       const FoldOptions& options);
+// Errors: kFailedPrecondition when it holds more than blob caches; kDataLoss;
+// what the file system says. Memory: one Records chunk of each layer.
+absl::StatusOr<std::string> FoldChain(
+    const backup::Archive& archive,
+    const std::vector<backup::SnapshotEntry>& chain,
+    const FoldOptions& options);
 
 }  // namespace larder::backup_internal
 

@@ -12,7 +12,6 @@
 
 namespace larder::backup_internal {
 
-using backup::Loss;
 using backup::format::KeyRange;
 using backup::format::Record;
 using backup::format::Records;
@@ -107,12 +106,7 @@ absl::Status DeltaApplier::Clear(absl::string_view ns, absl::string_view from,
   return loader_
       ->KeepOnly(ns, from, until, /*kept=*/{},
                  [&](absl::string_view key) {
-                   losses_->Add({.kind = Loss::Kind::kBlob,
-                                 .source = source_,
-                                 .ns = std::string(ns),
-                                 .name = std::string(key),
-                                 .count = 1,
-                                 .reason = std::string(reason)});
+                   losses_->AddBlob(source_, ns, key, reason);
                  })
       .status();
 }

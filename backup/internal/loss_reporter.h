@@ -35,6 +35,16 @@ class LossReporter {
     Report(std::move(loss));
   }
 
+  void AddBlob(absl::string_view source, absl::string_view ns,
+               absl::string_view key, absl::string_view reason) {
+    Add({.kind = backup::Loss::Kind::kBlob,
+         .source = std::string(source),
+         .ns = std::string(ns),
+         .name = std::string(key),
+         .count = 1,
+         .reason = std::string(reason)});
+  }
+
   // A delta has the blob, or tells that nothing in [from, until) is missing
   // (`until` empty: to the end of the namespace).
   void Forget(const std::string& ns, const std::string& key) {
