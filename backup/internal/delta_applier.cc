@@ -16,6 +16,18 @@ using backup::format::KeyRange;
 using backup::format::Record;
 using backup::format::Records;
 
+namespace {
+
+absl::Status CheckOrder(const BlobPlace& behind, const KeyRange& range) {
+  if (ComesBehind(behind, range)) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("delta: range from ", backup::format::Printable(range.ns()),
+                   "/", backup::format::Printable(range.from()), " to ",
+                   backup::format::Printable(range.until()), ": out of order"));
+}
+
+}  // namespace
+
 DeltaApplier::DeltaApplier(std::string source,
                            std::vector<std::string> namespaces,
                            cache::L2Loader* loader, LossReporter* losses)
@@ -26,32 +38,13 @@ DeltaApplier::DeltaApplier(std::string source,
   std::sort(namespaces_.begin(), namespaces_.end());
 }
 
-// Whether `range` comes behind one of `ns` that ends at `until`.
-absl::Status DeltaApplier::CheckOrder(const KeyRange& range,
-                                      const std::string& ns,
-                                      const std::string& until,
-                                      bool any) const {
-  const bool ordered =
-      !any || range.ns() > ns ||
-      (range.ns() == ns && !until.empty() && range.from() >= until);
-  const bool sound = range.until().empty() || range.from() < range.until();
-  if (ordered && sound) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat("delta: range from ", backup::format::Printable(range.ns()),
-                   "/", backup::format::Printable(range.from()), " to ",
-                   backup::format::Printable(range.until()), ": out of order"));
-}
-
 absl::Status DeltaApplier::Check(const Records& message) const {
-  std::string ns = ns_, until = until_;
-  bool any = any_;
+  BlobPlace behind = behind_;
   int64_t kept = 0;
   int at = 0;
   for (const KeyRange& range : message.ranges()) {
-    LARDER_RETURN_IF_ERROR(CheckOrder(range, ns, until, any));
-    ns = range.ns();
-    until = range.until();
-    any = true;
+    LARDER_RETURN_IF_ERROR(CheckOrder(behind, range));
+    behind = EndOf(range);
     kept += range.kept_size();
     const int64_t end = int64_t{at} + range.records();
     if (end > message.records_size()) {
@@ -60,8 +53,8 @@ absl::Status DeltaApplier::Check(const Records& message) const {
     }
     for (; at < end; ++at) {
       const Record& record = message.records(at);
-      if (record.ns() != range.ns() || record.key() < range.from() ||
-          (!range.until().empty() && record.key() >= range.until())) {
+      const BlobPlace place = {record.ns(), record.key()};
+      if (place < StartOf(range) || place >= EndOf(range)) {
         return absl::DataLossError(absl::StrCat(
             "delta: blob ", backup::format::Printable(record.ns()), "/",
             backup::format::Printable(record.key()), ": not in its range"));
@@ -80,12 +73,6 @@ absl::Status DeltaApplier::Check(const Records& message) const {
   return absl::OkStatus();
 }
 
-void DeltaApplier::MoveBehind(const KeyRange& range) {
-  any_ = true;
-  ns_ = range.ns();
-  until_ = range.until();
-}
-
 absl::Status DeltaApplier::Take(const KeyRange& range) {
   LARDER_ASSIGN_OR_RETURN(
       const int64_t missing,
@@ -96,7 +83,7 @@ absl::Status DeltaApplier::Take(const KeyRange& range) {
     losses_->ForgetRange(range.ns(), range.from(), range.until());
   }
   missing_ += missing;
-  MoveBehind(range);
+  behind_ = EndOf(range);
   return absl::OkStatus();
 }
 
@@ -114,21 +101,21 @@ absl::Status DeltaApplier::Clear(absl::string_view ns, absl::string_view from,
 absl::Status DeltaApplier::Lose(const KeyRange& range,
                                 absl::string_view reason) {
   // Names that lie may name what was taken.
-  LARDER_RETURN_IF_ERROR(CheckOrder(range, ns_, until_, any_));
+  LARDER_RETURN_IF_ERROR(CheckOrder(behind_, range));
   LARDER_RETURN_IF_ERROR(
       Clear(range.ns(), range.from(), range.until(), reason));
-  MoveBehind(range);
+  behind_ = EndOf(range);
   return absl::OkStatus();
 }
 
 absl::Status DeltaApplier::LoseUpTo(const KeyRange* next,
                                     absl::string_view reason) {
   for (const std::string& ns : namespaces_) {
-    if (any_ && (ns < ns_ || (ns == ns_ && until_.empty()))) continue;
+    if (EndOf(ns) <= behind_) continue;
     if (next != nullptr && ns > next->ns()) break;
     const bool is_last = next != nullptr && ns == next->ns();
     if (is_last && next->from().empty()) break;
-    LARDER_RETURN_IF_ERROR(Clear(ns, any_ && ns == ns_ ? until_ : "",
+    LARDER_RETURN_IF_ERROR(Clear(ns, ns == behind_.ns ? behind_.key : "",
                                  is_last ? next->from() : "", reason));
   }
   return absl::OkStatus();

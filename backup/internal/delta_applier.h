@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "backup/format/dump.pb.h"
+#include "backup/internal/blob_place.h"
 #include "backup/internal/loss_reporter.h"
 #include "cache/snapshot.h"
 
@@ -42,20 +43,14 @@ class DeltaApplier {
   int64_t missing() const { return missing_; }
 
  private:
-  absl::Status CheckOrder(const backup::format::KeyRange& range,
-                          const std::string& ns, const std::string& until,
-                          bool any) const;
   absl::Status Clear(absl::string_view ns, absl::string_view from,
                      absl::string_view until, absl::string_view reason);
-  void MoveBehind(const backup::format::KeyRange& range);
 
   const std::string source_;
   std::vector<std::string> namespaces_;  // In byte order.
   cache::L2Loader* const loader_;
   LossReporter* const losses_;
-  bool any_ = false;   // Whether there was a range.
-  std::string ns_;     // Of the last one.
-  std::string until_;  // Of the same; empty: to the end of the namespace.
+  BlobPlace behind_;  // The end of the last range.
   int64_t missing_ = 0;
 };
 

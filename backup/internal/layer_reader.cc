@@ -18,15 +18,6 @@ using backup::format::FramesIndex;
 using backup::format::KeyRange;
 using backup::format::Record;
 
-namespace {
-
-// Behind every key of the namespace: no namespace holds a NUL.
-BlobPlace EndOf(const std::string& ns) {
-  return {absl::StrCat(ns, absl::string_view("\0", 1)), ""};
-}
-
-}  // namespace
-
 LayerReader::LayerReader(const backup::Archive* archive,
                          const backup::format::Manifest* manifest,
                          uint16_t source,
@@ -142,13 +133,10 @@ absl::Status LayerReader::TakeRecords(const StreamItem& item) {
   }
   BlobPlace before = last_;
   for (const KeyRange& range : message.ranges()) {
+    if (!ComesBehind(before, range)) return Bad(item, "ranges out of order");
     Range r;
-    r.from = {range.ns(), range.from()};
-    r.until = range.until().empty() ? EndOf(range.ns())
-                                    : BlobPlace{range.ns(), range.until()};
-    if (r.from < before || r.until <= r.from) {
-      return Bad(item, "ranges out of order");
-    }
+    r.from = StartOf(range);
+    r.until = EndOf(range);
     r.kept.insert(range.kept().begin(), range.kept().end());
     before = r.until;
     ranges_.push_back(std::move(r));

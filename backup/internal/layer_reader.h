@@ -3,7 +3,6 @@
 #ifndef LARDER_BACKUP_INTERNAL_LAYER_READER_H_
 #define LARDER_BACKUP_INTERNAL_LAYER_READER_H_
 
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,17 +15,11 @@
 #include "backup/archive.h"
 #include "backup/cancellation.h"
 #include "backup/format/dump.pb.h"
+#include "backup/internal/blob_place.h"
 #include "backup/internal/pack_stream.h"
 #include "cache/l2/file.h"
 
 namespace larder::backup_internal {
-
-// The place of a blob in the order of names.
-struct BlobPlace {
-  std::string ns;
-  std::string key;
-  friend auto operator<=>(const BlobPlace&, const BlobPlace&) = default;
-};
 
 // Where frames of a record that follow each other lie, back to back.
 struct FramesPlace {
