@@ -58,7 +58,10 @@ class LoopbackPipe {
   }
   bool Receive(TransferRequest* request) {
     cache::MutexLock lock(&mu_);
+    receiving_ = true;
+    changed_.notify_all();
     while (!server_cut_ && requests_.empty()) changed_.wait(mu_);
+    receiving_ = false;
     if (server_cut_) return false;
     *request = std::move(requests_.front());
     requests_.pop_front();
@@ -74,6 +77,13 @@ class LoopbackPipe {
     *reply = std::move(replies_.front());
     replies_.pop_front();
     return true;
+  }
+  // Until the replica has done with all that was sent, or the call is over.
+  void AwaitIdle() {
+    cache::MutexLock lock(&mu_);
+    while (!server_cut_ && !ended_ && !(receiving_ && requests_.empty())) {
+      changed_.wait(mu_);
+    }
   }
   void Cut(bool server_sees) {
     cache::MutexLock lock(&mu_);
@@ -111,6 +121,7 @@ class LoopbackPipe {
   bool requests_lost_ ABSL_GUARDED_BY(mu_) = false;
   bool replies_lost_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  bool receiving_ ABSL_GUARDED_BY(mu_) = false;  // The replica waits.
   absl::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -131,6 +142,16 @@ class LoopbackNetwork {
       threads.swap(threads_);
     }
     for (std::thread& thread : threads) thread.join();
+  }
+
+  // Waits until the replica has done with every message that has arrived.
+  void AwaitIdle() ABSL_LOCKS_EXCLUDED(mu_) {
+    std::vector<std::shared_ptr<LoopbackPipe>> pipes;
+    {
+      cache::MutexLock lock(&mu_);
+      pipes = pipes_;
+    }
+    for (const auto& pipe : pipes) pipe->AwaitIdle();
   }
 
   // Say what becomes of messages; called without a lock. Null: they arrive.

@@ -302,6 +302,13 @@ absl::Status ReplicaSinkImpl::SendAll() {
     LARDER_RETURN_IF_ERROR(EnsureLink(options_.give_up_ms));
     if (ack_.has_value() || sent_ == spool_.end()) return absl::OkStatus();
     LARDER_RETURN_IF_ERROR(SendPiece());
+    // In time, so that the spool seldom fills; also of what is sent again, so
+    // that a replica that dies often gets on a little each time.
+    if (link_ != nullptr &&
+        sent_ - sync_requested_ >=
+            static_cast<uint64_t>(options_.spool_bytes_max) / 4) {
+      LARDER_RETURN_IF_ERROR(RequestSync());
+    }
   }
 }
 
@@ -367,14 +374,7 @@ absl::Status ReplicaSinkImpl::Append(
   }
   spool_.Add(chunk);
   counts_.spool_bytes_peak = std::max(counts_.spool_bytes_peak, spool_.bytes());
-  LARDER_RETURN_IF_ERROR(SendAll());
-  // In time, so that the spool seldom fills.
-  if (link_ != nullptr &&
-      sent_ - sync_requested_ >=
-          static_cast<uint64_t>(options_.spool_bytes_max) / 4) {
-    return RequestSync();
-  }
-  return absl::OkStatus();
+  return SendAll();
 }
 
 absl::Status ReplicaSinkImpl::CheckAck(const Manifest& manifest) const {

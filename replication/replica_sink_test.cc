@@ -239,6 +239,9 @@ TEST(ReplicaSinkTest, TheReplicaIsKilledAgainAndAgain) {
     int kills = 0;
     replica.network.on_request = [&](const TransferRequest&) {
       if (random() % 15 != 0) return Fate::kArrives;
+      // It dies of what it did. A client that is quicker than its replica could
+      // otherwise have it killed for ever before it does a thing.
+      replica.network.AwaitIdle();
       ++kills;
       if (random() % 2 == 0) {
         replica.Kill();
