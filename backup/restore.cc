@@ -495,15 +495,20 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
                      options.files_path, ": one is within the other"));
   }
   RestorePlan plan;
-  LARDER_ASSIGN_OR_RETURN(plan.snapshot, archive.Find(options.snapshot_id));
+  LARDER_ASSIGN_OR_RETURN(plan.snapshot,
+                          options.snapshot_id.empty()
+                              ? archive.FindAt(options.not_after_unix_ms)
+                              : archive.Find(options.snapshot_id));
   LARDER_ASSIGN_OR_RETURN(const std::vector<SnapshotEntry> all, archive.List());
   const format::Manifest& manifest = plan.snapshot.manifest;
   for (const SnapshotEntry& other : all) {
     if (!other.status.ok()) {
       plan.warnings.push_back(
           absl::StrCat("snapshot ", other.id, ": ", other.status.message()));
-    } else if (!other.complete &&
-               (other.id == plan.snapshot.id || options.snapshot_id.empty())) {
+    } else if (!other.complete && (other.id == plan.snapshot.id ||
+                                   (options.snapshot_id.empty() &&
+                                    other.manifest.header().created_unix_ms() <=
+                                        options.not_after_unix_ms))) {
       plan.warnings.push_back(
           absl::StrCat("snapshot ", other.id, ": ", other.incomplete_reason));
     }

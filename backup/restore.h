@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,8 +27,10 @@ struct RestoreProgress {
 };
 
 struct RestoreOptions {
-  // Empty: the newest complete snapshot.
+  // Empty: the newest complete snapshot, of those no younger than
+  // `not_after_unix_ms`.
   std::string snapshot_id;
+  int64_t not_after_unix_ms = std::numeric_limits<int64_t>::max();
   // The new L2: `cache.l2_path`, absent or an empty directory. Empty: the
   // cache is not restored.
   cache::BlobCacheOptions cache;

@@ -21,6 +21,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "cache/options.h"
 #include "cache/policy.h"
 #include "replication/endpoint.h"
@@ -33,6 +34,7 @@
 #include "tools/cli/flush_namespace_command.h"
 #include "tools/cli/get_command.h"
 #include "tools/cli/import_command.h"
+#include "tools/cli/instant.h"
 #include "tools/cli/list_command.h"
 #include "tools/cli/location.h"
 #include "tools/cli/ls_command.h"
@@ -40,6 +42,7 @@
 #include "tools/cli/replica_command.h"
 #include "tools/cli/replica_flags.h"
 #include "tools/cli/restore_command.h"
+#include "tools/cli/show_command.h"
 #include "tools/cli/standard_descriptors.h"
 #include "tools/cli/stats_command.h"
 #include "tools/cli/suggest.h"
@@ -208,6 +211,11 @@ absl::StatusOr<int64_t> ParseCount(const std::string& text) {
   return count;
 }
 
+absl::StatusOr<int64_t> ParseAt(const std::string& text) {
+  return cli::ParseInstant(text, absl::ToUnixMillis(absl::Now()),
+                           absl::LocalTimeZone());
+}
+
 absl::StatusOr<std::string> ParseNamespace(const std::string& text) {
   if (absl::Status status = cache::ValidateNamespace(text); !status.ok()) {
     return status;
@@ -248,6 +256,14 @@ void AddArchive(CLI::App* command, std::string* directory) {
   AddParsed(command, "--from", directory, cli::ParseDirectoryLocation,
             "The archive, as dir:PATH")
       ->type_name("dir:PATH");
+}
+
+// The archive as the first word behind a command, too.
+void AddArchiveWord(CLI::App* command, std::string* directory) {
+  AddParsed(command, "--from,ARCHIVE", directory, cli::ParseDirectoryLocation,
+            "The archive, as dir:PATH")
+      ->type_name("dir:PATH")
+      ->required();
 }
 
 // Adds the command `name` whose flags are an `F`, run by `run`. Returns it
@@ -531,6 +547,12 @@ void AddRestore(Program* program) {
                    "Which one (see 'larder list'); the newest complete "
                    "one unless given")
       ->type_name("ID");
+  AddParsed(command, "--at", &flags->not_after_unix_ms, ParseAt,
+            "The newest complete one from no later than this: 2h (ago), "
+            "2026-11-26T09:30:00Z, or in local time 2026-11-26 09:30 or "
+            "2026-11-26 (its first moment)")
+      ->type_name("TIME")
+      ->excludes("--snapshot");
   AddL2(command, &flags->cache, "Directory of the new L2, absent or empty");
   command
       ->add_option("--files", flags->files_out,
@@ -580,6 +602,15 @@ void AddList(Program* program) {
   command->get_option("--from")->required();
 }
 
+void AddShow(Program* program) {
+  auto [command, flags] = AddCommand(
+      program, "show", "Show all about one snapshot of an archive",
+      "larder show dir:/mnt/a 20261126T093000Z-1a2b3c4d", cli::RunShow);
+  AddArchiveWord(command, &flags->directory);
+  command->add_option("ID", flags->snapshot, "Which one (see 'larder list')")
+      ->required();
+}
+
 // `bazel run` starts programs elsewhere, and says where the user is.
 void EnterUsersDirectory() {
   const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
@@ -603,7 +634,7 @@ int RunLarder(int argc, char** argv) {
   for (const auto add :
        {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel, AddLs, AddStats,
         AddSweep, AddFlushNamespace, AddBackup, AddReplica, AddRestore,
-        AddVerify, AddList}) {
+        AddVerify, AddList, AddShow}) {
     add(&program);
   }
   return program.Run(argc, argv);

@@ -39,6 +39,11 @@ TEST(Usage, WrongCommandLinesEndWith2) {
       {"backup", "--l2", "x", "--to", "s3:bucket"},
       {"restore", "--from", "dir:x"},
       {"restore", "--l2", "x"},
+      {"restore", "--from", "dir:x", "--l2", "y", "--at", "yesterday"},
+      {"restore", "--from", "dir:x", "--l2", "y", "--at", "2h", "--snapshot",
+       "s"},
+      {"show", "dir:x"},
+      {"show", "x", "s"},
       {"verify"},
       {"verify", "--l2", "x", "--from", "dir:x"},
       {"verify", "--l2", "x", "--snapshot", "s"},
@@ -78,7 +83,7 @@ TEST(Usage, EverySubcommandHasHelpWithAnExample) {
   EXPECT_EQ(all.exit_code, 0);
   for (const std::string command :
        {"demo", "import", "export", "put", "get", "del", "ls", "stats", "sweep",
-        "flush-namespace", "backup", "restore", "verify", "list"}) {
+        "flush-namespace", "backup", "restore", "verify", "list", "show"}) {
     SCOPED_TRACE(command);
     EXPECT_THAT(all.out, HasSubstr("\n  " + command + " "));
     const ProgramEnd help = Larder({command, "--help"});
@@ -106,6 +111,7 @@ TEST(Usage, WhatIsNotThereEndsWith10) {
       {"verify", "--l2", absent},
       {"verify", "--from", archive},
       {"list", "--from", archive},
+      {"show", archive, "s"},
       {"restore", "--from", archive, "--l2", directory + "/new"},
       {"import", "--l2", directory + "/new", "-n", "n", absent},
   };

@@ -11,6 +11,7 @@
 #include "backup/archive.h"
 #include "backup/format/dump.pb.h"
 #include "cache/status_macros.h"
+#include "tools/cli/instant.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/units.h"
 
@@ -67,11 +68,10 @@ JsonObject EntryFacts(const backup::SnapshotEntry& entry) {
 void Print(const backup::SnapshotEntry& entry, Console* console) {
   if (!entry.status.ok()) return;
   const Summary summary = Summarize(entry.manifest);
-  const absl::Time created =
-      absl::FromUnixMillis(entry.manifest.header().created_unix_ms());
   console->Say(absl::StrFormat(
       "%-25s  %s  %8s  %8s  %10s  %10s  %6d  %s", entry.id,
-      absl::FormatTime("%Y-%m-%d %H:%M:%S", created, absl::LocalTimeZone()),
+      FormatInstant(entry.manifest.header().created_unix_ms(),
+                    absl::LocalTimeZone()),
       FormatCount(summary.blobs), FormatCount(summary.files),
       FormatBytes(summary.raw_bytes), FormatBytes(entry.bytes), summary.epoch,
       entry.manifest.header().base_snapshot_id().empty()
