@@ -58,8 +58,28 @@ std::string Archive::PackPath(absl::string_view pack_name) const {
   return backup_internal::PackPath(path_, pack_name);
 }
 
-SnapshotEntry Archive::ReadOwn(const std::string& id) const {
-  SnapshotEntry entry;
+void Archive::CheckPack(const format::Pack& pack, SnapshotEntry* entry) const {
+  const std::string path = PackPath(pack.name());
+  const auto file = file_system_->Open(path, {.read_only = true});
+  if (!file.ok()) {
+    entry->incomplete_reason = std::string(file.status().message());
+    entry->incomplete_code = absl::IsNotFound(file.status())
+                                 ? absl::StatusCode::kDataLoss
+                                 : file.status().code();
+  } else if ((*file)->Size() != pack.bytes()) {
+    entry->incomplete_reason = absl::StrFormat(
+        "%s: %d bytes vs expected %d", path, (*file)->Size(), pack.bytes());
+    entry->incomplete_code = absl::StatusCode::kDataLoss;
+  } else {
+    return;
+  }
+  entry->complete = false;
+}
+
+const SnapshotEntry& Archive::ReadOwn(const std::string& id, Read* read) const {
+  const auto [at, is_new] = read->try_emplace(id);
+  SnapshotEntry& entry = at->second;
+  if (!is_new) return entry;
   entry.id = id;
   const std::string path = ManifestPath(id);
   absl::StatusOr<std::string> bytes = ReadManifestFile(file_system_, path);
@@ -80,42 +100,32 @@ SnapshotEntry Archive::ReadOwn(const std::string& id) const {
   entry.manifest = *std::move(manifest);
   entry.bytes = static_cast<int64_t>(bytes->size());
   entry.complete = true;
+  // What another dump's packs hold counts once, for that.
   for (const format::Pack& pack : entry.manifest.packs()) {
     entry.bytes += static_cast<int64_t>(pack.bytes());
-    const std::string pack_path = PackPath(pack.name());
-    const auto file = file_system_->Open(pack_path, {.read_only = true});
-    if (!file.ok()) {
-      entry.incomplete_reason = std::string(file.status().message());
-      entry.incomplete_code = absl::IsNotFound(file.status())
-                                  ? absl::StatusCode::kDataLoss
-                                  : file.status().code();
-    } else if ((*file)->Size() != pack.bytes()) {
-      entry.incomplete_reason =
-          absl::StrFormat("%s: %d bytes vs expected %d", pack_path,
-                          (*file)->Size(), pack.bytes());
-      entry.incomplete_code = absl::StatusCode::kDataLoss;
-    }
-    if (!entry.incomplete_reason.empty()) {
-      entry.complete = false;
-      break;
+  }
+  for (const auto* packs :
+       {&entry.manifest.packs(), &entry.manifest.references()}) {
+    for (const format::Pack& pack : *packs) {
+      if (entry.complete) CheckPack(pack, &entry);
     }
   }
   return entry;
 }
 
-absl::StatusOr<std::vector<SnapshotEntry>> Archive::ReadChain(
-    SnapshotEntry entry) const {
-  std::vector<SnapshotEntry> chain = {std::move(entry)};
+absl::StatusOr<std::vector<const SnapshotEntry*>> Archive::ReadChain(
+    const SnapshotEntry& entry, Read* read) const {
+  std::vector<const SnapshotEntry*> chain = {&entry};
   while (true) {
-    const format::Manifest& top = chain.back().manifest;
+    const format::Manifest& top = chain.back()->manifest;
     const std::string& base_id = top.header().base_snapshot_id();
     if (base_id.empty()) break;
     const auto broken = [&](absl::string_view why) {
-      return absl::DataLossError(
-          absl::StrCat(path_, ": snapshot ", chain.front().id,
-                       ": a delta on snapshot ", base_id, ": ", why));
+      return absl::DataLossError(absl::StrCat(path_, ": snapshot ", entry.id,
+                                              ": a delta on snapshot ", base_id,
+                                              ": ", why));
     };
-    SnapshotEntry base = ReadOwn(base_id);
+    const SnapshotEntry& base = ReadOwn(base_id, read);
     if (!base.status.ok()) return broken(base.status.message());
     // Or a forged archive could lead in circles.
     if (base.manifest.ordinal() >= top.ordinal()) {
@@ -126,29 +136,35 @@ absl::StatusOr<std::vector<SnapshotEntry>> Archive::ReadChain(
       return broken(absl::StrFormat("more than %d deltas on a full dump",
                                     format::kDeltasPerChainMax));
     }
-    chain.push_back(std::move(base));
+    chain.push_back(&base);
   }
   std::reverse(chain.begin(), chain.end());
-  for (size_t i = 0; i < chain.size(); ++i) {
-    chain[i].deltas = static_cast<int>(i);
-  }
   return chain;
 }
 
 absl::StatusOr<std::vector<SnapshotEntry>> Archive::Chain(
     const SnapshotEntry& entry) const {
   LARDER_RETURN_IF_ERROR(entry.status);
-  return ReadChain(entry);
+  Read read;
+  LARDER_ASSIGN_OR_RETURN(const std::vector<const SnapshotEntry*> chain,
+                          ReadChain(entry, &read));
+  std::vector<SnapshotEntry> copies;
+  for (const SnapshotEntry* each : chain) {
+    copies.push_back(*each);
+    copies.back().deltas = static_cast<int>(copies.size()) - 1;
+  }
+  return copies;
 }
 
-SnapshotEntry Archive::ReadEntry(const std::string& id) const {
-  SnapshotEntry entry = ReadOwn(id);
+SnapshotEntry Archive::ReadEntry(const std::string& id, Read* read) const {
+  SnapshotEntry entry = ReadOwn(id, read);
   if (!entry.status.ok() ||
       entry.manifest.header().base_snapshot_id().empty()) {
     return entry;
   }
-  const absl::StatusOr<std::vector<SnapshotEntry>> chain = ReadChain(entry);
-  if (chain.ok()) entry.deltas = chain->back().deltas;
+  const absl::StatusOr<std::vector<const SnapshotEntry*>> chain =
+      ReadChain(entry, read);
+  if (chain.ok()) entry.deltas = static_cast<int>(chain->size()) - 1;
   if (!entry.complete) return entry;
   if (!chain.ok()) {
     entry.complete = false;
@@ -156,12 +172,12 @@ SnapshotEntry Archive::ReadEntry(const std::string& id) const {
     entry.incomplete_code = chain.status().code();
     return entry;
   }
-  for (const SnapshotEntry& below : *chain) {
-    if (below.complete) continue;
+  for (const SnapshotEntry* below : *chain) {
+    if (below->complete) continue;
     entry.complete = false;
-    entry.incomplete_reason = absl::StrCat("a delta on snapshot ", below.id,
-                                           ": ", below.incomplete_reason);
-    entry.incomplete_code = below.incomplete_code;
+    entry.incomplete_reason = absl::StrCat("a delta on snapshot ", below->id,
+                                           ": ", below->incomplete_reason);
+    entry.incomplete_code = below->incomplete_code;
     break;
   }
   return entry;
@@ -172,10 +188,11 @@ absl::StatusOr<std::vector<SnapshotEntry>> Archive::List() const {
       const std::vector<std::string> names,
       file_system_->List(backup_internal::ManifestsPath(path_)));
   std::vector<SnapshotEntry> entries;
+  Read read;  // A base is below many others.
   for (absl::string_view name : names) {
     if (absl::ConsumeSuffix(&name, backup_internal::kManifestSuffix) &&
         format::IsSnapshotId(name)) {
-      entries.push_back(ReadEntry(std::string(name)));
+      entries.push_back(ReadEntry(std::string(name), &read));
     }
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
@@ -197,7 +214,8 @@ absl::StatusOr<SnapshotEntry> Archive::Find(absl::string_view id) const {
       return absl::NotFoundError(
           absl::StrCat(path_, ": snapshot ", id, " does not exist"));
     }
-    SnapshotEntry entry = ReadEntry(std::string(id));
+    Read read;
+    SnapshotEntry entry = ReadEntry(std::string(id), &read);
     LARDER_RETURN_IF_ERROR(entry.status);
     return entry;
   }

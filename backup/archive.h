@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/node_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -69,11 +70,15 @@ class Archive {
   Archive(std::string path, cache::l2::FileSystem* file_system)
       : path_(std::move(path)), file_system_(file_system) {}
 
-  // Its own files only.
-  SnapshotEntry ReadOwn(const std::string& id) const;
-  SnapshotEntry ReadEntry(const std::string& id) const;
-  absl::StatusOr<std::vector<SnapshotEntry>> ReadChain(
-      SnapshotEntry entry) const;
+  // Whether it is there, in its size.
+  void CheckPack(const format::Pack& pack, SnapshotEntry* entry) const;
+  // What the own files of each snapshot say, read once.
+  using Read = absl::node_hash_map<std::string, SnapshotEntry>;
+  const SnapshotEntry& ReadOwn(const std::string& id, Read* read) const;
+  SnapshotEntry ReadEntry(const std::string& id, Read* read) const;
+  // From the full dump up to `entry`.
+  absl::StatusOr<std::vector<const SnapshotEntry*>> ReadChain(
+      const SnapshotEntry& entry, Read* read) const;
 
   std::string path_;
   cache::l2::FileSystem* file_system_;

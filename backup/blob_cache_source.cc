@@ -163,7 +163,6 @@ class BlobCacheView : public SourceView {
   std::string low_;            // Where the next range starts.
   std::string frames_;         // The frame chunk being filled, or empty.
   format::FramesIndex index_;  // Of the same.
-  std::string scratch_;
 };
 
 // An epoch of another lineage says nothing about this one, nor does a dump
@@ -329,16 +328,16 @@ absl::Status BlobCacheView::EmitFramesOf(const Range& range, size_t index) {
       run->set_record(static_cast<uint32_t>(index));
       run->set_first_frame(static_cast<uint32_t>(i));
     }
-    const absl::Status read = snapshot_->ReadFrame(record, i, &scratch_);
+    const size_t before = frames_.size();
+    const absl::Status read = snapshot_->ReadFrame(record, i, &frames_);
     if (absl::IsDataLoss(read)) {
       run->set_unreadable(true);
       Problem(absl::StrCat(NameOf(record), ": ", read.message()));
       return absl::OkStatus();
     }
     LARDER_RETURN_IF_ERROR(read);
-    frames_.append(scratch_);
     run->set_frames(run->frames() + 1);
-    run->set_bytes(run->bytes() + scratch_.size());
+    run->set_bytes(run->bytes() + (frames_.size() - before));
     totals_->set_frames(totals_->frames() + 1);
     if (static_cast<int64_t>(frames_.size()) >=
         std::min(options_.frame_chunk_bytes, kFrameChunkBytesMax)) {

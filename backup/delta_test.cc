@@ -1,6 +1,7 @@
 // Deltas: through archives, chains of them, sinks that are not equally far, and
 // damage.
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -234,6 +235,73 @@ TEST_F(DeltaTest, EachSinkGetsWhatItLacks) {
   }
 }
 
+// A chain that is full becomes a full dump, without another look at the cache,
+// and goes on; what it was made of may go.
+TEST_F(DeltaTest, AFullChainIsFolded) {
+  Fill(200);
+  std::vector<BackupReport> reports;
+  std::string folded;
+  for (int i = 0; i < 2 * format::kDeltasPerChainMax + 4; ++i) {
+    Put("pages", absl::StrCat("key", 2 * (i % 3)), absl::StrCat("value", i));
+    Delete("images", absl::StrCat("key", 2 * i + 1));
+    reports.push_back(Backup({"/a"}));
+    ASSERT_EQ(reports.back().outcome, Outcome::kOk) << reports.back().status;
+    EXPECT_EQ(reports.back().sinks[0].base_snapshot_id,
+              i == 0 ? "" : reports[static_cast<size_t>(i) - 1].snapshot_id);
+    const auto entry = Open("/a").Find(reports.back().snapshot_id);
+    ASSERT_TRUE(entry.ok()) << entry.status();
+    EXPECT_TRUE(entry->complete) << entry->incomplete_reason;
+    EXPECT_EQ(entry->deltas, i % format::kDeltasPerChainMax);
+    if (entry->manifest.references_size() > 0) folded = entry->id;
+  }
+  const auto verdict = VerifyArchive(Open("/a"), {});
+  ASSERT_TRUE(verdict.ok()) << verdict.status();
+  EXPECT_TRUE(verdict->status.ok()) << verdict->status;
+  for (const BackupReport& report : reports) {
+    ExpectRestores("/a", report.snapshot_id);
+    ExpectRecords("/a", report.snapshot_id);
+  }
+  // All before the last fold goes; the next backup removes packs that nobody
+  // names any more.
+  ASSERT_NE(folded, "");
+  for (const BackupReport& report : reports) {
+    if (report.snapshot_id == folded) break;
+    ASSERT_TRUE(disk_.Remove(Open("/a").ManifestPath(report.snapshot_id)).ok());
+  }
+  const size_t packs = disk_.List("/a/packs")->size();
+  reports.push_back(Backup({"/a"}));
+  EXPECT_LT(disk_.List("/a/packs")->size(), packs);
+  ExpectRestores("/a", folded);
+  ExpectRestores("/a", reports.back().snapshot_id);
+}
+
+// A damaged frame costs its blob wherever it is referred to from.
+TEST_F(DeltaTest, DamageBelowAFoldIsFound) {
+  Fill(20);
+  std::string first, last;
+  for (int i = 0; i <= format::kDeltasPerChainMax; ++i) {
+    Put("pages", "changing", RandomBytes(static_cast<uint64_t>(i), 500));
+    last = Backup({"/a"}).snapshot_id;
+    if (i == 0) first = last;
+  }
+  const Archive archive = Open("/a");
+  ASSERT_GT(archive.Find(last)->manifest.references_size(), 0);
+  const std::string frame = model_.at({"images", "key7"});
+  const std::string path =
+      archive.PackPath(archive.Find(first)->manifest.packs(0).name());
+  const auto file = disk_.Open(path, {});
+  std::string bytes((*file)->Size(), '\0');
+  ASSERT_TRUE((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
+  const size_t at = bytes.find(frame);
+  ASSERT_NE(at, std::string::npos);
+  ASSERT_TRUE((*file)->WriteAt(at + 5, "X").ok());
+  const RestoreReport report = RestoreFrom("/a", "/new", last);
+  EXPECT_EQ(report.outcome, Outcome::kPartial) << report.status;
+  ASSERT_EQ(report.lost.listed.size(), 1);
+  EXPECT_EQ(report.lost.listed[0].name, "key7");
+  EXPECT_EQ(report.restored.records, static_cast<int64_t>(model_.size()) - 1);
+}
+
 TEST_F(DeltaTest, AnotherLineageGetsAFullDump) {
   Fill(50);
   ASSERT_EQ(Backup({"/a"}).outcome, Outcome::kOk);
@@ -449,6 +517,62 @@ TEST_F(DamagedDeltaTest, AnyPackOfTheDeltaIsGone) {
     ExpectRestoresOrTells(path);
     ASSERT_TRUE((*file)->WriteAt(0, bytes).ok());
   }
+}
+
+// The last delta of a chain and its fold, with a fault at each operation: what
+// is listed is whole, and the snapshots before are as they were.
+TEST(FoldTest, AFaultAtAnyOperationHurtsNothing) {
+  int folded = 0;
+  for (uint64_t at = 0;; ++at) {
+    SCOPED_TRACE(absl::StrCat("operation ", at));
+    FakeCache cache = MakeFakeCache(6, 200);
+    SimulatedDisk disk;
+    const auto backup = [&](int i) {
+      ++cache.info.epoch;
+      cache.Put("pages", "changing", absl::StrCat(i),
+                cache.info.complete_through.value + 1);
+      cache.info.hlc.value += 10;
+      cache.info.complete_through = cache.info.hlc;
+      TestBackupOptions options;
+      options.random_seed = static_cast<uint64_t>(i) + 1;
+      options.unix_ms += i * 1000;
+      return TestBackup(&cache, "/archive", &disk, std::move(options));
+    };
+    for (int i = 0; i < format::kDeltasPerChainMax; ++i) {
+      ASSERT_EQ(backup(i).outcome, Outcome::kOk);
+    }
+    const uint64_t before = disk.operation_count();
+    disk.InjectFault(before + at,
+                     SimulatedDisk::Fault::Fail(at % 2 == 0 ? EIO : ENOSPC));
+    const BackupReport report = backup(format::kDeltasPerChainMax);
+    if (disk.operation_count() <= before + at) break;  // Beyond the last.
+    const auto archive = Archive::Open("/archive", &disk);
+    ASSERT_TRUE(archive.ok());
+    const auto listed = archive->List();
+    ASSERT_TRUE(listed.ok()) << listed.status();
+    const size_t expected = static_cast<size_t>(format::kDeltasPerChainMax) +
+                            (report.outcome == Outcome::kOk ? 1 : 0);
+    ASSERT_EQ(listed->size(), expected);
+    for (const SnapshotEntry& entry : *listed) {
+      EXPECT_TRUE(entry.complete) << entry.incomplete_reason;
+    }
+    const auto verdict = VerifyArchive(*archive, {});
+    ASSERT_TRUE(verdict.ok()) << verdict.status();
+    EXPECT_TRUE(verdict->status.ok()) << verdict->status;
+    if (report.outcome == Outcome::kOk) {
+      folded += listed->back().manifest.references_size() > 0 ? 1 : 0;
+      FakeCache restored;
+      const RestoreReport back =
+          TestRestore(*archive, "/new", &disk, &restored, {});
+      EXPECT_EQ(back.outcome, Outcome::kOk) << back.status;
+      EXPECT_TRUE(back.digest_equal);
+    }
+    // And the next one works, and cleans up.
+    EXPECT_EQ(backup(format::kDeltasPerChainMax + 1).outcome, Outcome::kOk);
+    EXPECT_EQ(VerifyArchive(*archive, {})->leftover_files, 0);
+    if (testing::Test::HasFailure()) break;
+  }
+  EXPECT_GT(folded, 0);
 }
 
 }  // namespace

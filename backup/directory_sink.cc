@@ -11,6 +11,7 @@
 #include "backup/format/limits.h"
 #include "backup/format/names.h"
 #include "backup/internal/archive_layout.h"
+#include "backup/internal/chain_fold.h"
 #include "backup/internal/leftovers.h"
 #include "backup/internal/pack_writer.h"
 #include "cache/check.h"
@@ -66,6 +67,7 @@ class DirectorySinkImpl : public SnapshotSink {
   absl::StatusOr<SinkReceipt> Publish(const format::Manifest& manifest,
                                       const std::vector<format::Pack>& packs);
   absl::Status PublishManifest(const std::string& bytes);
+  void FoldIfFull();
   // Newest first. Returns: whether all are gone.
   bool Remove(const std::vector<std::string>& paths);
   absl::Status SyncDirectory(const std::string& path) {
@@ -227,6 +229,7 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Publish(
   LARDER_RETURN_IF_ERROR(PublishManifest(bytes));
   receipt.bytes_written += static_cast<int64_t>(bytes.size());
   created_.clear();
+  FoldIfFull();
   snapshots_.clear();
   writer_.reset();
   lock_.reset();
@@ -259,6 +262,24 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Adopt(
     }
   }
   return receipt;
+}
+
+// So that the next backup can be a delta again. The dump is safe already: what
+// goes wrong here costs a full dump next time, and packs that are leftovers.
+void DirectorySinkImpl::FoldIfFull() {
+  const absl::StatusOr<Archive> archive = Archive::Open(path_, file_system_);
+  if (!archive.ok()) return;
+  const absl::StatusOr<SnapshotEntry> entry = archive->Find(snapshot_id_);
+  if (!entry.ok() || !entry->complete ||
+      entry->deltas < format::kDeltasPerChainMax) {
+    return;
+  }
+  const auto chain = archive->Chain(*entry);
+  if (!chain.ok()) return;
+  backup_internal::FoldChain(
+      *archive, *chain,
+      {.pack_bytes = options_.pack_bytes, .sync = options_.sync})
+      .IgnoreError();
 }
 
 bool DirectorySinkImpl::Remove(const std::vector<std::string>& paths) {

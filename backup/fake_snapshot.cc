@@ -104,7 +104,7 @@ class FakeSnapshot : public cache::Snapshot {
       return absl::DataLossError(absl::StrCat("frame ", i, ": bad checksum"));
     }
     const FakeCache::Blob& blob = cache_->blobs.at(key);
-    *out = blob.frames.empty() ? cache_->make_frame(i) : blob.frames[i];
+    out->append(blob.frames.empty() ? cache_->make_frame(i) : blob.frames[i]);
     return absl::OkStatus();
   }
 

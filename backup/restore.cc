@@ -18,6 +18,7 @@
 #include "backup/internal/file_target.h"
 #include "backup/internal/invalidation_set.h"
 #include "backup/internal/loss_reporter.h"
+#include "backup/internal/pack_frames.h"
 #include "backup/internal/staging_directory.h"
 #include "cache/blob_cache.h"
 #include "cache/clock.h"
@@ -327,6 +328,7 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
   backup_internal::SourceReaders readers;
   std::optional<DeltaApplier> delta;
   std::optional<CacheReader> cache_reader;
+  backup_internal::PackFrames frames(&archive_, &layer.manifest);
   if (loader_ != nullptr) {
     LARDER_ASSIGN_OR_RETURN(const uint16_t index, CacheIndexIn(at));
     const format::SourceInfo& info = layer.manifest.header().sources(index);
@@ -337,7 +339,7 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
     cache_reader.emplace(info.name(),
                          &layer.manifest.trailer().sources(index).totals(),
                          loader_.get(), &newer_, &losses_,
-                         delta.has_value() ? &*delta : nullptr, warn);
+                         delta.has_value() ? &*delta : nullptr, &frames, warn);
     readers[index] = &*cache_reader;
   }
   for (int i = 0; is_last && i < manifest_.header().sources_size(); ++i) {

@@ -13,6 +13,7 @@
 #include "backup/internal/file_target.h"
 #include "backup/internal/leftovers.h"
 #include "backup/internal/loss_reporter.h"
+#include "backup/internal/pack_frames.h"
 #include "cache/snapshot.h"
 #include "cache/status_macros.h"
 
@@ -68,7 +69,8 @@ class SnapshotCheck {
         manifest_(entry.manifest),
         options_(options),
         verdict_(verdict),
-        losses_(&verdict->lost, options.losses_listed_max, nullptr) {}
+        losses_(&verdict->lost, options.losses_listed_max, nullptr),
+        frames_(&archive_, &manifest_) {}
 
   // Errors: only what stops the verification as a whole.
   absl::Status Run(int64_t bytes_before, int64_t bytes_total);
@@ -86,6 +88,7 @@ class SnapshotCheck {
   NullLoader loader_;
   backup_internal::NullFileTarget file_target_;
   // By source; the other one of each pair is null.
+  backup_internal::PackFrames frames_;
   std::vector<std::unique_ptr<DeltaApplier>> deltas_;  // Of those below.
   std::vector<std::unique_ptr<CacheReader>> cache_readers_;
   std::vector<std::unique_ptr<FileReader>> file_readers_;
@@ -116,7 +119,7 @@ void SnapshotCheck::AddReaders(backup_internal::SourceReaders* readers) {
       cache_readers_.back() = std::make_unique<CacheReader>(
           info.name(), &end.totals(), &loader_, /*newer=*/nullptr, &losses_,
           info.cache().base_epoch() != 0 ? deltas_.back().get() : nullptr,
-          problem);
+          &frames_, problem);
       (*readers)[static_cast<uint16_t>(i)] = cache_readers_.back().get();
     } else if (info.kind() == format::SOURCE_KIND_DIRECTORY) {
       file_readers_.back() = std::make_unique<FileReader>(

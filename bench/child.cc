@@ -12,7 +12,7 @@
 namespace larder::bench {
 
 absl::StatusOr<int> RunAgain(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "l2_bench");
+  arguments.insert(arguments.begin(), "bench");
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);

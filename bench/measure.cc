@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <limits>
+#include <string>
 #include <utility>
 
 namespace larder::bench {
@@ -23,6 +25,15 @@ double Quantile(std::vector<double> values, double share) {
   std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(i),
                    values.end());
   return values[i];
+}
+
+int64_t AnonymousBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    int64_t kilobytes;
+    if (word == "RssAnon:" && status >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
 }
 
 void Samples::Add(absl::string_view name, double value) {

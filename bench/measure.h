@@ -33,6 +33,10 @@ double Median(std::vector<double> values);
 // Requires: 0 < share <= 1.
 double Quantile(std::vector<double> values, double share);
 
+// Bytes that this process has which no file backs; 0 when the system does not
+// say.
+int64_t AnonymousBytes();
+
 // What each store took in each round. Thread-compatible.
 class Samples {
  public:

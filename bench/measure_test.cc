@@ -20,6 +20,12 @@ TEST(MeasureTest, MedianOfOddAndEvenCounts) {
   EXPECT_TRUE(std::isnan(Median({})));
 }
 
+TEST(MeasureTest, AnonymousBytesGrowWithWhatIsTouched) {
+  const int64_t before = AnonymousBytes();
+  const std::vector<char> touched(8 << 20, 'x');
+  EXPECT_GE(AnonymousBytes(), before + (7 << 20)) << touched[0];
+}
+
 TEST(MeasureTest, QuantileIsAValueOfTheSample) {
   std::vector<double> hundred;
   for (int i = 100; i >= 1; --i) hundred.push_back(i);

@@ -142,8 +142,9 @@ class Snapshot {
                                  std::vector<DeltaRange>* ranges,
                                  std::vector<std::string>* damage) const = 0;
 
-  // Reads frame `i` of `record`, as stored, into `*out`, and verifies it.
-  // Errors: kDataLoss naming blob, frame, found and expected; kAborted.
+  // Appends frame `i` of `record`, as stored, to `*out`, and verifies it.
+  // Errors: kDataLoss naming blob, frame, found and expected; kAborted. Then
+  // `*out` is as it was.
   virtual absl::Status ReadFrame(const StoredRecord& record, size_t i,
                                  std::string* out) const = 0;
 };

@@ -16,78 +16,11 @@ namespace {
 
 constexpr int kKeepaliveMillis = 20'000;
 constexpr int kKeepaliveTimeoutMillis = 10'000;
-// ReplicaSink waits by itself: gRPC is not to make it wait longer.
-constexpr int kReconnectMillisMin = 20;
-constexpr int kReconnectMillisMax = 1'000;
 
 absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
                       status.error_message());
 }
-
-class GrpcCall : public TransferCall {
- public:
-  using Stream = grpc::ClientReaderWriter<TransferRequest, TransferReply>;
-
-  grpc::ClientContext* context() { return &context_; }
-  void Start(Replication::Stub* stub) { stream_ = stub->Transfer(&context_); }
-
-  bool Write(const TransferRequest& request) override {
-    return stream_->Write(request);
-  }
-  bool Read(TransferReply* reply) override { return stream_->Read(reply); }
-  void Cancel() override { context_.TryCancel(); }
-  absl::Status Close() override { return FromGrpc(stream_->Finish()); }
-
- private:
-  grpc::ClientContext context_;
-  std::unique_ptr<Stream> stream_;
-};
-
-class GrpcConnectorImpl : public ReplicaConnector {
- public:
-  explicit GrpcConnectorImpl(const GrpcConnector::Options& options);
-
-  std::unique_ptr<TransferCall> StartTransfer() override {
-    auto call = std::make_unique<GrpcCall>();
-    Prepare(options_.transfer_ms_max, call->context());
-    call->Start(stub_.get());
-    return call;
-  }
-  absl::StatusOr<BaseReply> Base(const BaseRequest& request) override {
-    grpc::ClientContext context;
-    Prepare(options_.call_ms_max, &context);
-    BaseReply reply;
-    LARDER_RETURN_IF_ERROR(FromGrpc(stub_->Base(&context, request, &reply)));
-    return reply;
-  }
-  absl::Status Abort(const AbortRequest& request) override {
-    grpc::ClientContext context;
-    Prepare(options_.call_ms_max, &context);
-    AbortReply reply;
-    return FromGrpc(stub_->Abort(&context, request, &reply));
-  }
-  absl::StatusOr<StatusReply> GetStatus() override {
-    grpc::ClientContext context;
-    Prepare(options_.call_ms_max, &context);
-    StatusReply reply;
-    LARDER_RETURN_IF_ERROR(FromGrpc(stub_->Status(&context, {}, &reply)));
-    return reply;
-  }
-
- private:
-  void Prepare(int64_t ms_max, grpc::ClientContext* context) const {
-    context->set_deadline(std::chrono::system_clock::now() +
-                          std::chrono::milliseconds(ms_max));
-    if (!options_.token.empty()) {
-      context->AddMetadata("authorization",
-                           absl::StrCat("Bearer ", options_.token));
-    }
-  }
-
-  const GrpcConnector::Options options_;
-  std::unique_ptr<Replication::Stub> stub_;
-};
 
 std::shared_ptr<grpc::ChannelCredentials> MakeCredentials(
     const TlsCredentials& tls) {
@@ -101,22 +34,93 @@ std::shared_ptr<grpc::ChannelCredentials> MakeCredentials(
   return grpc::SslCredentials(ssl);
 }
 
-GrpcConnectorImpl::GrpcConnectorImpl(const GrpcConnector::Options& options)
-    : options_(options) {
+// A connection of its own for each call: a channel that has failed makes those
+// after it wait as it sees fit, for seconds, while ReplicaSink has its own mind
+// about when to try again.
+std::unique_ptr<Replication::Stub> Connect(
+    const GrpcConnector::Options& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMillis);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMillisMin);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMillisMax);
-  // A connection of its own, and a direct one.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  stub_ = Replication::NewStub(grpc::CreateCustomChannel(
+  return Replication::NewStub(grpc::CreateCustomChannel(
       options.replica.Text(), MakeCredentials(options.tls), arguments));
 }
+
+void Prepare(const GrpcConnector::Options& options, int64_t ms_max,
+             grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() +
+                        std::chrono::milliseconds(ms_max));
+  if (!options.token.empty()) {
+    context->AddMetadata("authorization",
+                         absl::StrCat("Bearer ", options.token));
+  }
+}
+
+class GrpcCall : public TransferCall {
+ public:
+  using Stream = grpc::ClientReaderWriter<TransferRequest, TransferReply>;
+
+  explicit GrpcCall(const GrpcConnector::Options& options)
+      : stub_(Connect(options)) {
+    Prepare(options, options.transfer_ms_max, &context_);
+    stream_ = stub_->Transfer(&context_);
+  }
+
+  bool Write(const TransferRequest& request) override {
+    return stream_->Write(request);
+  }
+  bool Read(TransferReply* reply) override { return stream_->Read(reply); }
+  void Cancel() override { context_.TryCancel(); }
+  absl::Status Close() override { return FromGrpc(stream_->Finish()); }
+
+ private:
+  const std::unique_ptr<Replication::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<Stream> stream_;
+};
+
+class GrpcConnectorImpl : public ReplicaConnector {
+ public:
+  explicit GrpcConnectorImpl(const GrpcConnector::Options& options)
+      : options_(options) {}
+
+  std::unique_ptr<TransferCall> StartTransfer() override {
+    return std::make_unique<GrpcCall>(options_);
+  }
+  absl::StatusOr<BaseReply> Base(const BaseRequest& request) override {
+    BaseReply reply;
+    LARDER_RETURN_IF_ERROR(Call(&Replication::Stub::Base, request, &reply));
+    return reply;
+  }
+  absl::Status Abort(const AbortRequest& request) override {
+    AbortReply reply;
+    return Call(&Replication::Stub::Abort, request, &reply);
+  }
+  absl::StatusOr<StatusReply> GetStatus() override {
+    StatusReply reply;
+    LARDER_RETURN_IF_ERROR(
+        Call(&Replication::Stub::Status, StatusRequest(), &reply));
+    return reply;
+  }
+
+ private:
+  template <typename Request, typename Reply>
+  absl::Status Call(grpc::Status (Replication::Stub::*method)(
+                        grpc::ClientContext*, const Request&, Reply*),
+                    const Request& request, Reply* reply) const {
+    grpc::ClientContext context;
+    Prepare(options_, options_.call_ms_max, &context);
+    return FromGrpc(
+        (Connect(options_).get()->*method)(&context, request, reply));
+  }
+
+  const GrpcConnector::Options options_;
+};
 
 }  // namespace
 

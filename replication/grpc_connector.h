@@ -13,7 +13,7 @@
 
 namespace larder::replication {
 
-// Connects when it is used, also after a failure.
+// A new connection for each call.
 class GrpcConnector {
  public:
   struct Options {

@@ -18,9 +18,11 @@ inline constexpr size_t kHeaderBytesMax = 512 << 10;
 inline constexpr size_t kLineageBytesMax = 64;
 
 // Bytes under way that the replica has not reported as received are what a cut
-// costs: at most a first window, and the 32nd part of what the connection has
-// moved, up to the last window. docs/adr/0009-replication.md, "window".
-inline constexpr uint64_t kWindowBytesMin = 32 << 10;
+// costs: at most the window that a connection starts with, and the 32nd part of
+// what it has moved, up to the last window. One that goes on after a cut starts
+// carefully. docs/adr/0009-replication.md, "window".
+inline constexpr uint64_t kWindowBytesFirst = 1 << 20;
+inline constexpr uint64_t kWindowBytesResumed = 32 << 10;
 inline constexpr uint64_t kWindowBytesMax = 4 << 20;
 inline constexpr uint64_t kWindowGrowth = 32;
 

@@ -38,11 +38,13 @@ struct ReplicaService::Claim {
 // `holder` and `term` are the service's, under its mutex; the rest is of the
 // call that holds it.
 struct ReplicaService::Kept {
-  explicit Kept(std::string snapshot_id) : id(std::move(snapshot_id)) {}
+  explicit Kept(ResumeBinding b) : binding(std::move(b)) {}
 
   uint64_t received() const { return dump->check().bytes() + partial.size(); }
 
-  const std::string id;
+  const std::string& id() const { return binding.snapshot_id; }
+
+  const ResumeBinding binding;  // Of who may hold it.
   ServerStream* holder = nullptr;
   uint64_t term = 0;  // Of the holder.
 
@@ -122,12 +124,23 @@ class ReplicaService::Session {
         "transfer: cut, or another connection took it over");
   }
 
+  // Whether the dump lives long enough for another token.
+  bool Fresh() const {
+    return kept_->owner.expires_unix_ms - service_->clock_->NowUnixMillis() >=
+           service_->options_.resume_ttl_ms / 2;
+  }
+
+  // A token lives as long as what it is for, half of the TTL at least: to make
+  // that longer each time would cost a sync of the disk at each cut.
   absl::StatusOr<std::string> IssueToken() {
-    const int64_t expires =
-        service_->clock_->NowUnixMillis() + service_->options_.resume_ttl_ms;
-    LARDER_RETURN_IF_ERROR(kept_->dump->SetExpiry(expires));
-    kept_->owner.expires_unix_ms = expires;
-    return service_->tokens_.Issue(claim_.binding, expires);
+    if (!Fresh()) {
+      const int64_t expires =
+          service_->clock_->NowUnixMillis() + service_->options_.resume_ttl_ms;
+      LARDER_RETURN_IF_ERROR(kept_->dump->SetExpiry(expires));
+      kept_->owner.expires_unix_ms = expires;
+    }
+    return service_->tokens_.Issue(claim_.binding,
+                                   kept_->owner.expires_unix_ms);
   }
 
   // Returns: whether the transfer is done.
@@ -199,8 +212,7 @@ class ReplicaService::Session {
     Progress* const progress = reply.mutable_progress();
     progress->set_received_bytes(kept_->received());
     progress->set_durable_bytes(kept_->durable);
-    if (kept_->owner.expires_unix_ms - service_->clock_->NowUnixMillis() <
-        service_->options_.resume_ttl_ms / 2) {
+    if (!Fresh()) {
       LARDER_ASSIGN_OR_RETURN(*progress->mutable_resume_token(), IssueToken());
     }
     if (!stream_->Write(reply)) return Cut();
@@ -317,7 +329,7 @@ absl::Status ReplicaService::Transfer(const std::string& peer,
   if (!status.ok() && !Resumable(status) && kept->dump != nullptr) {
     kept->dump.reset();
     // What stays behind expires.
-    receiver_->Discard(kept->id).IgnoreError();
+    receiver_->Discard(kept->id()).IgnoreError();
   }
   Release(kept.get());
   return status;
@@ -333,9 +345,13 @@ absl::StatusOr<std::shared_ptr<ReplicaService::Kept>> ReplicaService::Take(
     const auto found = kept_.find(claim.id());
     if (found == kept_.end()) break;
     Kept& kept = *found->second;
-    if (kept.dump != nullptr && !claim.Owns(kept.owner)) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "snapshot ", claim.id(), ": another transfer of it is under way"));
+    if (kept.binding != claim.binding) {
+      // Somebody without a right to it holds it only until that shows.
+      const std::string what =
+          absl::StrCat("snapshot ", claim.id(), ": another transfer of it is ",
+                       kept.holder != nullptr ? "under way" : "kept");
+      return kept.holder != nullptr ? absl::UnavailableError(what)
+                                    : absl::AlreadyExistsError(what);
     }
     if (kept.holder == nullptr) break;
     kept.holder->Cancel();
@@ -346,7 +362,7 @@ absl::StatusOr<std::shared_ptr<ReplicaService::Kept>> ReplicaService::Take(
         "busy: ", streams_, " streams vs ", options_.streams_max, " at most"));
   }
   std::shared_ptr<Kept>& kept = kept_[claim.id()];
-  if (kept == nullptr) kept = std::make_shared<Kept>(claim.id());
+  if (kept == nullptr) kept = std::make_shared<Kept>(claim.binding);
   kept->holder = stream;
   kept->term = term;
   ++streams_;
@@ -357,7 +373,7 @@ void ReplicaService::Release(Kept* kept) {
   MutexLock lock(&mu_);
   kept->holder = nullptr;
   --streams_;
-  if (kept->dump == nullptr) kept_.erase(kept->id);
+  if (kept->dump == nullptr) kept_.erase(kept->id());
   released_.notify_all();
 }
 
@@ -384,6 +400,7 @@ absl::Status ReplicaService::Open(const Claim& claim, const Hello& hello,
       return absl::NotFoundError(absl::StrCat(
           "snapshot ", claim.id(), ": nothing is kept of its transfer"));
     }
+    kept->owner.expires_unix_ms = owner->expires_unix_ms;
     LARDER_ASSIGN_OR_RETURN(kept->dump, receiver_->Resume(kept->owner));
     kept->durable = kept->dump->check().bytes();
     return absl::OkStatus();

@@ -46,7 +46,8 @@ class ServerStream {
 class ReplicaService {
  public:
   struct Options {
-    // How long what has come of a dump is kept without a connection.
+    // How long what has come of a dump is kept without a connection, at most;
+    // at least half as long.
     int64_t resume_ttl_ms = 3'600'000;
     int64_t streams_max = 8;
     // Dumps that are there in part. One more makes the one go that expires

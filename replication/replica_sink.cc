@@ -46,12 +46,6 @@ bool Retryable(const absl::Status& status) {
   }
 }
 
-uint64_t WindowBytes(const State& state, uint64_t received_at_first) {
-  const uint64_t moved = state.received - received_at_first;
-  return std::min({kWindowBytesMin + moved / kWindowGrowth, kWindowBytesMax,
-                   state.window_bytes});
-}
-
 class ReplicaSinkImpl : public ReplicaSink {
  public:
   ReplicaSinkImpl(std::unique_ptr<ReplicaConnector> connector, Options options)
@@ -91,6 +85,11 @@ class ReplicaSinkImpl : public ReplicaSink {
   // Of the connection that is over, or that a write failed on.
   absl::Status EndLink();
 
+  uint64_t WindowBytes(const State& state) const {
+    const uint64_t moved = state.received - received_at_first_;
+    return std::min({window_at_first_ + moved / kWindowGrowth, kWindowBytesMax,
+                     state.window_bytes});
+  }
   // Sends all of the spool, over as many connections as it takes.
   absl::Status SendAll();
   // Sends a piece, once the window has room; nothing when the link is over.
@@ -123,7 +122,8 @@ class ReplicaSinkImpl : public ReplicaSink {
   absl::Status last_error_;
 
   std::unique_ptr<TransferLink> link_;
-  uint64_t received_at_first_ = 0;  // Of `link_`.
+  uint64_t window_at_first_ = 0;  // Of `link_`, as the next one.
+  uint64_t received_at_first_ = 0;
 };
 
 void ReplicaSinkImpl::Reset() {
@@ -208,6 +208,8 @@ absl::Status ReplicaSinkImpl::Connect() {
   hello->set_term(options_.term);
   hello->set_header(header_);
   hello->set_resume_token(resume_token_);
+  window_at_first_ =
+      resume_token_.empty() ? kWindowBytesFirst : kWindowBytesResumed;
   if (!link_->Write(request)) return EndLink();
   const State state =
       Await([](const State& s) { return s.welcome; }, options_.silence_ms_max);
@@ -270,14 +272,13 @@ absl::Status ReplicaSinkImpl::EnsureLink(int64_t give_up_ms) {
 absl::Status ReplicaSinkImpl::SendPiece() {
   const State state = Await(
       [this](const State& s) {
-        return sent_ - std::min(sent_, s.received) <
-               WindowBytes(s, received_at_first_);
+        return sent_ - std::min(sent_, s.received) < WindowBytes(s);
       },
       options_.silence_ms_max);
   LARDER_RETURN_IF_ERROR(backup::CheckCancelled(options_.cancellation));
   LARDER_RETURN_IF_ERROR(Observe(state));
   if (state.over) return absl::OkStatus();
-  const uint64_t window = WindowBytes(state, received_at_first_);
+  const uint64_t window = WindowBytes(state);
   const uint64_t piece_max =
       std::min({std::max(window / 4, kSmallPieceBytes), state.piece_bytes_max,
                 uint64_t{kPieceBytesMax}});

@@ -39,7 +39,7 @@ class ReplicaSink : public backup::SnapshotSink {
     // The dump is given up once the replica has got no further for so long;
     // when it cannot be reached at first, earlier, since others wait.
     int64_t give_up_ms = 45'000;
-    int64_t give_up_at_first_ms = 5'000;
+    int64_t give_up_at_first_ms = 2'000;
     // A connection that is silent for so long while it is waited for counts as
     // cut.
     int64_t silence_ms_max = 20'000;

@@ -19,6 +19,8 @@ struct ResumeBinding {
   std::string lineage;
   std::string snapshot_id;
   uint64_t stream_id = 0;
+
+  bool operator==(const ResumeBinding&) const = default;
 };
 
 // 1 byte: version, 1. 8 bytes: when it expires, Unix milliseconds, little

@@ -47,6 +47,22 @@ absl::Status Bad(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("manifest: ", what));
 }
 
+absl::Status CheckReferences(const Manifest& manifest) {
+  if (manifest.references_size() > kPacksMax) {
+    return Bad(absl::StrFormat("references: %d exceed %d",
+                               manifest.references_size(), kPacksMax));
+  }
+  for (const Pack& pack : manifest.references()) {
+    std::string id;
+    if (!ParsePackName(pack.name(), &id)) return Bad("a reference's name");
+    if (pack.bytes() > kPackBytesMax) {
+      return Bad(absl::StrFormat("%s: %d bytes exceeds %d", pack.name(),
+                                 pack.bytes(), kPackBytesMax));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPacks(const Manifest& manifest) {
   if (manifest.packs_size() == 0 || manifest.packs_size() > kPacksMax) {
     return Bad(absl::StrFormat("packs: %d vs 1 to %d", manifest.packs_size(),
@@ -140,8 +156,10 @@ absl::Status CheckManifest(const Manifest& manifest) {
                                kOrdinalMax));
   }
   LARDER_RETURN_IF_ERROR(CheckPacks(manifest));
+  LARDER_RETURN_IF_ERROR(CheckReferences(manifest));
   uint64_t bytes = 0;
   for (const Pack& pack : manifest.packs()) bytes += pack.bytes();
+  for (const Pack& pack : manifest.references()) bytes += pack.bytes();
   for (const SourceEnd& source : manifest.trailer().sources()) {
     LARDER_RETURN_IF_ERROR(
         CheckTotals(source.totals(), manifest.trailer().chunks() + 1, bytes));

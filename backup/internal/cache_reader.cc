@@ -75,7 +75,41 @@ absl::Status CacheReader::OnRecords(uint64_t sequence,
   sequence_ = sequence;
   for (const auto& record : message.records()) AddRecord(record);
   records_seen_ += static_cast<uint64_t>(message.records_size());
+  for (int i = 0; i < message.records_size(); ++i) {
+    if (message.records(i).frames_at().empty()) continue;
+    LARDER_RETURN_IF_ERROR(MoveTo(static_cast<size_t>(i)));
+    LARDER_RETURN_IF_ERROR(FetchFrames(message.records(i)));
+  }
   return absl::OkStatus();
+}
+
+absl::Status CacheReader::FetchFrames(const backup::format::Record& message) {
+  if (states_[current_] != State::kWaiting) return absl::OkStatus();
+  LARDER_RETURN_IF_ERROR(OpenCurrent());
+  const StoredRecord& record = records_[current_];
+  State& state = states_[current_];
+  for (const backup::format::FramesAt& at : message.frames_at()) {
+    uint64_t offset = at.offset();
+    for (uint32_t i = 0; i < at.frames() && state == State::kOpen; ++i) {
+      const uint64_t bytes = next_frame_ < record.frames.size()
+                                 ? record.frames[next_frame_].stored_bytes
+                                 : 0;
+      absl::StatusOr<std::string> frame =
+          frames_->Read(at.pack(), offset, bytes);
+      if (absl::IsDataLoss(frame.status())) {
+        LoseCurrent(frame.status().message());
+        break;
+      }
+      LARDER_RETURN_IF_ERROR(frame.status());
+      absl::string_view stored = *frame;
+      LARDER_RETURN_IF_ERROR(TakeFrame(record, &stored));
+      offset += bytes;
+    }
+  }
+  if (state == State::kOpen && next_frame_ == record.frames.size()) {
+    return CloseCurrent();
+  }
+  return absl::OkStatus();  // Else MoveTo() books it.
 }
 
 absl::Status CacheReader::CheckRecords(

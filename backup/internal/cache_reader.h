@@ -14,6 +14,7 @@
 #include "backup/internal/delta_applier.h"
 #include "backup/internal/invalidation_set.h"
 #include "backup/internal/loss_reporter.h"
+#include "backup/internal/pack_frames.h"
 #include "backup/internal/source_reader.h"
 #include "cache/snapshot.h"
 
@@ -39,16 +40,19 @@ class CacheReader : public SourceReader {
     int64_t lost = 0;
   };
 
-  // Borrows all. `newer` may be null; `delta` is null for a full dump.
+  // Borrows all. `newer` may be null; `delta` is null for a full dump. `frames`
+  // reads what records say lies elsewhere.
   CacheReader(std::string source, const backup::format::SourceTotals* totals,
               cache::L2Loader* loader, const InvalidationSet* newer,
-              LossReporter* losses, DeltaApplier* delta, ProblemFn problem)
+              LossReporter* losses, DeltaApplier* delta, PackFrames* frames,
+              ProblemFn problem)
       : source_(std::move(source)),
         totals_(totals),
         loader_(loader),
         newer_(newer),
         losses_(losses),
         delta_(delta),
+        frames_(frames),
         problem_(std::move(problem)) {}
 
   absl::Status OnChunk(const backup::format::ChunkHeader& header,
@@ -67,6 +71,8 @@ class CacheReader : public SourceReader {
   absl::Status OnRecords(uint64_t sequence, absl::string_view payload);
   absl::Status OnFrames(absl::string_view payload);
   absl::Status OnNames(absl::string_view payload);
+  // Of the current record.
+  absl::Status FetchFrames(const backup::format::Record& message);
 
   // What is wrong with a Records message as a whole; OK: nothing.
   absl::Status CheckRecords(const backup::format::Records& message) const;
@@ -95,6 +101,7 @@ class CacheReader : public SourceReader {
   const InvalidationSet* const newer_;
   LossReporter* const losses_;
   DeltaApplier* const delta_;
+  PackFrames* const frames_;
   const ProblemFn problem_;
   Counts counts_;
 

@@ -162,10 +162,36 @@ absl::Status LayerReader::TakeRecords(const StreamItem& item) {
     }
     records_.push_back(std::move(placed));
   }
+  frames_seen_.resize(records_.size());
+  for (size_t i = 0; i < records_.size(); ++i) {
+    LARDER_RETURN_IF_ERROR(TakePlaces(item, i));
+  }
   last_ = is_delta_          ? before
           : records_.empty() ? last_
                              : records_.back().place();
-  frames_seen_.resize(records_.size());
+  return absl::OkStatus();
+}
+
+// Of a folded dump.
+absl::Status LayerReader::TakePlaces(const StreamItem& item, size_t record) {
+  PlacedRecord& placed = records_[record];
+  const auto& sizes = placed.record.frame_stored_bytes();
+  for (const auto& at : placed.record.frames_at()) {
+    if (at.pack() >= static_cast<uint32_t>(manifest_->references_size()) ||
+        at.frames() >
+            static_cast<uint32_t>(sizes.size()) - frames_seen_[record]) {
+      return Bad(item, "frames: places and record do not match");
+    }
+    FramesPlace place = {
+        .pack = manifest_->references(static_cast<int>(at.pack())).name(),
+        .offset = at.offset(),
+        .frames = at.frames(),
+        .bytes = 0};
+    for (uint32_t i = 0; i < at.frames(); ++i) {
+      place.bytes += sizes.Get(static_cast<int>(frames_seen_[record]++));
+    }
+    placed.places.push_back(std::move(place));
+  }
   return absl::OkStatus();
 }
 

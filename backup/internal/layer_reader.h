@@ -74,6 +74,7 @@ class LayerReader {
  private:
   absl::Status ReadChunk();
   absl::Status TakeRecords(const StreamItem& item);
+  absl::Status TakePlaces(const StreamItem& item, size_t record);
   absl::Status TakeFrames(const StreamItem& item);
   absl::StatusOr<std::string> ReadAt(const StreamItem& item, uint64_t offset,
                                      uint64_t bytes);

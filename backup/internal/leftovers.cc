@@ -13,12 +13,13 @@ absl::StatusOr<std::vector<std::string>> FindLeftovers(
     const backup::Archive& archive,
     const std::vector<backup::SnapshotEntry>& snapshots) {
   std::vector<std::string> leftovers;
-  absl::flat_hash_set<std::string> ids, packs;
+  absl::flat_hash_set<std::string> packs;
   for (const backup::SnapshotEntry& snapshot : snapshots) {
     if (!snapshot.status.ok()) return leftovers;
-    ids.insert(snapshot.id);
-    for (const auto& pack : snapshot.manifest.packs())
-      packs.insert(pack.name());
+    for (const auto* of :
+         {&snapshot.manifest.packs(), &snapshot.manifest.references()}) {
+      for (const auto& pack : *of) packs.insert(pack.name());
+    }
   }
   const std::string manifests = ManifestsPath(archive.path());
   LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> manifest_names,
@@ -34,8 +35,7 @@ absl::StatusOr<std::vector<std::string>> FindLeftovers(
       archive.file_system()->List(PacksPath(archive.path())));
   for (const std::string& name : pack_names) {
     std::string id;
-    if (backup::format::ParsePackName(name, &id) && !ids.contains(id) &&
-        !packs.contains(name)) {
+    if (backup::format::ParsePackName(name, &id) && !packs.contains(name)) {
       leftovers.push_back(archive.PackPath(name));
     }
   }

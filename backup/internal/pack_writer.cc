@@ -1,5 +1,6 @@
 #include "backup/internal/pack_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,7 +42,8 @@ absl::Status PackWriter::OpenPack(uint64_t first_sequence) {
                      backup::format::kPacksMax, " packs"));
   }
   Pack pack;
-  const uint32_t index = static_cast<uint32_t>(packs_.size());
+  const uint32_t index =
+      options_.first_index + static_cast<uint32_t>(packs_.size());
   pack.set_name(backup::format::PackName(options_.snapshot_id, index));
   pack.set_first_sequence(first_sequence);
   paths_.push_back(absl::StrCat(options_.directory, "/", pack.name()));
@@ -61,10 +63,15 @@ absl::Status PackWriter::OpenPack(uint64_t first_sequence) {
 absl::Status PackWriter::Write(absl::string_view bytes) {
   Pack& pack = packs_.back();
   const uint64_t offset = pack.bytes();
-  LARDER_RETURN_IF_ERROR(file_->Resize(offset + bytes.size()));
+  const uint64_t end = offset + bytes.size();
+  if (end > file_->Size()) {
+    // Room for as much again: growing costs as much as a small write.
+    LARDER_RETURN_IF_ERROR(file_->Resize(std::max(
+        end, std::min(2 * end, static_cast<uint64_t>(options_.pack_bytes)))));
+  }
   LARDER_RETURN_IF_ERROR(file_->WriteAt(offset, bytes));
   checksum_.Update(bytes);
-  pack.set_bytes(offset + bytes.size());
+  pack.set_bytes(end);
   return absl::OkStatus();
 }
 
@@ -95,6 +102,7 @@ absl::Status PackWriter::Sync() {
 
 absl::Status PackWriter::Close() {
   if (file_ == nullptr) return absl::OkStatus();
+  LARDER_RETURN_IF_ERROR(file_->Resize(packs_.back().bytes()));
   if (options_.sync) LARDER_RETURN_IF_ERROR(file_->Sync());
   file_.reset();
   packs_.back().set_checksum(backup::format::EncodeUint128(checksum_.Digest()));

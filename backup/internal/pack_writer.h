@@ -26,6 +26,7 @@ class PackWriter {
     cache::l2::FileSystem* file_system = nullptr;  // Borrowed.
     std::string directory;                         // Of the packs.
     std::string snapshot_id;
+    uint32_t first_index = 0;  // Of the first pack.
     uint64_t stream_id = 0;
     int64_t pack_bytes = 0;  // A pack is closed before it grows beyond.
     bool sync = true;

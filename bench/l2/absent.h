@@ -2,7 +2,7 @@
 #ifndef LARDER_BENCH_L2_ABSENT_H_
 #define LARDER_BENCH_L2_ABSENT_H_
 
-#include "bench/l2/work.h"
+#include "bench/work.h"
 
 namespace larder::bench {
 

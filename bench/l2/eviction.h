@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
-#include "bench/l2/work.h"
 #include "bench/trace.h"
+#include "bench/work.h"
 
 namespace larder::bench {
 

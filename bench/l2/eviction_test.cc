@@ -9,10 +9,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "bench/l2/work.h"
 #include "bench/report.h"
 #include "bench/setting.h"
 #include "bench/trace.h"
+#include "bench/work.h"
 #include "cache/options.h"
 
 namespace larder::bench {

@@ -27,16 +27,6 @@ constexpr int64_t kMemoryGets = 1000;
 // So few that their own cost is nothing, and gets still hit.
 constexpr int64_t kFewRecords = 1000;
 
-// Kilobytes that this process has which no file backs.
-int64_t AnonymousKilobytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    int64_t kilobytes;
-    if (word == "RssAnon:" && status >> kilobytes) return kilobytes;
-  }
-  return 0;
-}
-
 absl::Status FillMemory(const std::string& dir, int64_t records) {
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LarderStore> store,
                           LarderStore::Open(L2Options(dir, kMemoryBudget)));
@@ -48,24 +38,24 @@ absl::StatusOr<double> MemoryOf(const std::string& dir) {
   LARDER_ASSIGN_OR_RETURN(const int status,
                           RunAgain({"--child=memory", "--dir", dir}));
   std::ifstream file(dir + ".memory");
-  double kilobytes = 0;
-  if (status != 0 || !(file >> kilobytes)) {
+  double bytes = 0;
+  if (status != 0 || !(file >> bytes)) {
     return absl::InternalError("the child did not measure");
   }
-  return kilobytes * 1024;
+  return bytes;
 }
 
 }  // namespace
 
 int RunMemoryChild(const std::string& dir) {
-  const int64_t before = AnonymousKilobytes();
+  const int64_t before = AnonymousBytes();
   const absl::StatusOr<std::unique_ptr<LarderStore>> store =
       LarderStore::Open(L2Options(dir, kMemoryBudget));
   if (!store.ok()) return 1;
   for (int64_t i = 0; i < kMemoryGets; ++i) {
     if (!(*store)->Get(KeyOf(i), [](absl::string_view) {})) return 1;
   }
-  std::ofstream(dir + ".memory") << AnonymousKilobytes() - before << "\n";
+  std::ofstream(dir + ".memory") << AnonymousBytes() - before << "\n";
   return 0;
 }
 

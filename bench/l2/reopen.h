@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "bench/l2/work.h"
+#include "bench/work.h"
 
 namespace larder::bench {
 

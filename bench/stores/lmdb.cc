@@ -1,7 +1,9 @@
 #include "bench/stores/lmdb.h"
 
+#include <fcntl.h>
 #include <lmdb.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -75,6 +77,10 @@ class Lmdb : public Store {
     });
   }
 
+  absl::Status CopyTo(int fd) {
+    return FromLmdb(mdb_env_copyfd(env_, fd), "copy");
+  }
+
   bool View(absl::string_view key, Use use) {
     if (mdb_txn_renew(reader_) != MDB_SUCCESS) return false;
     MDB_val k = ValOf(key);
@@ -113,6 +119,16 @@ absl::StatusOr<std::unique_ptr<Store>> OpenLmdb(const LmdbOptions& options) {
   auto lmdb = std::make_unique<Lmdb>();
   LARDER_RETURN_IF_ERROR(lmdb->Open(options));
   return std::unique_ptr<Store>(std::move(lmdb));
+}
+
+absl::Status BackUpLmdb(Store* lmdb, const std::string& dir) {
+  if (mkdir(dir.c_str(), 0700) != 0) return absl::ErrnoToStatus(errno, dir);
+  const int fd =
+      open((dir + "/data.mdb").c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (fd < 0) return absl::ErrnoToStatus(errno, dir);
+  const absl::Status copied = static_cast<Lmdb*>(lmdb)->CopyTo(fd);
+  close(fd);
+  return copied;
 }
 
 std::unique_ptr<Store> ZeroCopyLmdb(Store* lmdb) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "bench/store.h"
 
@@ -24,6 +25,10 @@ absl::StatusOr<std::unique_ptr<Store>> OpenLmdb(const LmdbOptions& options);
 // Another way to read `lmdb`, which is OpenLmdb()'s and outlives it: the value
 // is used where it is mapped, and not copied out. Named "lmdb, zero-copy".
 std::unique_ptr<Store> ZeroCopyLmdb(Store* lmdb);
+
+// Copies `lmdb`, which is OpenLmdb()'s, into `dir`, which is created:
+// mdb_env_copyfd, since mdb_env_copy writes past the page cache.
+absl::Status BackUpLmdb(Store* lmdb, const std::string& dir);
 
 }  // namespace larder::bench
 

@@ -1,9 +1,11 @@
 #include "bench/stores/rocksdb.h"
 
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/backup_engine.h>
 
 #include <utility>
 
@@ -70,6 +72,16 @@ class RocksDb : public Store {
         db_->CompactRange(rocksdb::CompactRangeOptions(), nullptr, nullptr));
   }
 
+  absl::Status BackUp(const std::string& dir) {
+    rocksdb::BackupEngineOptions options(dir);
+    options.sync = false;
+    rocksdb::BackupEngine* opened;
+    LARDER_RETURN_IF_ERROR(FromRocks(rocksdb::BackupEngine::Open(
+        options, rocksdb::Env::Default(), &opened)));
+    const std::unique_ptr<rocksdb::BackupEngine> engine(opened);
+    return FromRocks(engine->CreateNewBackup(db_.get()));
+  }
+
  private:
   bool blobs_ = false;
   rocksdb::WriteOptions write_;
@@ -83,6 +95,10 @@ absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(
   auto store = std::make_unique<RocksDb>();
   LARDER_RETURN_IF_ERROR(store->Open(options));
   return std::unique_ptr<Store>(std::move(store));
+}
+
+absl::Status BackUpRocksDb(Store* rocksdb, const std::string& dir) {
+  return static_cast<RocksDb*>(rocksdb)->BackUp(dir);
 }
 
 }  // namespace larder::bench

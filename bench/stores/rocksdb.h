@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "bench/store.h"
 
@@ -21,6 +22,10 @@ struct RocksDbOptions {
 // do not copy it again. Thread-safe. Named "rocksdb", or "rocksdb blobdb".
 absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(
     const RocksDbOptions& options);
+
+// Has RocksDB's BackupEngine back up `rocksdb`, which is OpenRocksDb()'s, into
+// `dir`, which is created: as it comes, without syncs.
+absl::Status BackUpRocksDb(Store* rocksdb, const std::string& dir);
 
 }  // namespace larder::bench
 

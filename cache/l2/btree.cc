@@ -3,8 +3,11 @@
 #include "cache/l2/btree.h"
 
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -18,6 +21,12 @@
 
 namespace larder::cache::l2 {
 namespace btree_internal {
+
+Fences ChildFences(const PageView& node, int i, const Fences& outer) {
+  return {.low = i == 0 ? outer.low : node.key(i),
+          .high = i + 1 < node.size() ? node.key(i + 1) : outer.high};
+}
+
 namespace {
 
 absl::Status BadPlace(const ChildRef& ref, absl::string_view what,
@@ -36,16 +45,8 @@ absl::Status OutOfRange(const ChildRef& ref, absl::string_view key,
       escaped(key), escaped(fences.low), escaped(fences.high)));
 }
 
-}  // namespace
-
-Fences ChildFences(const PageView& node, int i, const Fences& outer) {
-  return {.low = i == 0 ? outer.low : node.key(i),
-          .high = i + 1 < node.size() ? node.key(i + 1) : outer.high};
-}
-
-absl::StatusOr<PageView> OpenNode(const PageSource& source, const ChildRef& ref,
-                                  int level, const Fences& fences) {
-  LARDER_ASSIGN_OR_RETURN(const PageView node, source.Get(ref));
+absl::Status CheckPlace(const PageView& node, const ChildRef& ref, int level,
+                        const Fences& fences) {
   if (level != kAnyLevel && node.level() != level) {
     return BadPlace(ref, "level", node.level(), level);
   }
@@ -53,7 +54,7 @@ absl::StatusOr<PageView> OpenNode(const PageSource& source, const ChildRef& ref,
     // Only the last leaf may be empty: shared by two parents it would be freed
     // twice.
     if (!fences.high.empty()) return BadPlace(ref, "keys", 0, 1);
-    return node;
+    return absl::OkStatus();
   }
   const absl::string_view first = node.key(0);
   if (node.level() > 0 ? first != fences.low : first < fences.low) {
@@ -63,13 +64,45 @@ absl::StatusOr<PageView> OpenNode(const PageSource& source, const ChildRef& ref,
   if (!fences.high.empty() && last >= fences.high) {
     return OutOfRange(ref, last, fences);
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<PageView> OpenNode(const PageSource& source, const ChildRef& ref,
+                                  int level, const Fences& fences) {
+  LARDER_ASSIGN_OR_RETURN(const PageView node, source.Get(ref));
+  LARDER_RETURN_IF_ERROR(CheckPlace(node, ref, level, fences));
   return node;
+}
+
+absl::StatusOr<CopiedPage> CopyPage(const PageSource& source,
+                                    const ChildRef& ref) {
+  LARDER_ASSIGN_OR_RETURN(const PageView page, source.Get(ref));
+  auto copy = std::make_shared_for_overwrite<PageCopy>();
+  std::memcpy(copy->bytes, page.bytes().data(), kPageBytes);
+  LARDER_ASSIGN_OR_RETURN(const PageView view,
+                          PageView::VerifyCopy(copy->bytes, ref));
+  return CopiedPage{std::move(copy), view};
+}
+
+absl::StatusOr<CopiedPage> CopyNode(const PageSource& source,
+                                    const ChildRef& ref, int level,
+                                    const Fences& fences) {
+  LARDER_ASSIGN_OR_RETURN(CopiedPage node, CopyPage(source, ref));
+  LARDER_RETURN_IF_ERROR(CheckPlace(node.view, ref, level, fences));
+  return node;
+}
+
+absl::Status CheckStillThere(const PageSource& source, const ChildRef& ref) {
+  return source.Get(ref).status();
 }
 
 }  // namespace btree_internal
 
 namespace {
 
+using btree_internal::CheckStillThere;
 using btree_internal::ChildFences;
 using btree_internal::Fences;
 using btree_internal::kAnyLevel;
@@ -78,7 +111,9 @@ using btree_internal::OpenNode;
 // Reports what is a damaged page; passes on what is not, or has no listener.
 absl::Status Report(absl::Status status, const ChildRef& ref,
                     const Fences& fences, const Tree::DamageFn* damaged) {
-  if (damaged == nullptr || !absl::IsDataLoss(status)) return status;
+  if (status.ok() || damaged == nullptr || !absl::IsDataLoss(status)) {
+    return status;
+  }
   (*damaged)({.low = std::string(fences.low),
               .high = std::string(fences.high),
               .status = std::move(status),
@@ -101,13 +136,13 @@ struct EntryWalk {
       for (int i = node->LowerBound(from); i < node->size() && !stopped; ++i) {
         stopped = !visit(node->key(i), node->value(i));
       }
-      return absl::OkStatus();
+    } else {
+      for (int i = node->ChildFor(from); i < node->size() && !stopped; ++i) {
+        LARDER_RETURN_IF_ERROR(Run(node->child(i), node->level() - 1,
+                                   ChildFences(*node, i, fences)));
+      }
     }
-    for (int i = node->ChildFor(from); i < node->size() && !stopped; ++i) {
-      LARDER_RETURN_IF_ERROR(Run(node->child(i), node->level() - 1,
-                                 ChildFences(*node, i, fences)));
-    }
-    return absl::OkStatus();
+    return Report(CheckStillThere(source, ref), ref, fences, damaged);
   }
 };
 
@@ -149,7 +184,7 @@ struct PageWalk {
       LARDER_RETURN_IF_ERROR(Run(node->child(i), node->level() - 1,
                                  ChildFences(*node, i, fences)));
     }
-    return absl::OkStatus();
+    return Report(CheckStillThere(source, ref), ref, fences, &damaged);
   }
 };
 
@@ -171,13 +206,14 @@ struct DeltaWalk {
           const bool more,
           visit({.leaf = *node, .low = fences.low, .high = fences.high}));
       stopped = !more;
-      return absl::OkStatus();
+    } else {
+      for (int i = node->ChildFor(from); i < node->size() && !stopped; ++i) {
+        LARDER_RETURN_IF_ERROR(Run(node->child(i), node->level() - 1,
+                                   ChildFences(*node, i, fences)));
+      }
     }
-    for (int i = node->ChildFor(from); i < node->size() && !stopped; ++i) {
-      LARDER_RETURN_IF_ERROR(Run(node->child(i), node->level() - 1,
-                                 ChildFences(*node, i, fences)));
-    }
-    return absl::OkStatus();
+    // Ends the walk even so: what was visited cannot be taken back.
+    return CheckStillThere(source, ref);
   }
 
   absl::Status RunFromRoot(const ChildRef& root) {
@@ -208,8 +244,10 @@ absl::StatusOr<std::optional<absl::string_view>> Tree::Find(
     if (level > level_max) return BadLevel(ref, node);
     if (level == 0) {
       const int i = node.Find(key);
-      if (i < 0) return std::nullopt;
-      return node.value(i);
+      if (i >= 0) return node.value(i);
+      // Nothing is found in zeros either.
+      LARDER_RETURN_IF_ERROR(CheckStillThere(*source_, ref));
+      return std::nullopt;
     }
     level_max = level - 1;
     ref = node.child(node.ChildFor(key));

@@ -64,7 +64,9 @@ class Tree {
   // the tree ends. Views are valid as long as their pages.
   // WalkDespiteDamage() reports a damaged page (kDataLoss) to `damaged` with
   // the key range that is lost, [low, high), where an empty `high` means the
-  // end, and goes on behind it. Walk() ends with its status.
+  // end, and goes on behind it. Walk() ends with its status. A page may turn to
+  // zeros while it is visited, and is reported then, too: of what was visited
+  // of it, some may have been zeros.
   using VisitFn =
       absl::FunctionRef<bool(absl::string_view key, absl::string_view value)>;
   struct Damage {
@@ -81,7 +83,8 @@ class Tree {
   // Visits every page below the root, parents first, with the fences that
   // bound it; checks that keys lie within them, that levels descend by one,
   // that no child is newer than its parent and that counts add up. A page that
-  // fails is reported, not visited, and the walk goes on behind it.
+  // fails is reported, not visited, and the walk goes on behind it. One that
+  // turns to zeros beside the walk is reported as well, after its visit.
   struct PageInfo {
     ChildRef ref;
     int level = 0;

@@ -2,6 +2,9 @@
 #ifndef LARDER_CACHE_L2_BTREE_INTERNAL_H_
 #define LARDER_CACHE_L2_BTREE_INTERNAL_H_
 
+#include <memory>
+
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cache/l2/btree.h"
@@ -27,6 +30,27 @@ Fences ChildFences(const PageView& node, int i, const Fences& outer);
 // Errors: kDataLoss; what `source` says.
 absl::StatusOr<PageView> OpenNode(const PageSource& source, const ChildRef& ref,
                                   int level, const Fences& fences);
+
+// A page in memory of its own: what is read there cannot turn to zeros, as a
+// page may that the disk cannot read any more.
+struct PageCopy {
+  char bytes[kPageBytes];
+};
+struct CopiedPage {
+  std::shared_ptr<const PageCopy> copy;
+  PageView view;  // Of it.
+};
+absl::StatusOr<CopiedPage> CopyPage(const PageSource& source,
+                                    const ChildRef& ref);
+// As OpenNode(), of a copy.
+absl::StatusOr<CopiedPage> CopyNode(const PageSource& source,
+                                    const ChildRef& ref, int level,
+                                    const Fences& fences);
+
+// Whether `ref` is still there, after it was read where it stands: if so, what
+// was read was no zeros.
+// Errors: as OpenNode().
+absl::Status CheckStillThere(const PageSource& source, const ChildRef& ref);
 
 }  // namespace larder::cache::l2::btree_internal
 

@@ -1,10 +1,12 @@
 // The merge of a sorted batch into a tree.
 //
-// One pass from left to right. A node that changes becomes a Node in memory,
-// whose entries are views into old pages and ops. Its parent then splits what
-// overflows, joins what shrank, and only when its list of children is final
-// writes them (Seal): so no page is written twice, and memory holds the dirty
-// nodes of one path, not of the whole tree.
+// One pass from left to right, over verified copies of the old pages: what the
+// disk cannot read any more turns to zeros, at any time, and these must not be
+// merged. A node that changes becomes a Node in memory, whose entries are views
+// into such copies and ops. Its parent then splits what overflows, joins what
+// shrank, and only when its list of children is final writes them (Seal): so no
+// page is written twice, and memory holds the dirty nodes of one path, not of
+// the whole tree.
 //
 //   MergeSubtree --+-- leaf:  MergeLeaf  -> SplitInto
 //                  +-- inner: MergeInner -> each child: MergeSubtree
@@ -28,6 +30,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -49,13 +52,15 @@ namespace {
 using btree_internal::Append;
 using btree_internal::Child;
 using btree_internal::ChildFences;
+using btree_internal::CopiedPage;
+using btree_internal::CopyNode;
+using btree_internal::CopyPage;
 using btree_internal::Entry;
 using btree_internal::Fences;
 using btree_internal::IsSmall;
 using btree_internal::kAnyLevel;
 using btree_internal::Node;
 using btree_internal::NodeOf;
-using btree_internal::OpenNode;
 using btree_internal::SplitInto;
 
 // Whether `child`, which has a neighbour to its right, must not stay.
@@ -88,7 +93,7 @@ class Merger {
   absl::Status MergeSubtree(const ChildRef& ref, int level,
                             const Fences& fences, OpRange ops,
                             std::vector<Child>* out);
-  void MergeLeaf(const PageView* page, const ChildRef& ref,
+  void MergeLeaf(const CopiedPage* old, const ChildRef& ref,
                  absl::string_view low, OpRange ops, std::vector<Child>* out);
   absl::Status MergeInner(const PageView& page, const ChildRef& ref,
                           const Fences& fences, OpRange ops,
@@ -147,16 +152,19 @@ size_t Merger::OpsBelow(absl::string_view high, OpRange ops) const {
 absl::Status Merger::MergeSubtree(const ChildRef& ref, int level,
                                   const Fences& fences, OpRange ops,
                                   std::vector<Child>* out) {
-  LARDER_ASSIGN_OR_RETURN(const PageView page,
-                          OpenNode(source_, ref, level, fences));
-  if (page.level() > 0) return MergeInner(page, ref, fences, ops, out);
+  LARDER_ASSIGN_OR_RETURN(const CopiedPage page,
+                          CopyNode(source_, ref, level, fences));
+  if (page.view.level() > 0) {
+    return MergeInner(page.view, ref, fences, ops, out);
+  }
   MergeLeaf(&page, ref, fences.low, ops, out);
   return absl::OkStatus();
 }
 
-void Merger::MergeLeaf(const PageView* page, const ChildRef& ref,
+void Merger::MergeLeaf(const CopiedPage* old, const ChildRef& ref,
                        absl::string_view low, OpRange ops,
                        std::vector<Child>* out) {
+  const PageView* const page = old == nullptr ? nullptr : &old->view;
   auto leaf = std::make_unique<Node>(0);
   const int size = page == nullptr ? 0 : page->size();
   leaf->entries.reserve(size + ops.end - ops.begin);
@@ -189,11 +197,12 @@ void Merger::MergeLeaf(const PageView* page, const ChildRef& ref,
     if (resolution != Resolution::kKeep && existing) ++next;
   }
   if (!changed) {
-    out->push_back({.low = low, .ref = ref, .node = nullptr});
+    out->push_back({.low = std::string(low), .ref = ref, .node = nullptr});
     return;
   }
   copy_to(size);
   if (page != nullptr) {
+    leaf->copies.push_back(old->copy);
     leaf->growing = leaf->bytes >= page->bytes_used();
     freed_.push_back(ref.page);
   }
@@ -217,7 +226,9 @@ absl::Status Merger::MergeInner(const PageView& page, const ChildRef& ref,
     const OpRange part = {ops.begin, OpsBelow(range.high, ops)};
     ops.begin = part.end;
     if (part.begin == part.end && !carry_.has_value()) {
-      list.push_back({.low = range.low, .ref = page.child(i), .node = nullptr});
+      list.push_back({.low = std::string(range.low),
+                      .ref = page.child(i),
+                      .node = nullptr});
       continue;
     }
     const size_t before = list.size();
@@ -228,7 +239,8 @@ absl::Status Merger::MergeInner(const PageView& page, const ChildRef& ref,
     if (added > 1 && i + 1 < page.size()) dense = false;
   }
   if (!changed) {
-    out->push_back({.low = fences.low, .ref = ref, .node = nullptr});
+    out->push_back(
+        {.low = std::string(fences.low), .ref = ref, .node = nullptr});
     return absl::OkStatus();
   }
   freed_.push_back(ref.page);
@@ -253,7 +265,7 @@ absl::Status Merger::FinishInner(const PageView& page, const Fences& fences,
     }
   }
   if (list.size() > 1) LARDER_RETURN_IF_ERROR(Seal(&list));  // Invariant 3.
-  const absl::string_view low = list[0].low;
+  const std::string low = list[0].low;
   auto node = std::make_unique<Node>(level);
   node->children.reserve(list.size());
   for (Child& child : list) Append(node.get(), std::move(child));
@@ -301,6 +313,8 @@ absl::Status Merger::JoinLastTwo(int level, absl::string_view high,
   for (const Entry& entry : right.node->entries) {
     Append(left.node.get(), entry);
   }
+  left.node->copies.insert(left.node->copies.end(), right.node->copies.begin(),
+                           right.node->copies.end());
   for (Child& child : right.node->children) {
     Append(left.node.get(), std::move(child));
   }
@@ -314,8 +328,8 @@ absl::Status Merger::JoinLastTwo(int level, absl::string_view high,
 absl::Status Merger::LoadNode(int level, absl::string_view high, Child* child) {
   if (child->node != nullptr) return absl::OkStatus();
   LARDER_ASSIGN_OR_RETURN(
-      const PageView page,
-      OpenNode(source_, child->ref, level, {child->low, high}));
+      const CopiedPage page,
+      CopyNode(source_, child->ref, level, {child->low, high}));
   freed_.push_back(child->ref.page);
   child->node = NodeOf(page, child->low);
   return absl::OkStatus();
@@ -369,10 +383,10 @@ absl::StatusOr<ChildRef> Merger::WriteRoot(Child root) {
   if (root.node != nullptr) return Write(root.node.get());
   // Pages of this epoch were written to stay.
   while (root.ref.epoch < epoch_) {
-    LARDER_ASSIGN_OR_RETURN(const PageView page, source_.Get(root.ref));
-    if (page.level() == 0 || page.size() > 1) break;
+    LARDER_ASSIGN_OR_RETURN(const CopiedPage page, CopyPage(source_, root.ref));
+    if (page.view.level() == 0 || page.view.size() > 1) break;
     freed_.push_back(root.ref.page);
-    root.ref = page.child(0);
+    root.ref = page.view.child(0);
   }
   return root.ref;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -90,17 +91,18 @@ std::vector<size_t> CutIntoPages(const std::vector<T>& items, size_t bytes,
 }
 
 template <typename T>
-void MoveParts(absl::string_view low, int level, std::vector<T>* items,
+void MoveParts(absl::string_view low, const Node& node, std::vector<T>* items,
                const std::vector<size_t>& ends, std::vector<Child>* out) {
   size_t begin = 0;
   for (const size_t end : ends) {
-    const absl::string_view part_low =
-        begin == 0 ? low : LowOfPart(*items, begin);
-    auto part = std::make_unique<Node>(level);
+    std::string part_low(begin == 0 ? low : LowOfPart(*items, begin));
+    auto part = std::make_unique<Node>(node.level);
+    part->copies = node.copies;
     for (size_t i = begin; i < end; ++i) {
       Append(part.get(), std::move((*items)[i]));
     }
-    out->push_back({.low = part_low, .ref = {}, .node = std::move(part)});
+    out->push_back(
+        {.low = std::move(part_low), .ref = {}, .node = std::move(part)});
     begin = end;
   }
 }
@@ -124,32 +126,35 @@ bool IsSmall(const Child& child) {
          (node.level > 0 && node.children.size() < 2);
 }
 
-std::unique_ptr<Node> NodeOf(const PageView& page, absl::string_view low) {
+std::unique_ptr<Node> NodeOf(const CopiedPage& copied, absl::string_view low) {
+  const PageView& page = copied.view;
   auto node = std::make_unique<Node>(page.level());
   for (int i = 0; i < page.size(); ++i) {
     if (page.level() == 0) {
       Append(node.get(), Entry{page.key(i), page.value(i)});
     } else {
-      Append(node.get(), Child{.low = i == 0 ? low : page.key(i),
+      Append(node.get(), Child{.low = std::string(i == 0 ? low : page.key(i)),
                                .ref = page.child(i),
                                .node = nullptr});
     }
   }
+  if (page.level() == 0) node->copies.push_back(copied.copy);
   return node;
 }
 
 void SplitInto(absl::string_view low, std::unique_ptr<Node> node, bool dense,
                std::vector<Child>* out) {
   if (node->bytes <= kPageSpaceBytes) {
-    out->push_back({.low = low, .ref = {}, .node = std::move(node)});
+    out->push_back(
+        {.low = std::string(low), .ref = {}, .node = std::move(node)});
     return;
   }
   if (node->level == 0) {
     const auto ends = CutIntoPages(node->entries, node->bytes, dense, 1);
-    MoveParts(low, node->level, &node->entries, ends, out);
+    MoveParts(low, *node, &node->entries, ends, out);
   } else {
     const auto ends = CutIntoPages(node->children, node->bytes, dense, 2);
-    MoveParts(low, node->level, &node->children, ends, out);
+    MoveParts(low, *node, &node->children, ends, out);
   }
   out->back().node->growing = dense;
 }

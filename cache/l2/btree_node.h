@@ -4,20 +4,22 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "cache/l2/btree_internal.h"
 #include "cache/l2/page.h"
 
-// All views point into old pages and the batch's ops: nothing is copied before
-// a page is written.
+// Views point into the batch's ops and into copies of old pages, which a node
+// keeps as long as it needs them.
 namespace larder::cache::l2::btree_internal {
 
 struct Node;
 
 // A node as its parent sees it.
 struct Child {
-  absl::string_view low;
+  std::string low;
   ChildRef ref;                // Its page, if `node` is null.
   std::unique_ptr<Node> node;  // Not written yet.
 };
@@ -37,7 +39,8 @@ struct Node {
   bool growing = false;
   size_t bytes = 0;            // Of entries or children, as a page counts them.
   std::vector<Entry> entries;  // Level 0.
-  std::vector<Child> children;  // Level > 0.
+  std::vector<std::shared_ptr<const PageCopy>> copies;  // Of entries.
+  std::vector<Child> children;                          // Level > 0.
 };
 
 void Append(Node* node, const Entry& entry);
@@ -47,7 +50,7 @@ void Append(Node* node, Child child);
 bool IsSmall(const Child& child);
 
 // The content of `page`, whose low fence is `low`.
-std::unique_ptr<Node> NodeOf(const PageView& page, absl::string_view low);
+std::unique_ptr<Node> NodeOf(const CopiedPage& page, absl::string_view low);
 
 // Appends to `out` the node, or the nodes into which it splits: of about equal
 // size, or full ones but for the last if `dense`.

@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
@@ -511,6 +515,184 @@ TEST(BtreeTest, ErasingBesideADamagedLeafNeedsNothingOfIt) {
       }
     }
   }
+}
+
+// Pages of which one turns to zeros at some moment of a merge or a walk, and
+// stays so, as one does that the disk cannot read any more.
+class FadingPages : public PageSource, public PageSink {
+ public:
+  explicit FadingPages(MemoryPages* pages) : pages_(*pages) {}
+
+  // `page` turns to zeros at moment number `nth` from now on (0: the next).
+  void Fade(uint64_t page, int nth) {
+    page_ = page;
+    moments_left_ = nth;
+    std::copy_n(pages_.MutableBytes(page), kPageBytes, before_);
+  }
+  // Returns: whether it came to that.
+  bool Mend() {
+    std::copy_n(before_, kPageBytes, pages_.MutableBytes(page_));
+    return std::exchange(moments_left_, kNever) < 0;
+  }
+  void Moment() {
+    if (moments_left_ == kNever || moments_left_-- != 0) return;
+    std::fill_n(pages_.MutableBytes(page_), kPageBytes, '\0');
+  }
+
+  absl::StatusOr<PageView> Get(const ChildRef& ref) const override {
+    const auto page = pages_.Get(ref);
+    // What was verified may be gone when it is looked at.
+    const_cast<FadingPages*>(this)->Moment();
+    return page;
+  }
+  absl::StatusOr<uint64_t> Allocate() override {
+    Moment();
+    return pages_.Allocate();
+  }
+  absl::Status Write(uint64_t page, absl::string_view bytes) override {
+    return pages_.Write(page, bytes);
+  }
+  void Free(uint64_t page) override { pages_.Free(page); }
+
+ private:
+  static constexpr int kNever = std::numeric_limits<int>::max();
+
+  MemoryPages& pages_;
+  uint64_t page_ = 0;
+  int moments_left_ = kNever;
+  char before_[kPageBytes];
+};
+
+// Three levels, with keys of a length that makes parents small.
+TreeAndModel LongKeys() {
+  TreeAndModel state;
+  Batch batch;
+  for (int i = 0; i < 60; ++i) {
+    batch[Number(2 * i) + std::string(700, 'k')] = std::string(500, 'v');
+  }
+  state.Apply(batch);
+  return state;
+}
+
+std::vector<uint64_t> PagesOf(const TreeAndModel& state) {
+  std::vector<uint64_t> pages;
+  EXPECT_TRUE(state.tree()
+                  .VisitPages(
+                      [&](const Tree::PageInfo& info) {
+                        pages.push_back(info.ref.page);
+                      },
+                      [](const Tree::Damage& d) { ADD_FAILURE() << d.status; })
+                  .ok());
+  return pages;
+}
+
+// Whichever old page turns to zeros, and whenever: the merge fails, or has not
+// missed a thing.
+TEST(BtreeTest, AMergeTakesNoZerosForContent) {
+  Batch batch;
+  for (const int i : {0, 1, 37, 38, 40, 42, 44, 46, 118, 119}) {
+    auto& value = batch[Number(i) + std::string(700, 'k')];
+    if (i % 4 != 2) value = std::string(500, 'w');
+  }
+  const std::vector<uint64_t> old_pages = PagesOf(LongKeys());
+  ASSERT_GT(old_pages.size(), 20u);
+  int failed = 0;
+  for (const uint64_t page : old_pages) {
+    bool faded = true;
+    for (int nth = 0; faded; ++nth) {
+      TreeAndModel state = LongKeys();
+      FadingPages fading(&state.pages);
+      fading.Fade(page, nth);
+      std::vector<TreeOp> ops;
+      Model expected = state.model;
+      for (const auto& [key, value] : batch) {
+        ops.push_back({.key = key, .value = {}});
+        if (value.has_value()) ops.back().value = *value;
+        expected.erase(key);
+        if (value.has_value()) expected[key] = *value;
+      }
+      std::set<std::string> found;
+      const auto merged = ApplyBatch(
+          &fading, &fading, state.root, 2, ops,
+          [&](size_t i, std::optional<absl::string_view> existing) {
+            fading.Moment();
+            if (existing.has_value()) found.emplace(ops[i].key);
+            return ops[i].value.empty() ? Resolution::kErase : Resolution::kPut;
+          });
+      faded = fading.Mend();
+      EXPECT_TRUE(Content(state.tree()) == state.model);
+      if (!merged.ok()) {
+        EXPECT_TRUE(absl::IsDataLoss(merged.status())) << merged.status();
+        ++failed;
+        continue;
+      }
+      state.root = *merged;
+      EXPECT_TRUE(Content(state.tree()) == expected) << page << " at " << nth;
+      for (const TreeOp& op : ops) {
+        EXPECT_EQ(found.contains(std::string(op.key)),
+                  state.model.contains(std::string(op.key)));
+      }
+    }
+  }
+  EXPECT_GT(failed, 0);
+}
+
+// Nor does any walk: it ends with an error, or has seen everything.
+TEST(BtreeTest, AWalkTakesNoZerosForContent) {
+  TreeAndModel state = LongKeys();
+  FadingPages fading(&state.pages);
+  const Tree tree(&fading, state.root);
+  const std::vector<uint64_t> pages = PagesOf(state);
+  const auto check = [&](absl::string_view what,
+                         absl::FunctionRef<bool()> sees_all) {
+    for (const uint64_t page : pages) {
+      bool faded = true;
+      for (int nth = 0; faded; ++nth) {
+        fading.Fade(page, nth);
+        const bool all = sees_all();
+        faded = fading.Mend();
+        EXPECT_TRUE(all) << what << ": page " << page << " at " << nth;
+      }
+    }
+  };
+  check("walk", [&] {
+    size_t entries = 0;
+    const absl::Status status =
+        tree.Walk("", [&](absl::string_view, absl::string_view) {
+          ++entries;
+          fading.Moment();
+          return true;
+        });
+    return absl::IsDataLoss(status) || entries == state.model.size();
+  });
+  check("pages", [&] {
+    size_t visited = 0;
+    int damaged = 0;
+    EXPECT_TRUE(tree.VisitPages(
+                        [&](const Tree::PageInfo&) {
+                          ++visited;
+                          fading.Moment();
+                        },
+                        [&](const Tree::Damage&) { ++damaged; })
+                    .ok());
+    return damaged > 0 || visited == pages.size();
+  });
+  check("delta", [&] {
+    size_t entries = 0;
+    const absl::Status status =
+        tree.VisitLeavesSince(0, [&](const Tree::LeafInfo& info) {
+          for (int i = 0; i < info.leaf.size(); ++i) {
+            ++entries;
+            fading.Moment();
+          }
+          return absl::OkStatus();
+        });
+    return absl::IsDataLoss(status) || entries == state.model.size();
+  });
+  check("find", [&] {
+    const auto found = tree.Find(state.model.rbegin()->first);
+    return absl::IsDataLoss(found.status()) || (found.ok() && *found);
+  });
 }
 
 TEST(BtreeTest, DamageCostsThePagesOwnRangeOnly) {

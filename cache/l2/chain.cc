@@ -314,40 +314,56 @@ absl::Status DecodeFrame(const Frame& frame, absl::string_view stored,
 
 absl::StatusOr<absl::string_view> ChainReader::Bytes(
     uint64_t offset, uint64_t length, std::string* scratch) const {
-  if (length > record_->chain_bytes() ||
-      offset > record_->chain_bytes() - length) {
+  if (access_ == Access::kView && Holds(offset, length)) {
+    if (record_->extents.empty()) {
+      return absl::string_view(record_->inline_chain).substr(offset, length);
+    }
+    uint64_t extent_start = 0;  // In the chain.
+    for (const Extent& e : record_->extents) {
+      const uint64_t extent_end = extent_start + e.units * kUnitBytes;
+      if (offset < extent_end) {
+        if (length > extent_end - offset) break;  // In several pieces.
+        absl::StatusOr<const char*> bytes = blobs_->View(
+            e.first * kUnitBytes + (offset - extent_start), length);
+        if (!bytes.ok()) {
+          return absl::DataLossError(bytes.status().message());
+        }
+        return absl::string_view(*bytes, length);
+      }
+      extent_start = extent_end;
+    }
+  }
+  scratch->clear();
+  LARDER_RETURN_IF_ERROR(AppendTo(offset, length, scratch));
+  return absl::string_view(*scratch);
+}
+
+absl::Status ChainReader::AppendTo(uint64_t offset, uint64_t length,
+                                   std::string* out) const {
+  if (!Holds(offset, length)) {
     return absl::DataLossError(
         absl::StrFormat("chain: bytes %d to %d vs %d held", offset,
                         offset + length, record_->chain_bytes()));
   }
   if (record_->extents.empty()) {
-    return absl::string_view(record_->inline_chain).substr(offset, length);
+    out->append(record_->inline_chain, offset, length);
+    return absl::OkStatus();
   }
-  scratch->clear();
   uint64_t extent_start = 0;  // In the chain.
   for (const Extent& e : record_->extents) {
     const uint64_t extent_bytes = e.units * kUnitBytes;
     if (offset < extent_start + extent_bytes) {
       const uint64_t within = offset - extent_start;
       const uint64_t n = std::min(length, extent_bytes - within);
-      const uint64_t at = e.first * kUnitBytes + within;
-      if (access_ == Access::kView && n == length && scratch->empty()) {
-        absl::StatusOr<const char*> bytes = blobs_->View(at, n);
-        if (!bytes.ok()) {
-          return absl::DataLossError(bytes.status().message());
-        }
-        return absl::string_view(*bytes, n);
-      }
-      const size_t before = scratch->size();
-      scratch->resize(before + n);
-      if (absl::Status s =
-              blobs_->ReadAt(at, absl::MakeSpan(scratch->data() + before, n));
-          !s.ok()) {
-        return absl::DataLossError(s.message());
-      }
+      const size_t before = out->size();
+      out->resize(before + n);
+      const absl::Status read =
+          blobs_->ReadAt(e.first * kUnitBytes + within,
+                         absl::MakeSpan(out->data() + before, n));
+      if (!read.ok()) return absl::DataLossError(read.message());
       offset += n;
       length -= n;
-      if (length == 0) return absl::string_view(*scratch);
+      if (length == 0) return absl::OkStatus();
     }
     extent_start += extent_bytes;
   }

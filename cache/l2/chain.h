@@ -116,11 +116,21 @@ class ChainReader {
   absl::StatusOr<absl::string_view> Bytes(uint64_t offset, uint64_t length,
                                           std::string* scratch) const;
 
+  // Appends a copy of them to `*out`. The same errors; then `*out` may hold a
+  // part.
+  absl::Status AppendTo(uint64_t offset, uint64_t length,
+                        std::string* out) const;
+
   // Reads, verifies and decodes the header block, or says what it would.
   // `name_hash`: NameHash() of whose the chain should be.
   absl::StatusOr<ChainHeader> Header(uint64_t name_hash) const;
 
  private:
+  bool Holds(uint64_t offset, uint64_t length) const {
+    return length <= record_->chain_bytes() &&
+           offset <= record_->chain_bytes() - length;
+  }
+
   const File* blobs_;
   const Record* record_;
   Access access_;

@@ -1,5 +1,6 @@
 #include "cache/l2/guarded_mapping.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -8,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
-#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -22,6 +22,20 @@ namespace {
 constexpr uint64_t kPage = 4096;
 
 struct sigaction previous_handler;  // Written once, before ours is installed.
+
+// Waits for the flag, sets it, and clears it when destroyed.
+class BusyGuard {
+ public:
+  explicit BusyGuard(std::atomic<bool>* is_busy) : is_busy_(*is_busy) {
+    while (is_busy_.exchange(true, std::memory_order_acquire)) sched_yield();
+  }
+  BusyGuard(const BusyGuard&) = delete;
+  BusyGuard& operator=(const BusyGuard&) = delete;
+  ~BusyGuard() { is_busy_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool>& is_busy_;
+};
 
 }  // namespace
 
@@ -39,9 +53,9 @@ class MappingRegistry {
   // Returns: whether there was a free slot.
   static bool Add(GuardedMapping* mapping);
   static void Remove(GuardedMapping* mapping);
-  // Async-signal-safe. Returns: whether the address is in a mapping, and now
-  // reads as zeros.
-  static bool ShowZerosAt(uintptr_t address);
+  // Async-signal-safe. Returns: whether the address is in a mapping, and can
+  // now be read.
+  static bool ReplacePageAt(uintptr_t address);
 
  private:
   static Slot slots_[GuardedMapping::kMappingsMax];
@@ -70,13 +84,13 @@ void MappingRegistry::Remove(GuardedMapping* mapping) {
   slot.mapping.store(nullptr);
 }
 
-bool MappingRegistry::ShowZerosAt(uintptr_t address) {
+bool MappingRegistry::ReplacePageAt(uintptr_t address) {
   for (Slot& slot : slots_) {
     const uintptr_t end = slot.end.load();
     if (address >= end || address < slot.begin.load()) continue;
     GuardedMapping* const mapping = slot.mapping.load();
     if (mapping == nullptr) continue;
-    return mapping->ShowZerosAt((address - slot.begin.load()) / kPage);
+    return mapping->ReplacePage((address - slot.begin.load()) / kPage);
   }
   return false;
 }
@@ -85,8 +99,8 @@ namespace {
 
 void OnBusError(int signal, siginfo_t* info, void* context) {
   const int saved_errno = errno;
-  const bool ours =
-      MappingRegistry::ShowZerosAt(reinterpret_cast<uintptr_t>(info->si_addr));
+  const bool ours = MappingRegistry::ReplacePageAt(
+      reinterpret_cast<uintptr_t>(info->si_addr));
   errno = saved_errno;
   if (ours) return;  // The access is made again, and succeeds.
   if ((previous_handler.sa_flags & SA_SIGINFO) != 0) {
@@ -106,7 +120,7 @@ void InstallHandler() {
     struct sigaction ours = {};
     ours.sa_sigaction = OnBusError;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-    sigemptyset(&ours.sa_mask);
+    sigfillset(&ours.sa_mask);  // Nobody comes between while it is busy.
     LARDER_CHECK(sigaction(SIGBUS, nullptr, &previous_handler) == 0);
     LARDER_CHECK(sigaction(SIGBUS, &ours, nullptr) == 0);
   });
@@ -132,33 +146,88 @@ GuardedMapping::~GuardedMapping() {
   ::munmap(const_cast<char*>(data_), bytes_);
 }
 
-// The page is noted before it is shown as zeros: who writes to it meanwhile
-// waits for that and undoes it. Two threads may come for one page; then it is
-// noted twice, and shown twice.
-bool GuardedMapping::ShowZerosAt(uint64_t page) {
-  // Somebody may have written to it since: then it can be read.
-  char byte;
-  if (::pread(descriptor_, &byte, 1, static_cast<off_t>(page * kPage)) == 1) {
-    return true;
+GuardedMapping::GuardedMapping(int descriptor, const char* data, uint64_t bytes)
+    : descriptor_(descriptor),
+      data_(data),
+      bytes_(bytes),
+      pages_((bytes + kPage - 1) / kPage),
+      block_pages_((pages_ + kBlocks - 1) / kBlocks) {}
+
+// Marked before it is known whether the page can be read: who writes to it
+// meanwhile waits for the end of this and undoes it.
+bool GuardedMapping::ReplacePage(uint64_t page) {
+  const BusyGuard guard(&is_busy_);
+  uint64_t* const end = replaced_ + replaced_count_;
+  // By another thread, which came first.
+  if (std::find(replaced_, end, page) != end) return true;
+  hides_.store(true, std::memory_order_seq_cst);
+  const bool has_place = replaced_count_ < kPagesMax;
+  // In a hidden block, one page splits no more than it did when it was lit.
+  if (has_place || IsHidden(page)) {
+    bool shown = ShowCopy(page);
+    if (!shown) {
+      found_.fetch_add(1, std::memory_order_relaxed);
+      shown = ShowZeros(page, 1);
+    }
+    if (shown && has_place) replaced_[replaced_count_++] = page;
+    if (shown) return true;
+  } else {
+    found_.fetch_add(1, std::memory_order_relaxed);
   }
-  std::atomic<uint64_t>* noted = nullptr;
-  for (std::atomic<uint64_t>& entry : pages_) {
-    uint64_t empty = 0;
-    if (!entry.compare_exchange_strong(empty, 2 * page + 1)) continue;
-    noted = &entry;
-    break;
-  }
-  if (noted == nullptr) is_full_.store(true);
-  zeros_.fetch_add(1);
-  found_.fetch_add(1, std::memory_order_relaxed);
-  // Not mmap(): that is nobody's to call from a handler, the system call is.
-  const long shown = syscall(SYS_mmap, data_ + page * kPage, kPage, PROT_READ,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-  if (noted != nullptr) noted->store(2 * page + 2);
-  return shown != -1;
+  return HideAround(page);
 }
 
-bool GuardedMapping::ShowFileAt(uint64_t first_page, uint64_t pages) {
+bool GuardedMapping::HideAround(uint64_t page) {
+  const uint64_t block = page / block_pages_;
+  const uint64_t first = block * block_pages_;
+  hidden_blocks_ |= uint64_t{1} << block;
+  if (ShowZeros(first, std::min(block_pages_, pages_ - first))) return true;
+  // All of it splits nothing, so it needs no further mapping.
+  hidden_blocks_ = ~uint64_t{0};
+  return ShowZeros(0, pages_);
+}
+
+// Below, system calls by their numbers: what stands behind the functions (a
+// sanitizer, say) is nobody's to call from a handler.
+
+bool GuardedMapping::ReadPage(uint64_t page, char* to) const {
+  uint64_t done = 0;
+  while (done < kPage) {
+    const int64_t count = syscall(SYS_pread64, descriptor_, to + done,
+                                  kPage - done, page * kPage + done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return false;
+    if (count == 0) break;  // The end of the file.
+    done += static_cast<uint64_t>(count);
+  }
+  return done > 0;
+}
+
+// Filled elsewhere first: zeros that nobody wrote to must not become content
+// (invariant 1).
+bool GuardedMapping::ShowCopy(uint64_t page) {
+  const int64_t mapped =
+      syscall(SYS_mmap, nullptr, kPage, PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == -1) return false;
+  char* const copy = reinterpret_cast<char*>(mapped);
+  if (ReadPage(page, copy) &&
+      syscall(SYS_mprotect, copy, kPage, PROT_READ) == 0 &&
+      syscall(SYS_mremap, copy, kPage, kPage, MREMAP_MAYMOVE | MREMAP_FIXED,
+              data_ + page * kPage) != -1) {
+    return true;
+  }
+  syscall(SYS_munmap, copy, kPage);
+  return false;
+}
+
+bool GuardedMapping::ShowZeros(uint64_t first_page, uint64_t pages) {
+  return syscall(SYS_mmap, data_ + first_page * kPage, pages * kPage, PROT_READ,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                 0) != -1;
+}
+
+bool GuardedMapping::ShowFile(uint64_t first_page, uint64_t pages) {
   const void* const mapped =
       ::mmap(const_cast<char*>(data_ + first_page * kPage), pages * kPage,
              PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, descriptor_,
@@ -171,18 +240,26 @@ void GuardedMapping::Restore(uint64_t offset, uint64_t length) {
   if (length == 0 || offset >= bytes_) return;
   const uint64_t first = offset / kPage;
   const uint64_t last = (std::min(offset + length, bytes_) - 1) / kPage;
-  MutexLock lock(&mu_);
-  for (std::atomic<uint64_t>& entry : pages_) {
-    const uint64_t noted = entry.load();
-    if (noted == 0) continue;
-    const uint64_t page = (noted - 1) / 2;
-    if (page < first || page > last) continue;
-    while (entry.load() == 2 * page + 1) std::this_thread::yield();
-    if (!ShowFileAt(page, 1)) continue;
-    entry.store(0);
-    zeros_.fetch_sub(1);
+  const BusyGuard guard(&is_busy_);
+  for (int i = 0; i < replaced_count_;) {
+    const uint64_t page = replaced_[i];
+    if (page < first || page > last || !ShowFile(page, 1)) {
+      ++i;
+      continue;
+    }
+    replaced_[i] = replaced_[--replaced_count_];
   }
-  if (is_full_.load()) ShowFileAt(first, last - first + 1);
+  if (hidden_blocks_ != 0) Light(first, last);
+  hides_.store(replaced_count_ > 0 || hidden_blocks_ != 0,
+               std::memory_order_seq_cst);
+}
+
+void GuardedMapping::Light(uint64_t first_page, uint64_t last_page) {
+  for (uint64_t page = first_page; page <= last_page; ++page) {
+    if (!IsHidden(page)) continue;
+    if (lit_.size() >= kLitMax && !lit_.contains(page)) continue;
+    if (ShowFile(page, 1)) lit_.insert(page);
+  }
 }
 
 }  // namespace larder::cache::l2

@@ -169,19 +169,20 @@ absl::Status PinnedSnapshot::ReadFrame(const StoredRecord& record, size_t i,
   const ReaderSlots::Guard reading = EnterPinned();
   LARDER_RETURN_IF_ERROR(status());
   const Frame& frame = record.frames[i];
-  absl::StatusOr<absl::string_view> bytes =
+  const size_t before = out->size();
+  absl::Status read =
       ChainReader(store_->files_.blobs.get(), &location->record,
                   ChainReader::Access::kCopy)
-          .Bytes(location->frame_offsets[i], frame.stored_bytes, out);
-  absl::Status s = bytes.ok() ? VerifyFrame(frame, *bytes) : bytes.status();
-  if (!s.ok()) {
-    return absl::DataLossError(absl::StrCat(
-        store_->files_.blobs->path(), ": ",
-        NameForErrors(record.ns, record.key), ": frame ", i, " at chain byte ",
-        location->frame_offsets[i], ": ", s.message()));
+          .AppendTo(location->frame_offsets[i], frame.stored_bytes, out);
+  if (read.ok()) {
+    read = VerifyFrame(frame, absl::string_view(*out).substr(before));
   }
-  if (bytes->data() != out->data()) out->assign(bytes->data(), bytes->size());
-  return absl::OkStatus();
+  if (read.ok()) return absl::OkStatus();
+  out->resize(before);
+  return absl::DataLossError(absl::StrCat(
+      store_->files_.blobs->path(), ": ", NameForErrors(record.ns, record.key),
+      ": frame ", i, " at chain byte ", location->frame_offsets[i], ": ",
+      read.message()));
 }
 
 absl::StatusOr<std::unique_ptr<Snapshot>> L2Store::TakeSnapshot(

@@ -197,16 +197,20 @@ absl::Status CheckHeader(const Header& header) {
 
 }  // namespace
 
-absl::StatusOr<PageView> PageView::Verify(const char* bytes,
-                                          const ChildRef& expected) {
-  const Header header = Load<Header>(bytes);
-  LARDER_RETURN_IF_ERROR(CheckIdentity(header, expected));
+absl::StatusOr<PageView> PageView::VerifyCopy(const char* bytes,
+                                              const ChildRef& expected) {
+  LARDER_RETURN_IF_ERROR(CheckIdentity(Load<Header>(bytes), expected));
   const uint64_t checksum = Checksum(bytes);
   if (checksum != expected.checksum) {
     return BadChecksum(expected.page, checksum, expected.checksum);
   }
-  LARDER_RETURN_IF_ERROR(CheckHeader(header));
-  const PageView view(bytes);
+  return PageView(bytes);
+}
+
+absl::StatusOr<PageView> PageView::Verify(const char* bytes,
+                                          const ChildRef& expected) {
+  LARDER_ASSIGN_OR_RETURN(const PageView view, VerifyCopy(bytes, expected));
+  LARDER_RETURN_IF_ERROR(CheckHeader(Load<Header>(bytes)));
   LARDER_RETURN_IF_ERROR(view.CheckEntries(expected));
   LARDER_RETURN_IF_ERROR(view.CheckOrder(expected.page));
   LARDER_RETURN_IF_ERROR(view.CheckChildren(expected));

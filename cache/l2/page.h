@@ -79,6 +79,11 @@ class PageView {
   static absl::StatusOr<PageView> Trust(const char* bytes,
                                         const ChildRef& expected);
 
+  // For a copy of a page that was Verify()ed: checks that it has the same
+  // bytes still.
+  static absl::StatusOr<PageView> VerifyCopy(const char* bytes,
+                                             const ChildRef& expected);
+
   int level() const { return static_cast<uint8_t>(bytes_[kPageLevelAt]); }
   int size() const {  // Entries.
     return std::min<int>(Load16(bytes_ + kPageCountAt), kPageEntriesMax);

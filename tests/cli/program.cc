@@ -83,6 +83,8 @@ bool Program::Ended() {
   return ended_;
 }
 
+std::string Program::Errors() const { return ReadFile(directory_ + "/err"); }
+
 ProgramEnd Program::Wait() {
   while (!ended_) {
     ended_ = waitpid(pid_, &wait_status_, 0) == pid_;

@@ -32,6 +32,8 @@ class Program {
   // Whether it has ended; does not wait.
   bool Ended();
   ProgramEnd Wait();
+  // What it has written to stderr so far.
+  std::string Errors() const;
 
  private:
   pid_t pid_ = -1;

@@ -18,6 +18,7 @@ struct Seed {
 
 std::vector<Seed> BackupSeeds();
 std::vector<Seed> CacheSeeds();
+std::vector<Seed> ReplicationSeeds();
 
 // All of them; the same on every run.
 std::vector<Seed> AllSeeds();

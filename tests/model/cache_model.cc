@@ -311,10 +311,9 @@ void CacheModel::CheckSnapshot(const HeldSnapshot& held) {
     const auto it = missing.find({r.ns, r.key});
     std::string bytes;
     for (size_t i = 0; i < r.frames.size(); ++i) {
-      const absl::Status read = held.snapshot->ReadFrame(r, i, &frame);
+      const absl::Status read = held.snapshot->ReadFrame(r, i, &bytes);
       if (ends(read)) return;
       EXPECT_TRUE(read.ok()) << read;
-      bytes += frame;
     }
     if (it == missing.end() || it->second.hlc != r.attributes.hlc) continue;
     const std::string content =

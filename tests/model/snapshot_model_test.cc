@@ -347,6 +347,7 @@ void Storm::Restore(const cache::Snapshot& snapshot, Captured* captured) {
               .second);
       ASSERT_TRUE((*loader)->Begin(r).ok());
       for (size_t i = 0; i < r.frames.size(); ++i) {
+        frame.clear();
         status = snapshot.ReadFrame(r, i, &frame);
         if (!status.ok()) return;
         const absl::Status appended = (*loader)->AppendFrame(frame);

@@ -2,8 +2,8 @@
 //
 // All run every store on the same data, round by round, and report medians
 // over the rounds. All are single-owner.
-#ifndef LARDER_BENCH_L2_WORK_H_
-#define LARDER_BENCH_L2_WORK_H_
+#ifndef LARDER_BENCH_WORK_H_
+#define LARDER_BENCH_WORK_H_
 
 #include <vector>
 
@@ -23,4 +23,4 @@ struct Work {
 
 }  // namespace larder::bench
 
-#endif  // LARDER_BENCH_L2_WORK_H_
+#endif  // LARDER_BENCH_WORK_H_

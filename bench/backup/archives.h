@@ -1,0 +1,34 @@
+// Larder's backups into archives, as the benchmarks take them.
+#ifndef LARDER_BENCH_BACKUP_ARCHIVES_H_
+#define LARDER_BENCH_BACKUP_ARCHIVES_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "cache/blob_cache.h"
+
+namespace larder::bench {
+
+struct BackupOrder {
+  // What the delta builds on; empty: a full dump.
+  std::string base_id = {};
+  // None of the peers syncs, so that this is about work and not about disks.
+  bool sync = false;
+};
+
+struct Taken {
+  std::string id;
+  int64_t archive_bytes = 0;  // Written: packs and manifest.
+  int64_t stored_bytes = 0;   // Of the blobs in it, as L2 holds them.
+};
+
+// Takes a backup of `cache`, with its blobs, into the archive `dir`.
+// Errors: also when anything is missing from it, or it is full where a delta
+// was wanted.
+absl::StatusOr<Taken> BackUp(cache::BlobCache* cache, const std::string& dir,
+                             const BackupOrder& order);
+
+}  // namespace larder::bench
+
+#endif  // LARDER_BENCH_BACKUP_ARCHIVES_H_

@@ -1,0 +1,238 @@
+// Backups to replicas, as users run them: on the network of this machine.
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/cli/program.h"
+
+namespace larder::tests {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr char kListening[] = "listening on ";
+
+// `larder replica`, once it listens.
+class Replica {
+ public:
+  Replica(const std::string& archive, const std::string& listen,
+          std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments = {LarderPath(), "replica",   "--listen",
+                                          listen,       "--archive", archive};
+    for (std::string& argument : more) arguments.push_back(std::move(argument));
+    program_ = std::make_unique<Program>(arguments);
+    std::string errors;
+    while (!absl::StrContains(errors, " for archive")) {
+      if (program_->Ended()) break;
+      std::this_thread::yield();
+      errors = program_->Errors();
+    }
+    const size_t at = errors.find(kListening);
+    EXPECT_NE(at, std::string::npos) << program_->Errors();
+    if (at == std::string::npos) return;
+    address_ = errors.substr(at + sizeof kListening - 1);
+    address_ = address_.substr(0, address_.find(' '));
+  }
+
+  const std::string& address() const { return address_; }
+  std::string place() const { return "grpc://" + address_; }
+  ProgramEnd End(int signal) {
+    program_->Signal(signal);
+    return program_->Wait();
+  }
+
+ private:
+  std::unique_ptr<Program> program_;
+  std::string address_;
+};
+
+// What is moved away meanwhile counts, or not.
+int64_t BytesBelow(const std::string& directory) {
+  int64_t bytes = 0;
+  std::error_code error;
+  fs::recursive_directory_iterator entry(directory, error);
+  for (; !error && entry != fs::recursive_directory_iterator();
+       entry.increment(error)) {
+    std::error_code gone;
+    const uintmax_t size = entry->file_size(gone);
+    if (!gone) bytes += static_cast<int64_t>(size);
+  }
+  return bytes;
+}
+
+class ReplicaTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = FreshDirectory();
+    WriteFile(At("value"), RandomBytes(500'000, 1));
+    ASSERT_EQ(Larder({"put", "--l2", At("l2"), "-n", "ns", "key", At("value")})
+                  .exit_code,
+              0);
+  }
+  std::string At(const std::string& name) const {
+    return directory_ + "/" + name;
+  }
+  ProgramEnd Backup(std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"backup", "--l2", At("l2"),
+                                          "--include-blob-cache", "--json"};
+    for (std::string& argument : more) arguments.push_back(std::move(argument));
+    return Larder(arguments);
+  }
+  void ExpectWhole(const std::string& archive) {
+    const ProgramEnd verify = Larder({"verify", "--from", "dir:" + archive});
+    EXPECT_EQ(verify.exit_code, 0) << verify.err;
+    EXPECT_THAT(verify.out + verify.err, Not(HasSubstr("leftover")));
+  }
+
+  std::string directory_;
+};
+
+TEST_F(ReplicaTest, ABackupOverTheNetworkIsRestored) {
+  Replica one(At("one"), "127.0.0.1:0");
+  Replica two(At("two"), "localhost:0");
+  const ProgramEnd backup = Backup(
+      {"--to", one.place(), "--to", "dir:" + At("three"), "--to", two.place()});
+  ASSERT_EQ(backup.exit_code, 0) << backup.err;
+  EXPECT_THAT(backup.out, HasSubstr(one.place()));
+  EXPECT_THAT(backup.out, HasSubstr("\"acknowledged\":3"));
+  for (const char* archive : {"one", "two", "three"}) ExpectWhole(At(archive));
+  EXPECT_EQ(
+      Larder({"restore", "--from", "dir:" + At("one"), "--l2", At("restored")})
+          .exit_code,
+      0);
+  EXPECT_EQ(Larder({"get", "--l2", At("restored"), "-n", "ns", "key"}).out,
+            ReadFile(At("value")));
+  const ProgramEnd end = one.End(SIGTERM);
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+}
+
+TEST_F(ReplicaTest, AQuorumIsEnoughAndALostReplicaIsTold) {
+  Replica alive(At("alive"), "127.0.0.1:0");
+  std::string dead;
+  {
+    Replica replica(At("dead"), "127.0.0.1:0");
+    dead = replica.place();
+    replica.End(SIGKILL);
+  }
+  const ProgramEnd all = Backup({"--to", alive.place(), "--to", dead});
+  EXPECT_EQ(all.exit_code, 3) << all.err;
+  EXPECT_THAT(all.err, HasSubstr(dead));
+  const ProgramEnd quorum =
+      Backup({"--to", alive.place(), "--to", dead, "--quorum", "1"});
+  EXPECT_EQ(quorum.exit_code, 0) << quorum.err;
+  EXPECT_THAT(quorum.err, HasSubstr(dead));
+  EXPECT_THAT(quorum.out, HasSubstr("\"acknowledged\":1"));
+  EXPECT_EQ(Backup({"--to", dead}).exit_code, 11);
+  EXPECT_EQ(Backup({"--to", alive.place(), "--quorum", "2"}).exit_code, 2);
+  EXPECT_EQ(Backup({"--to", alive.place(), "--to", alive.place()}).exit_code,
+            2);
+  ExpectWhole(At("alive"));
+}
+
+TEST_F(ReplicaTest, AnOldPrimaryIsFenced) {
+  Replica replica(At("archive"), "127.0.0.1:0");
+  ASSERT_EQ(Backup({"--to", replica.place(), "--term", "2"}).exit_code, 0);
+  const ProgramEnd old = Backup({"--to", replica.place(), "--term", "1"});
+  EXPECT_EQ(old.exit_code, 13);
+  EXPECT_THAT(old.err, HasSubstr("term 1 vs 2"));
+  EXPECT_THAT(old.err, HasSubstr("stop this one"));
+  // Whatever others say, and after a restart of the replica.
+  replica.End(SIGKILL);
+  Replica again(At("archive"), replica.address());
+  EXPECT_EQ(Backup({"--to", again.place(), "--to", "dir:" + At("other"),
+                    "--quorum", "1"})
+                .exit_code,
+            13);
+}
+
+TEST_F(ReplicaTest, TokensComeFromFiles) {
+  WriteFile(At("token"), "the-token-of-this-test\n");
+  WriteFile(At("wrong"), "another-token-of-this-test\n");
+  for (const char* name : {"token", "wrong"}) {
+    ASSERT_EQ(chmod(At(name).c_str(), 0600), 0);
+  }
+  Replica replica(At("archive"), "127.0.0.1:0", {"--token-file", At("token")});
+  EXPECT_EQ(
+      Backup({"--to", replica.place(), "--token-file", At("token")}).exit_code,
+      0);
+  EXPECT_EQ(
+      Backup({"--to", replica.place(), "--token-file", At("wrong")}).exit_code,
+      1);
+  EXPECT_EQ(Backup({"--to", replica.place()}).exit_code, 1);
+  ASSERT_EQ(chmod(At("token").c_str(), 0644), 0);
+  const ProgramEnd open =
+      Backup({"--to", replica.place(), "--token-file", At("token")});
+  EXPECT_EQ(open.exit_code, 1);
+  EXPECT_THAT(open.err, HasSubstr("chmod 600"));
+}
+
+TEST_F(ReplicaTest, ListensBeyondThisMachineOnlyWithTlsAndToken) {
+  const ProgramEnd refused =
+      Larder({"replica", "--listen", "0.0.0.0:0", "--archive", At("archive")});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("--insecure"));
+  EXPECT_FALSE(fs::exists(At("archive")));
+  const ProgramEnd sent = Backup({"--to", "grpc://192.0.2.1:7070"});
+  EXPECT_EQ(sent.exit_code, 1);
+  EXPECT_THAT(sent.err, HasSubstr("--insecure"));
+  Replica open(At("archive"), "0.0.0.0:0", {"--insecure"});
+  EXPECT_EQ(open.End(SIGINT).exit_code, 0);
+}
+
+TEST_F(ReplicaTest, ASecondReplicaOfAnArchiveIsRefused) {
+  Replica replica(At("archive"), "127.0.0.1:0");
+  const ProgramEnd second = Larder(
+      {"replica", "--listen", "127.0.0.1:0", "--archive", At("archive")});
+  EXPECT_EQ(second.exit_code, 11);
+  EXPECT_THAT(second.err, HasSubstr("another replica"));
+}
+
+// The replica dies, again and again, once some more of the dump is there.
+TEST_F(ReplicaTest, TheReplicaIsKilledWhileItReceives) {
+  for (unsigned i = 0; i < 40; ++i) {
+    WriteFile(absl::StrCat(At("files"), "/", i), RandomBytes(1 << 20, i));
+  }
+  auto replica = std::make_unique<Replica>(At("archive"), "127.0.0.1:0");
+  const std::string address = replica->address();
+  Program backup({LarderPath(), "backup", "--l2", At("l2"),
+                  "--include-blob-cache", "--files", At("files"), "--to",
+                  replica->place(), "--to", "dir:" + At("other")});
+  int kills = 0;
+  int64_t next = 2 << 20;
+  while (!backup.Ended()) {
+    if (BytesBelow(At("archive/incoming")) < next) {
+      std::this_thread::yield();
+      continue;
+    }
+    EXPECT_EQ(replica->End(SIGKILL).signal, SIGKILL);
+    ++kills;
+    next += 8 << 20;
+    replica = std::make_unique<Replica>(At("archive"), address);
+  }
+  const ProgramEnd end = backup.Wait();
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_GE(kills, 3);
+  ExpectWhole(At("archive"));
+  // Both have the same packs.
+  const std::string both[] = {At("archive/packs"), At("other/packs")};
+  EXPECT_EQ(BytesBelow(both[0]), BytesBelow(both[1]));
+  EXPECT_EQ(Program({"diff", "-r", both[0], both[1]}).Wait().exit_code, 0);
+}
+
+}  // namespace
+}  // namespace larder::tests
