@@ -195,7 +195,6 @@ class RestoreRun {
   // Of all layers so far.
   struct CacheCounts {
     int64_t restored = 0, restored_bytes = 0, skipped = 0, lost = 0;
-    int64_t missing = 0;  // Kept by a delta, and not there.
     int64_t problems = 0;
   };
   CacheCounts counts_;
@@ -376,13 +375,13 @@ absl::Status RestoreRun::CountLayer(const format::SourceTotals& totals,
         "all",
         counts.restored, counts.skipped, counts.lost, totals.records_begun()));
   }
-  counts_.missing += missing;
-  // Who lacks more than was lost or skipped never had the base.
-  if (counts_.missing > counts_.skipped + counts_.lost + counts_.problems) {
+  // Who lacks more than was lost or skipped never had the base. What one delta
+  // misses the next may miss again.
+  if (missing > counts_.skipped + counts_.lost + counts_.problems) {
     return absl::DataLossError(absl::StrFormat(
         "restored cache: a delta keeps %d records that are not there vs at "
         "most %d that were lost or skipped: not its base",
-        counts_.missing, counts_.skipped + counts_.lost + counts_.problems));
+        missing, counts_.skipped + counts_.lost + counts_.problems));
   }
   counts_.restored += counts.restored;
   counts_.restored_bytes += counts.restored_bytes;
@@ -395,7 +394,6 @@ absl::Status RestoreRun::CountLayer(const format::SourceTotals& totals,
 absl::Status RestoreRun::FinishCache() {
   LARDER_ASSIGN_OR_RETURN(report_->restored, loader_->Close());
   report_->records_restored = report_->restored.records;
-  report_->records_skipped = counts_.skipped;
   report_->bytes_restored += counts_.restored_bytes;
   const bool is_delta = report_->plan.chain.size() > 1;
   if (!is_delta && report_->restored.records != counts_.restored) {
@@ -408,8 +406,13 @@ absl::Status RestoreRun::FinishCache() {
   absl::uint128 expected = 0;
   format::DecodeUint128(cache.content_digest(), &expected);
   report_->digest_equal = report_->restored.content_digest == expected;
-  const bool all = cache.blobs_included() && counts_.skipped == 0 &&
-                   counts_.lost == 0 && counts_.missing == 0 &&
+  // What a layer skipped may have come with a newer one.
+  report_->records_skipped =
+      is_delta ? std::max<int64_t>(0, cache.records() - counts_.problems -
+                                          report_->restored.records -
+                                          report_->lost.blobs)
+               : counts_.skipped;
+  const bool all = cache.blobs_included() && report_->records_skipped == 0 &&
                    report_->lost.blobs == 0 && counts_.problems == 0;
   if (all && !report_->digest_equal) {
     return absl::DataLossError(absl::StrFormat(

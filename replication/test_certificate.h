@@ -11,8 +11,9 @@ struct TestCertificate {
   std::string key;          // PEM.
 };
 
-// For `name`, which is its common name and, in DNS, its alternative one.
-TestCertificate MakeTestCertificate(const std::string& name);
+// For the common name `name`, and the alternative one "DNS:..." or "IP:...".
+TestCertificate MakeTestCertificate(const std::string& name,
+                                    const std::string& alternative);
 
 }  // namespace larder::replication
 

@@ -109,6 +109,10 @@ absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
   if (options.clock == nullptr) options.clock = SystemClock();
   if (options.file_system == nullptr) options.file_system = PosixFileSystem();
   options.background_commits = false;
+  // What is published once it is whole must be on the disk by then.
+  if (options.durability == Durability::kNone) {
+    options.durability = Durability::kInterval;
+  }
   options.l2_must_exist = false;
   LARDER_ASSIGN_OR_RETURN(const std::vector<Lineage> ancestors,
                           AncestorsOfNew(source));

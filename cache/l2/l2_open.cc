@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/check.h"
+#include "cache/l2/hash.h"
 #include "cache/l2/l2_store.h"
 #include "cache/l2/stored_synopsis.h"
 #include "cache/l2/system_tree.h"
@@ -69,7 +70,8 @@ void StartNewLineage(uint64_t seed, Superblock* superblock) {
   auto& ancestors = superblock->ancestors;
   ancestors.insert(ancestors.begin(), superblock->lineage);
   if (ancestors.size() > kAncestorsMax) ancestors.resize(kAncestorsMax);
-  superblock->lineage = NewLineage(seed == 0 ? 0 : seed + superblock->epoch);
+  const std::string old(superblock->lineage.begin(), superblock->lineage.end());
+  superblock->lineage = NewLineage(seed == 0 ? 0 : Hash64(old, seed));
 }
 
 }  // namespace

@@ -104,7 +104,7 @@ class ReplicaTest : public testing::Test {
 
 TEST_F(ReplicaTest, ABackupOverTheNetworkIsRestored) {
   Replica one(At("one"), "127.0.0.1:0");
-  Replica two(At("two"), "localhost:0");
+  Replica two(At("two"), "127.0.0.1:0");
   const ProgramEnd backup = Backup(
       {"--to", one.place(), "--to", "dir:" + At("three"), "--to", two.place()});
   ASSERT_EQ(backup.exit_code, 0) << backup.err;

@@ -203,6 +203,9 @@ void Check(absl::string_view input) {
     LARDER_CHECK(merged.ok() || absl::IsDataLoss(merged.status()));
     return;
   }
+  // A merge checks its copies against the references, which a forged parent
+  // has wrong: only trees of one page get past this.
+  if (absl::IsDataLoss(merged.status())) return;
   LARDER_CHECK(merged.ok());
   Apply(ops, &*entries);
   const Tree tree(&pages, *merged);
