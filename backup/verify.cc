@@ -11,6 +11,7 @@
 #include "backup/internal/dump_reader.h"
 #include "backup/internal/file_reader.h"
 #include "backup/internal/file_target.h"
+#include "backup/internal/lease.h"
 #include "backup/internal/leftovers.h"
 #include "backup/internal/loss_reporter.h"
 #include "backup/internal/pack_frames.h"
@@ -73,7 +74,8 @@ class SnapshotCheck {
         frames_(&archive_, &manifest_) {}
 
   // Errors: only what stops the verification as a whole.
-  absl::Status Run(int64_t bytes_before, int64_t bytes_total);
+  absl::Status Run(int64_t bytes_before, int64_t bytes_total,
+                   backup_internal::Lease* lease);
 
  private:
   void Problem(const absl::Status& status);
@@ -157,16 +159,16 @@ absl::Status SnapshotCheck::CheckSources() {
   return absl::OkStatus();
 }
 
-absl::Status SnapshotCheck::Run(int64_t bytes_before, int64_t bytes_total) {
+absl::Status SnapshotCheck::Run(int64_t bytes_before, int64_t bytes_total,
+                                backup_internal::Lease* lease) {
   backup_internal::SourceReaders readers;
   AddReaders(&readers);
-  std::function<void(int64_t)> progress;
-  if (options_.progress) {
-    progress = [&](int64_t bytes_done) {
-      options_.progress({.bytes_done = bytes_before + bytes_done,
-                         .bytes_total = bytes_total});
-    };
-  }
+  const auto progress = [&](int64_t bytes_done) {
+    lease->Renew();
+    if (!options_.progress) return;
+    options_.progress(
+        {.bytes_done = bytes_before + bytes_done, .bytes_total = bytes_total});
+  };
   const absl::Status read =
       backup_internal::ReadDump(archive_, manifest_, readers,
                                 {.read_all = true,
@@ -206,6 +208,11 @@ absl::StatusOr<VerifyReport> VerifyArchive(const Archive& archive,
                             backup_internal::FindLeftovers(archive, all));
     report.leftover_files = static_cast<int64_t>(leftovers.size());
   }
+  std::vector<std::string> ids;
+  for (const SnapshotEntry* entry : chosen) ids.push_back(entry->id);
+  LARDER_ASSIGN_OR_RETURN(
+      const std::unique_ptr<backup_internal::Lease> lease,
+      backup_internal::Lease::Take(&archive, std::move(ids), options.clock));
   int64_t bytes_before = 0;
   for (const SnapshotEntry* entry : chosen) {
     SnapshotVerdict verdict;
@@ -215,13 +222,14 @@ absl::StatusOr<VerifyReport> VerifyArchive(const Archive& archive,
       verdict.problems.emplace_back(entry->status.message());
     } else {
       LARDER_RETURN_IF_ERROR(SnapshotCheck(archive, *entry, options, &verdict)
-                                 .Run(bytes_before, bytes_total));
+                                 .Run(bytes_before, bytes_total, lease.get()));
     }
     verdict.bytes = entry->bytes;
     bytes_before += entry->bytes;
     if (report.status.ok()) report.status = verdict.status;
     report.snapshots.push_back(std::move(verdict));
   }
+  report.unprotected = lease->problem();
   return report;
 }
 

@@ -13,6 +13,7 @@
 #include "backup/cancellation.h"
 #include "backup/loss.h"
 #include "backup/restore.h"
+#include "cache/clock.h"
 
 namespace larder::backup {
 
@@ -21,6 +22,7 @@ struct VerifyOptions {
   int64_t losses_listed_max = 1'000;
   std::function<void(const RestoreProgress&)> progress = nullptr;
   const Cancellation* cancellation = nullptr;
+  cache::Clock* clock = nullptr;  // Null: SystemClock().
 };
 
 struct SnapshotVerdict {
@@ -39,6 +41,7 @@ struct SnapshotVerdict {
 struct VerifyReport {
   absl::Status status;  // The first verdict that is not OK.
   std::vector<SnapshotVerdict> snapshots;
+  absl::Status unprotected;    // As RestoreReport's.
   int64_t leftover_files = 0;  // Of dumps cut short; harmless.
   // A backup is writing to the archive: nobody can tell its files from
   // leftovers, so none are counted.
@@ -47,7 +50,9 @@ struct VerifyReport {
 
 // Reads everything: manifests, sizes and checksums of packs, every chunk and
 // message, every frame against its record, counts and both digests.
-// Errors: kNotFound (a snapshot asked for by name), kCancelled, I/O.
+// Holds a lease on them, where the archive can be written.
+// Errors: kNotFound (a snapshot asked for by name), kUnavailable (one is being
+// pruned), kCancelled, I/O.
 // Memory: as Restore(), without tombstones.
 absl::StatusOr<VerifyReport> VerifyArchive(const Archive& archive,
                                            const VerifyOptions& options);

@@ -29,6 +29,7 @@
 #include "tools/cli/cache_flags.h"
 #include "tools/cli/console.h"
 #include "tools/cli/del_command.h"
+#include "tools/cli/diff_command.h"
 #include "tools/cli/exit_codes.h"
 #include "tools/cli/export_command.h"
 #include "tools/cli/flush_namespace_command.h"
@@ -611,6 +612,26 @@ void AddShow(Program* program) {
       ->required();
 }
 
+void AddDiff(Program* program) {
+  auto [command, flags] = AddCommand(
+      program, "diff", "Count the blobs that differ between two snapshots",
+      "larder diff dir:/mnt/a 20261125T093000Z-5e6f7a8b "
+      "20261126T093000Z-1a2b3c4d --names",
+      cli::RunDiff);
+  AddArchiveWord(command, &flags->directory);
+  command->add_option("A", flags->before, "The one to compare with")
+      ->required();
+  command->add_option("B", flags->after, "The other one")->required();
+  command
+      ->add_option("--source", flags->source,
+                   "Which blob cache; needed where there are several")
+      ->type_name("NAME");
+  command->add_flag("--names", flags->names, "Tell which blobs, too");
+  AddParsed(command, "--limit", &flags->limit, ParseCount,
+            "At most so many names (default 1000); implies --names")
+      ->type_name("N");
+}
+
 // `bazel run` starts programs elsewhere, and says where the user is.
 void EnterUsersDirectory() {
   const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
@@ -634,7 +655,7 @@ int RunLarder(int argc, char** argv) {
   for (const auto add :
        {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel, AddLs, AddStats,
         AddSweep, AddFlushNamespace, AddBackup, AddReplica, AddRestore,
-        AddVerify, AddList, AddShow}) {
+        AddVerify, AddList, AddShow, AddDiff}) {
     add(&program);
   }
   return program.Run(argc, argv);

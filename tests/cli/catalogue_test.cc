@@ -130,5 +130,38 @@ TEST_F(Catalogue, RestoreAtPicksTheNewestNotAfter) {
   EXPECT_EQ(Larder({"get", "--l2", At("new"), "-n", "pages", "k"}).out, "old");
 }
 
+TEST_F(Catalogue, DiffCountsWhatChanged) {
+  Put("pages", "gone", "1234");
+  Put("pages", "same", "1");
+  Put("images", "k", "12");
+  const std::string before = Backup();
+  ASSERT_EQ(Larder({"del", "--l2", l2_, "-n", "pages", "gone"}).exit_code, 0);
+  Put("images", "k", "123");
+  Put("images", "new", "12345");
+  const std::string after = Backup();
+
+  const Report counts = Json({"diff", archive_, before, after});
+  EXPECT_EQ(counts.unchanged(), 1);
+  EXPECT_EQ(counts.total().added().bytes_after(), 5);
+  EXPECT_EQ(counts.total().removed().bytes_before(), 4);
+  EXPECT_EQ(counts.total().changed().bytes_before(), 2);
+  ASSERT_EQ(counts.namespaces_size(), 2);
+  EXPECT_EQ(counts.namespaces(0).namespace_(), "images");
+  EXPECT_EQ(counts.namespaces(1).removed().blobs(), 1);
+  EXPECT_EQ(counts.differences_size(), 0);
+
+  EXPECT_EQ(
+      Json({"diff", archive_, before, after, "--names"}).differences_size(), 3);
+  const Report limited =
+      Json({"diff", archive_, before, after, "--limit", "1"});
+  ASSERT_EQ(limited.differences_size(), 1);
+  EXPECT_EQ(limited.differences(0).change(), "changed");
+  EXPECT_EQ(limited.differences(0).key(), "k");
+  EXPECT_TRUE(limited.differences_truncated());
+  EXPECT_THAT(Larder({"diff", archive_, before, after, "--names"}).out,
+              HasSubstr("removed         4 B  pages gone"));
+  EXPECT_EQ(Larder({"diff", archive_, before, "nothing"}).exit_code, 10);
+}
+
 }  // namespace
 }  // namespace larder::tests

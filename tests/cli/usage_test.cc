@@ -44,6 +44,8 @@ TEST(Usage, WrongCommandLinesEndWith2) {
        "s"},
       {"show", "dir:x"},
       {"show", "x", "s"},
+      {"diff", "dir:x", "a"},
+      {"diff", "dir:x", "a", "b", "c"},
       {"verify"},
       {"verify", "--l2", "x", "--from", "dir:x"},
       {"verify", "--l2", "x", "--snapshot", "s"},
@@ -83,7 +85,8 @@ TEST(Usage, EverySubcommandHasHelpWithAnExample) {
   EXPECT_EQ(all.exit_code, 0);
   for (const std::string command :
        {"demo", "import", "export", "put", "get", "del", "ls", "stats", "sweep",
-        "flush-namespace", "backup", "restore", "verify", "list", "show"}) {
+        "flush-namespace", "backup", "restore", "verify", "list", "show",
+        "diff"}) {
     SCOPED_TRACE(command);
     EXPECT_THAT(all.out, HasSubstr("\n  " + command + " "));
     const ProgramEnd help = Larder({command, "--help"});
@@ -112,6 +115,7 @@ TEST(Usage, WhatIsNotThereEndsWith10) {
       {"verify", "--from", archive},
       {"list", "--from", archive},
       {"show", archive, "s"},
+      {"diff", archive, "a", "b"},
       {"restore", "--from", archive, "--l2", directory + "/new"},
       {"import", "--l2", directory + "/new", "-n", "n", absent},
   };

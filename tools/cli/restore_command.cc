@@ -164,6 +164,9 @@ absl::Status Restore(const RestoreFlags& flags, Console* console,
     }
     return report.status;
   }
+  if (!report.unprotected.ok()) {
+    console->Warn(absl::StrCat("no lease: ", report.unprotected.message()));
+  }
   for (const std::string& warning : report.warnings) {
     console->Fail(plan.snapshot.id, warning, &result->failures);
   }

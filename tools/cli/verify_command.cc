@@ -81,6 +81,9 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
   const auto report = backup::VerifyArchive(archive, options);
   console->EndProgress();
   LARDER_RETURN_IF_ERROR(report.status());
+  if (!report->unprotected.ok()) {
+    console->Warn(absl::StrCat("no lease: ", report->unprotected.message()));
+  }
   JsonArray verdicts;
   for (const backup::SnapshotVerdict& verdict : report->snapshots) {
     verdicts.Object(Judge(verdict, console, &result->failures));
