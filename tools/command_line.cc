@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "backup/retention.h"
 #include "cache/options.h"
 #include "cache/policy.h"
 #include "replication/endpoint.h"
@@ -39,6 +40,7 @@
 #include "tools/cli/list_command.h"
 #include "tools/cli/location.h"
 #include "tools/cli/ls_command.h"
+#include "tools/cli/prune_command.h"
 #include "tools/cli/put_command.h"
 #include "tools/cli/replica_command.h"
 #include "tools/cli/replica_flags.h"
@@ -632,6 +634,39 @@ void AddDiff(Program* program) {
       ->type_name("N");
 }
 
+void AddPrune(Program* program) {
+  auto [command, flags] = AddCommand(
+      program, "prune",
+      "Tell which snapshots a policy would remove, and with --confirm remove "
+      "them",
+      "larder prune dir:/mnt/a --keep-last 3 --keep-daily 7 --keep-weekly 5 "
+      "--confirm",
+      cli::RunPrune);
+  AddArchiveWord(command, &flags->directory);
+  backup::RetentionPolicy* const keep = &flags->policy;
+  AddParsed(command, "--keep-last", &keep->last, ParseCount,
+            "Keep the last so many")
+      ->type_name("N");
+  const auto add_period = [command = command](const std::string& name,
+                                              int64_t* count,
+                                              const std::string& period) {
+    AddParsed(command, name, count, ParseCount,
+              absl::StrCat("Keep the newest of each of the last so many ",
+                           period, " that have one"))
+        ->type_name("N");
+  };
+  add_period("--keep-hourly", &keep->hourly, "hours");
+  add_period("--keep-daily", &keep->daily, "days");
+  add_period("--keep-weekly", &keep->weekly, "weeks (from Monday)");
+  add_period("--keep-monthly", &keep->monthly, "months");
+  add_period("--keep-yearly", &keep->yearly, "years");
+  command->add_flag("--confirm", flags->confirm,
+                    "Remove; otherwise only the plan is printed");
+  command->parse_complete_callback([flags = flags] {
+    if (flags->policy.empty()) throw CLI::RequiredError("one of --keep-...");
+  });
+}
+
 // `bazel run` starts programs elsewhere, and says where the user is.
 void EnterUsersDirectory() {
   const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
@@ -655,7 +690,7 @@ int RunLarder(int argc, char** argv) {
   for (const auto add :
        {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel, AddLs, AddStats,
         AddSweep, AddFlushNamespace, AddBackup, AddReplica, AddRestore,
-        AddVerify, AddList, AddShow, AddDiff}) {
+        AddVerify, AddList, AddShow, AddDiff, AddPrune}) {
     add(&program);
   }
   return program.Run(argc, argv);

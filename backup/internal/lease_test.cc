@@ -121,7 +121,6 @@ TEST_F(LeaseTest, IsRefusedForWhatIsGoneOrGoing) {
     EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
     EXPECT_THAT(std::string(refused.status().message()), HasSubstr(first_));
     EXPECT_TRUE(Lease::Take(&archive, {second_}, &clock_).ok());
-    // A backup that runs does not matter, once it is done.
   }
   EXPECT_TRUE(Lease::Take(&archive, {first_}, &clock_).ok());
   ASSERT_TRUE(disk_.Remove(archive.ManifestPath(first_)).ok());

@@ -1,4 +1,5 @@
-// What an archive holds, and what is done with it: show, restore --at.
+// What an archive holds, and what is done with it: show, restore --at, diff,
+// prune, verify.
 
 #include <cstdint>
 #include <string>
@@ -161,6 +162,38 @@ TEST_F(Catalogue, DiffCountsWhatChanged) {
   EXPECT_THAT(Larder({"diff", archive_, before, after, "--names"}).out,
               HasSubstr("removed         4 B  pages gone"));
   EXPECT_EQ(Larder({"diff", archive_, before, "nothing"}).exit_code, 10);
+}
+
+TEST_F(Catalogue, PruneTellsItsPlanAndActsWhenConfirmed) {
+  std::vector<std::string> ids;
+  for (const std::string key : {"a", "b", "c"}) {
+    Put("pages", key, key);
+    ids.push_back(Backup({"--full"}));
+  }
+  Put("pages", "d", "d");
+  ids.push_back(Backup());  // A delta on the third.
+  const std::vector<std::string> prune = {"prune", archive_, "--keep-last",
+                                          "1"};
+  const Report plan = Json(prune);
+  EXPECT_FALSE(plan.confirmed());
+  EXPECT_EQ(plan.snapshots_removed(), 2);
+  ASSERT_EQ(plan.snapshots_size(), 4);
+  EXPECT_FALSE(plan.snapshots(1).keep());
+  EXPECT_THAT(plan.snapshots(2).reasons(), ElementsAre("base of " + ids[3]));
+  EXPECT_EQ(Json({"list", "--from", archive_}).snapshots_size(), 4);
+  const ProgramEnd text = Larder(prune);
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("--confirm"));
+  EXPECT_THAT(text.out, HasSubstr("base of " + ids[3]));
+
+  std::vector<std::string> confirmed = prune;
+  confirmed.push_back("--confirm");
+  EXPECT_EQ(Json(confirmed).snapshots_removed(), 2);
+  EXPECT_EQ(Json({"list", "--from", archive_}).snapshots_size(), 2);
+  EXPECT_EQ(Larder({"verify", "--from", archive_}).exit_code, 0);
+  ASSERT_EQ(
+      Larder({"restore", "--from", archive_, "--l2", At("new")}).exit_code, 0);
+  EXPECT_EQ(Larder({"get", "--l2", At("new"), "-n", "pages", "d"}).out, "d");
 }
 
 }  // namespace

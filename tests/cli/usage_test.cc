@@ -45,6 +45,9 @@ TEST(Usage, WrongCommandLinesEndWith2) {
       {"show", "dir:x"},
       {"show", "x", "s"},
       {"diff", "dir:x", "a"},
+      {"prune", "dir:x"},
+      {"prune", "dir:x", "--keep-last", "0"},
+      {"prune", "--keep-last", "1"},
       {"diff", "dir:x", "a", "b", "c"},
       {"verify"},
       {"verify", "--l2", "x", "--from", "dir:x"},
@@ -86,7 +89,7 @@ TEST(Usage, EverySubcommandHasHelpWithAnExample) {
   for (const std::string command :
        {"demo", "import", "export", "put", "get", "del", "ls", "stats", "sweep",
         "flush-namespace", "backup", "restore", "verify", "list", "show",
-        "diff"}) {
+        "diff", "prune"}) {
     SCOPED_TRACE(command);
     EXPECT_THAT(all.out, HasSubstr("\n  " + command + " "));
     const ProgramEnd help = Larder({command, "--help"});
@@ -116,6 +119,7 @@ TEST(Usage, WhatIsNotThereEndsWith10) {
       {"list", "--from", archive},
       {"show", archive, "s"},
       {"diff", archive, "a", "b"},
+      {"prune", archive, "--keep-last", "1"},
       {"restore", "--from", archive, "--l2", directory + "/new"},
       {"import", "--l2", directory + "/new", "-n", "n", absent},
   };
