@@ -575,6 +575,7 @@ void AddVerify(Program* program) {
   auto [command, flags] = AddCommand(
       program, "verify", "Read everything in an L2 or an archive, and check it",
       "larder verify --from dir:/mnt/a\n"
+      "  larder verify --from dir:/mnt/a --sample 5%\n"
       "  larder verify --l2 /var/cache/l2 --repair",
       cli::RunVerify);
   AddL2(command, &flags->cache);
@@ -584,6 +585,24 @@ void AddVerify(Program* program) {
                    "Only this one of the archive")
       ->type_name("ID")
       ->needs("--from");
+  command
+      ->add_flag("--quick", flags->quick,
+                 "Of an archive, look only whether all is there: manifests, "
+                 "chains, sizes and heads of packs")
+      ->needs("--from");
+  AddParsed(command, "--sample", &flags->sample_millionths,
+            cli::ParseShareMillionths,
+            "As --quick, and read this share of all packs, as 5%")
+      ->type_name("SHARE")
+      ->needs("--from")
+      ->excludes("--quick");
+  AddParsed(command, "--seed", &flags->seed, ParseCount,
+            "Which packs: those of an earlier --sample with this seed")
+      ->type_name("N")
+      ->needs("--sample");
+  command->add_flag("--full", flags->full, "Read everything (the default)")
+      ->excludes("--quick")
+      ->excludes("--sample");
   command
       ->add_flag("--repair", flags->repair,
                  "Make the L2 sound and usable again: rebuild what follows "

@@ -196,5 +196,35 @@ TEST_F(Catalogue, PruneTellsItsPlanAndActsWhenConfirmed) {
   EXPECT_EQ(Larder({"get", "--l2", At("new"), "-n", "pages", "d"}).out, "d");
 }
 
+TEST_F(Catalogue, VerdictsAreStoredAndShown) {
+  Put("pages", "a", RandomBytes(100'000, 3));
+  const std::string id = Backup();
+  const std::string pack = path_ + "/packs/" + id + "-000000.pack";
+  EXPECT_FALSE(Json({"show", archive_, id}).has_verified());
+  EXPECT_THAT(Larder({"list", "--from", archive_}).out, HasSubstr("never"));
+
+  Json({"verify", "--from", archive_, "--quick"});
+  EXPECT_EQ(Json({"show", archive_, id}).verified().mode(), "quick");
+  const Report sample =
+      Json({"verify", "--from", archive_, "--sample", "0.5%"});
+  EXPECT_EQ(sample.snapshots(0).packs_read(), 1);
+  const Report shown = Json({"show", archive_, id});
+  EXPECT_EQ(shown.verified().mode(), "sample");
+  EXPECT_EQ(shown.verified().seed(), sample.seed());
+  EXPECT_THAT(
+      Larder({"verify", "--from", archive_, "--sample", "5%", "--seed", "77"})
+          .out,
+      HasSubstr("77"));
+
+  FlipByte(pack, 5000);
+  EXPECT_EQ(Larder({"verify", "--from", archive_, "--quick"}).exit_code, 0);
+  Json({"verify", "--from", archive_}, 12);
+  const Report list = Json({"list", "--from", archive_});
+  EXPECT_EQ(list.snapshots(0).verified().mode(), "full");
+  EXPECT_FALSE(list.snapshots(0).verified().sound());
+  EXPECT_THAT(Larder({"list", "--from", archive_}).out, HasSubstr("DAMAGED"));
+  EXPECT_THAT(Larder({"show", archive_, id}).out, HasSubstr("DAMAGED"));
+}
+
 }  // namespace
 }  // namespace larder::tests

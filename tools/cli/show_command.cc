@@ -12,10 +12,12 @@
 #include "backup/format/checksum.h"
 #include "backup/format/dump.pb.h"
 #include "backup/format/names.h"
+#include "backup/verification.h"
 #include "cache/status_macros.h"
 #include "tools/cli/instant.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/units.h"
+#include "tools/cli/verified.h"
 #include "tools/cli/verify_report.h"
 
 namespace larder::cli {
@@ -157,6 +159,9 @@ absl::Status Show(const ShowFlags& flags, Console* console,
   SayRow(console, "archived",
          absl::StrCat(FormatBytes(entry.bytes), " in ",
                       FormatPlural(entry.manifest.packs_size(), "pack")));
+  const auto verified = backup::ReadVerification(archive, entry.id);
+  AddVerified(verified, &result->facts);
+  SayRow(console, "verified", VerifiedText(verified, absl::LocalTimeZone()));
   ShowChain(archive, entry, console, result);
   JsonArray sources;
   for (int i = 0; i < header.sources_size(); ++i) {
