@@ -1,12 +1,14 @@
 #include "backup/archive.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "backup/format/archive_file.h"
 #include "backup/format/limits.h"
 #include "backup/format/names.h"
@@ -217,12 +219,27 @@ absl::StatusOr<SnapshotEntry> Archive::Find(absl::string_view id) const {
     LARDER_RETURN_IF_ERROR(entry.status);
     return entry;
   }
+  return FindAt(std::numeric_limits<int64_t>::max());
+}
+
+absl::StatusOr<SnapshotEntry> Archive::FindAt(int64_t unix_ms) const {
   LARDER_ASSIGN_OR_RETURN(std::vector<SnapshotEntry> entries, List());
+  if (entries.empty()) {
+    return absl::NotFoundError(absl::StrCat(path_, ": holds no snapshot"));
+  }
+  // Who cannot be read does not say when it was made.
+  std::erase_if(entries, [unix_ms](const SnapshotEntry& entry) {
+    return entry.status.ok() &&
+           entry.manifest.header().created_unix_ms() > unix_ms;
+  });
   for (auto it = entries.rbegin(); it != entries.rend(); ++it) {
     if (it->complete) return std::move(*it);
   }
   if (entries.empty()) {
-    return absl::NotFoundError(absl::StrCat(path_, ": holds no snapshot"));
+    return absl::NotFoundError(
+        absl::StrCat(path_, ": holds no snapshot from before ",
+                     absl::FormatTime(absl::FromUnixMillis(unix_ms),
+                                      absl::LocalTimeZone())));
   }
   const SnapshotEntry& last = entries.back();
   return absl::Status(

@@ -57,6 +57,9 @@ class Archive {
   // Errors: kNotFound; for an `id`, what its entry's status says; when none is
   // complete, why the newest is not.
   absl::StatusOr<SnapshotEntry> Find(absl::string_view id) const;
+  // The newest complete one of those made no later than `unix_ms`.
+  // Errors: kNotFound; when none of these is complete, why the newest is not.
+  absl::StatusOr<SnapshotEntry> FindAt(int64_t unix_ms) const;
 
   const std::string& path() const { return path_; }
   cache::l2::FileSystem* file_system() const { return file_system_; }

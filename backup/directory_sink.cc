@@ -56,6 +56,8 @@ class DirectorySinkImpl : public SnapshotSink {
   void Abort() override;
 
   absl::Status CreateDirectories();
+  // Whether what a dump that was received builds on is still there.
+  absl::Status CheckBase(const format::DumpHeader& header) const;
   // Between Begin() and the end of the dump, instead of chunks and Finish().
   absl::StatusOr<SinkReceipt> Adopt(const std::string& from,
                                     const format::Manifest& manifest,
@@ -236,6 +238,19 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Publish(
   return receipt;
 }
 
+absl::Status DirectorySinkImpl::CheckBase(
+    const format::DumpHeader& header) const {
+  const std::string& id = header.base_snapshot_id();
+  const auto is_base = [&id](const SnapshotEntry& snapshot) {
+    return snapshot.complete && snapshot.id == id;
+  };
+  if (id.empty() || std::any_of(snapshots_.begin(), snapshots_.end(), is_base))
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(path_, ": snapshot ", id, ", which snapshot ", snapshot_id_,
+                   " builds on, is not there any more"));
+}
+
 absl::StatusOr<SinkReceipt> DirectorySinkImpl::Adopt(
     const std::string& from, const format::Manifest& manifest,
     const std::vector<format::Pack>& packs) {
@@ -327,6 +342,7 @@ absl::StatusOr<SinkReceipt> DirectorySink::Adopt(
       format::DecodeManifest(format::EncodeManifest(complete)).status());
   DirectorySinkImpl sink(WithoutSlash(std::move(path)), options);
   LARDER_RETURN_IF_ERROR(sink.Begin(manifest.header()));
+  LARDER_RETURN_IF_ERROR(sink.CheckBase(manifest.header()));
   return sink.Adopt(from, manifest, packs);
 }
 

@@ -215,6 +215,40 @@ TEST(DirectorySinkTest, FilesOfARunningBackupAreNoLeftovers) {
   EXPECT_FALSE(VerifyArchive(archive, {})->backup_running);
 }
 
+// Its base may be pruned while a delta comes in.
+TEST(DirectorySinkTest, AReceivedDeltaIsNotAdoptedWithoutItsBase) {
+  FakeCache cache = MakeFakeCache(5, 100);
+  SimulatedDisk disk;
+  ASSERT_EQ(Backup(&cache, &disk, 1).outcome, Outcome::kOk);
+  ++cache.info.epoch;
+  ASSERT_EQ(Backup(&cache, &disk, 2).outcome, Outcome::kOk);
+  const Archive archive = *Archive::Open("/archive", &disk);
+  const std::vector<SnapshotEntry> entries = List(&disk);
+  const format::Manifest& delta = entries[1].manifest;
+  ASSERT_EQ(delta.header().base_snapshot_id(), entries[0].id);
+  ASSERT_TRUE(disk.CreateDirectories("/archive/incoming/d").ok());
+  const std::vector<format::Pack> packs(delta.packs().begin(),
+                                        delta.packs().end());
+  for (const format::Pack& pack : packs) {
+    ASSERT_TRUE(disk.Rename(archive.PackPath(pack.name()),
+                            "/archive/incoming/d/" + pack.name())
+                    .ok());
+  }
+  format::Manifest manifest = delta;
+  manifest.clear_packs();
+  const std::string base_path = archive.ManifestPath(entries[0].id);
+  ASSERT_TRUE(disk.Remove(archive.ManifestPath(entries[1].id)).ok());
+  ASSERT_TRUE(disk.Rename(base_path, "/elsewhere").ok());
+  const absl::Status refused =
+      DirectorySink::Adopt("/archive", {.file_system = &disk},
+                           "/archive/incoming/d", manifest, packs)
+          .status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr(entries[0].id));
+  EXPECT_THAT(List(&disk), IsEmpty());
+  EXPECT_THAT(*disk.List("/archive/incoming/d"), SizeIs(packs.size()));
+}
+
 TEST(DirectorySinkTest, NoOrdinalBehindTheLast) {
   FakeCache cache = MakeFakeCache(5, 100);
   SimulatedDisk disk;

@@ -17,6 +17,7 @@
 #include "backup/internal/file_reader.h"
 #include "backup/internal/file_target.h"
 #include "backup/internal/invalidation_set.h"
+#include "backup/internal/lease.h"
 #include "backup/internal/loss_reporter.h"
 #include "backup/internal/pack_frames.h"
 #include "backup/internal/staging_directory.h"
@@ -33,6 +34,7 @@ using backup_internal::DeltaApplier;
 using backup_internal::DirectoryFileTarget;
 using backup_internal::FileReader;
 using backup_internal::InvalidationSet;
+using backup_internal::Lease;
 using backup_internal::LossReporter;
 using backup_internal::StagingDirectory;
 using cache::l2::FileSystem;
@@ -167,6 +169,7 @@ class RestoreRun {
   absl::Status Run();
 
  private:
+  absl::Status TakeLease();
   absl::Status PrepareCache();
   // Reads one dump of the chain, on top of those before.
   absl::Status ReadLayer(size_t at);
@@ -187,6 +190,7 @@ class RestoreRun {
   const format::Manifest& manifest_;
   LossReporter losses_;
 
+  std::unique_ptr<Lease> lease_;
   InvalidationSet newer_;
   uint16_t cache_index_ = 0;
   std::unique_ptr<StagingDirectory> cache_staging_;
@@ -223,6 +227,7 @@ absl::Status RestoreRun::CollectInvalidations(uint16_t index,
   const format::CacheInfo& cache = manifest_.header().sources(index).cache();
   const std::vector<cache::NamespaceState> own = merged->Namespaces();
   for (const std::string& id : report_->plan.newer_snapshots) {
+    lease_->Renew();
     LARDER_ASSIGN_OR_RETURN(const SnapshotEntry other, archive_.Find(id));
     for (int i = 0; i < other.manifest.header().sources_size(); ++i) {
       const format::SourceInfo& source = other.manifest.header().sources(i);
@@ -243,6 +248,16 @@ absl::Status RestoreRun::CollectInvalidations(uint16_t index,
       }
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::TakeLease() {
+  std::vector<std::string> ids = report_->plan.newer_snapshots;
+  for (const SnapshotEntry& layer : report_->plan.chain) {
+    ids.push_back(layer.id);
+  }
+  LARDER_ASSIGN_OR_RETURN(
+      lease_, Lease::Take(&archive_, std::move(ids), options_.cache.clock));
   return absl::OkStatus();
 }
 
@@ -347,13 +362,12 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
       readers[static_cast<uint16_t>(i)] = file_reader_.get();
     }
   }
-  std::function<void(int64_t)> progress;
-  if (options_.progress) {
-    progress = [this](int64_t bytes_done) {
-      options_.progress({.bytes_done = bytes_done_ + bytes_done,
-                         .bytes_total = report_->plan.bytes_to_read});
-    };
-  }
+  const auto progress = [this](int64_t bytes_done) {
+    lease_->Renew();
+    if (!options_.progress) return;
+    options_.progress({.bytes_done = bytes_done_ + bytes_done,
+                       .bytes_total = report_->plan.bytes_to_read});
+  };
   LARDER_RETURN_IF_ERROR(backup_internal::ReadDump(
       archive_, layer.manifest, readers,
       {.progress = progress, .cancellation = options_.cancellation}, warn));
@@ -469,6 +483,7 @@ absl::Status RestoreRun::Run() {
   const RestorePlan& plan = report_->plan;
   report_->outcome = Outcome::kOk;
   report_->warnings = plan.warnings;
+  LARDER_RETURN_IF_ERROR(TakeLease());
   if (plan.restores_cache) LARDER_RETURN_IF_ERROR(PrepareCache());
   if (plan.restores_files) LARDER_RETURN_IF_ERROR(PrepareFiles());
   // Files are in the last one alone.
@@ -476,6 +491,8 @@ absl::Status RestoreRun::Run() {
        at < plan.chain.size(); ++at) {
     LARDER_RETURN_IF_ERROR(ReadLayer(at));
   }
+  report_->unprotected = lease_->problem();
+  lease_.reset();  // The rest reads nothing of the archive.
   losses_.Settle();
   if (loader_ != nullptr) LARDER_RETURN_IF_ERROR(FinishCache());
   if (file_reader_ != nullptr) LARDER_RETURN_IF_ERROR(FinishFiles());
@@ -498,15 +515,20 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
                      options.files_path, ": one is within the other"));
   }
   RestorePlan plan;
-  LARDER_ASSIGN_OR_RETURN(plan.snapshot, archive.Find(options.snapshot_id));
+  LARDER_ASSIGN_OR_RETURN(plan.snapshot,
+                          options.snapshot_id.empty()
+                              ? archive.FindAt(options.not_after_unix_ms)
+                              : archive.Find(options.snapshot_id));
   LARDER_ASSIGN_OR_RETURN(const std::vector<SnapshotEntry> all, archive.List());
   const format::Manifest& manifest = plan.snapshot.manifest;
   for (const SnapshotEntry& other : all) {
     if (!other.status.ok()) {
       plan.warnings.push_back(
           absl::StrCat("snapshot ", other.id, ": ", other.status.message()));
-    } else if (!other.complete &&
-               (other.id == plan.snapshot.id || options.snapshot_id.empty())) {
+    } else if (!other.complete && (other.id == plan.snapshot.id ||
+                                   (options.snapshot_id.empty() &&
+                                    other.manifest.header().created_unix_ms() <=
+                                        options.not_after_unix_ms))) {
       plan.warnings.push_back(
           absl::StrCat("snapshot ", other.id, ": ", other.incomplete_reason));
     }

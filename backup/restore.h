@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,8 +27,10 @@ struct RestoreProgress {
 };
 
 struct RestoreOptions {
-  // Empty: the newest complete snapshot.
+  // Empty: the newest complete snapshot, of those no younger than
+  // `not_after_unix_ms`.
   std::string snapshot_id;
+  int64_t not_after_unix_ms = std::numeric_limits<int64_t>::max();
   // The new L2: `cache.l2_path`, absent or an empty directory. Empty: the
   // cache is not restored.
   cache::BlobCacheOptions cache;
@@ -90,6 +93,9 @@ struct RestoreReport {
   int64_t bytes_restored = 0;  // Of blobs as stored, and of files.
   LossTally lost;
   std::vector<std::string> warnings;  // Also damage that cost nothing.
+  // Why nothing kept the snapshot from being pruned while it was read, as in an
+  // archive that cannot be written; OK: a lease did.
+  absl::Status unprotected;
   int64_t elapsed_nanos = 0;
 };
 
@@ -112,6 +118,9 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
 // A damaged chunk costs the blobs or files in it and never the restore.
 // Not restored: single keys deleted since the snapshot come back (a deletion
 // is the absence of the record; only flushes and invalidations are kept).
+//
+// Holds a lease on what it reads, where the archive can be written: nothing of
+// it is pruned meanwhile. Errors of its own: kUnavailable (being pruned).
 //
 // Thread-compatible. Memory: one chunk, one range of records with its frame
 // lists, the tombstones of the lineage (at most 64 MiB in all, plus the

@@ -3,17 +3,23 @@
 #include <memory>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "backup/format/archive_file.h"
 #include "backup/format/checksum.h"
+#include "backup/format/dump.pb.h"
 #include "backup/internal/cache_reader.h"
 #include "backup/internal/delta_applier.h"
 #include "backup/internal/dump_reader.h"
 #include "backup/internal/file_reader.h"
 #include "backup/internal/file_target.h"
+#include "backup/internal/lease.h"
 #include "backup/internal/leftovers.h"
 #include "backup/internal/loss_reporter.h"
+#include "backup/internal/pack_check.h"
 #include "backup/internal/pack_frames.h"
+#include "backup/verification.h"
 #include "cache/snapshot.h"
 #include "cache/status_macros.h"
 
@@ -66,14 +72,21 @@ class SnapshotCheck {
   SnapshotCheck(const Archive& archive, const SnapshotEntry& entry,
                 const VerifyOptions& options, SnapshotVerdict* verdict)
       : archive_(archive),
+        entry_(entry),
         manifest_(entry.manifest),
         options_(options),
         verdict_(verdict),
         losses_(&verdict->lost, options.losses_listed_max, nullptr),
         frames_(&archive_, &manifest_) {}
 
-  // Errors: only what stops the verification as a whole.
-  absl::Status Run(int64_t bytes_before, int64_t bytes_total);
+  // Both: errors are only what stops the verification as a whole. `progress`
+  // is told the bytes of each step.
+  absl::Status ReadAll(const std::function<void(int64_t)>& progress);
+  // Heads of all packs, and all of those in `sample`.
+  absl::Status LookAtPacks(const absl::flat_hash_set<std::string>& sample,
+                           const std::function<void(int64_t)>& progress);
+  // Whether what it builds on is there.
+  void CheckComplete();
 
  private:
   void Problem(const absl::Status& status);
@@ -81,14 +94,15 @@ class SnapshotCheck {
   absl::Status CheckSources();
 
   const Archive& archive_;
+  const SnapshotEntry& entry_;
   const format::Manifest& manifest_;
   const VerifyOptions& options_;
   SnapshotVerdict* const verdict_;
   LossReporter losses_;
   NullLoader loader_;
   backup_internal::NullFileTarget file_target_;
-  // By source; the other one of each pair is null.
   backup_internal::PackFrames frames_;
+  // By source; the other one of each pair is null.
   std::vector<std::unique_ptr<DeltaApplier>> deltas_;  // Of those below.
   std::vector<std::unique_ptr<CacheReader>> cache_readers_;
   std::vector<std::unique_ptr<FileReader>> file_readers_;
@@ -157,20 +171,19 @@ absl::Status SnapshotCheck::CheckSources() {
   return absl::OkStatus();
 }
 
-absl::Status SnapshotCheck::Run(int64_t bytes_before, int64_t bytes_total) {
+absl::Status SnapshotCheck::ReadAll(
+    const std::function<void(int64_t)>& progress) {
   backup_internal::SourceReaders readers;
   AddReaders(&readers);
-  std::function<void(int64_t)> progress;
-  if (options_.progress) {
-    progress = [&](int64_t bytes_done) {
-      options_.progress({.bytes_done = bytes_before + bytes_done,
-                         .bytes_total = bytes_total});
-    };
-  }
+  int64_t bytes_before = 0;
+  const auto step = [&](int64_t bytes_done) {
+    progress(bytes_done - bytes_before);
+    bytes_before = bytes_done;
+  };
   const absl::Status read =
       backup_internal::ReadDump(archive_, manifest_, readers,
                                 {.read_all = true,
-                                 .progress = progress,
+                                 .progress = step,
                                  .cancellation = options_.cancellation},
                                 [this](const absl::Status& s) { Problem(s); });
   if (absl::IsCancelled(read)) return read;
@@ -178,51 +191,179 @@ absl::Status SnapshotCheck::Run(int64_t bytes_before, int64_t bytes_total) {
     Problem(read);
     return absl::OkStatus();
   }
+  verdict_->bytes_read = entry_.bytes;
+  verdict_->packs_read = manifest_.packs_size();
   verdict_->chunks = static_cast<int64_t>(manifest_.trailer().chunks() + 1);
   return CheckSources();
+}
+
+absl::Status SnapshotCheck::LookAtPacks(
+    const absl::flat_hash_set<std::string>& sample,
+    const std::function<void(int64_t)>& progress) {
+  const auto look = [&](const format::Pack& pack,
+                        const format::DumpHeader* owner) {
+    const absl::Status head =
+        backup_internal::CheckPackHead(archive_, pack, owner);
+    if (!head.ok()) Problem(head);
+    verdict_->bytes_read += static_cast<int64_t>(format::kPackHeadBytes);
+    // What is in another dump's pack is told with that one.
+    if (!head.ok() || owner == nullptr || !sample.contains(pack.name())) {
+      return absl::OkStatus();
+    }
+    const absl::Status bytes = backup_internal::CheckPackBytes(
+        archive_, pack, options_.cancellation, [&](int64_t piece) {
+          verdict_->bytes_read += piece;
+          progress(piece);
+        });
+    if (absl::IsCancelled(bytes)) return bytes;
+    if (!bytes.ok()) Problem(bytes);
+    ++verdict_->packs_read;
+    return absl::OkStatus();
+  };
+  for (const format::Pack& pack : manifest_.packs()) {
+    LARDER_RETURN_IF_ERROR(look(pack, &manifest_.header()));
+  }
+  for (const format::Pack& pack : manifest_.references()) {
+    LARDER_RETURN_IF_ERROR(look(pack, nullptr));
+  }
+  return absl::OkStatus();
+}
+
+void SnapshotCheck::CheckComplete() {
+  if (entry_.complete || !verdict_->status.ok()) return;
+  Problem(absl::Status(entry_.incomplete_code, entry_.incomplete_reason));
+}
+
+// All that one call is about.
+class Verification {
+ public:
+  Verification(const Archive& archive, const VerifyOptions& options)
+      : archive_(archive), options_(options) {}
+
+  absl::Status Run();
+  VerifyReport Take() { return std::move(report_); }
+
+ private:
+  absl::Status Choose();
+  void ChooseSample();
+  absl::Status Check(const SnapshotEntry& entry, SnapshotVerdict* verdict);
+  void Progress(int64_t bytes);
+  void Store(const SnapshotVerdict& verdict);
+
+  const Archive& archive_;
+  const VerifyOptions& options_;
+  VerifyReport report_;
+  std::vector<SnapshotEntry> chosen_;
+  absl::flat_hash_set<std::string> sample_;
+  std::unique_ptr<backup_internal::Lease> lease_;
+  RestoreProgress done_;
+};
+
+absl::Status Verification::Choose() {
+  report_.backup_running = backup_internal::BackupIsRunning(archive_);
+  LARDER_ASSIGN_OR_RETURN(chosen_, archive_.List());
+  if (!report_.backup_running) {
+    LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> leftovers,
+                            backup_internal::FindLeftovers(archive_, chosen_));
+    report_.leftover_files = static_cast<int64_t>(leftovers.size());
+  }
+  const std::string& id = options_.snapshot_id;
+  if (id.empty()) return absl::OkStatus();
+  std::erase_if(chosen_, [&](const SnapshotEntry& e) { return e.id != id; });
+  if (!chosen_.empty()) return absl::OkStatus();
+  return archive_.Find(id).status();
+}
+
+void Verification::ChooseSample() {
+  std::vector<std::string> names;
+  for (const SnapshotEntry& entry : chosen_) {
+    for (const format::Pack& pack : entry.manifest.packs()) {
+      names.push_back(pack.name());
+    }
+  }
+  sample_ = backup_internal::SamplePacks(
+      std::move(names), options_.sample_millionths, options_.seed);
+  for (const SnapshotEntry& entry : chosen_) {
+    for (const format::Pack& pack : entry.manifest.packs()) {
+      if (!sample_.contains(pack.name())) continue;
+      done_.bytes_total += static_cast<int64_t>(pack.bytes());
+    }
+  }
+}
+
+void Verification::Progress(int64_t bytes) {
+  lease_->Renew();
+  done_.bytes_done += bytes;
+  if (options_.progress) options_.progress(done_);
+}
+
+absl::Status Verification::Check(const SnapshotEntry& entry,
+                                 SnapshotVerdict* verdict) {
+  verdict->id = entry.id;
+  verdict->bytes = entry.bytes;
+  if (!entry.status.ok()) {
+    verdict->status = entry.status;
+    verdict->problems.emplace_back(entry.status.message());
+    return absl::OkStatus();
+  }
+  SnapshotCheck check(archive_, entry, options_, verdict);
+  const auto progress = [this](int64_t bytes) { Progress(bytes); };
+  LARDER_RETURN_IF_ERROR(options_.mode == format::VERIFY_MODE_FULL
+                             ? check.ReadAll(progress)
+                             : check.LookAtPacks(sample_, progress));
+  check.CheckComplete();
+  return absl::OkStatus();
+}
+
+void Verification::Store(const SnapshotVerdict& verdict) {
+  cache::Clock* const clock =
+      options_.clock != nullptr ? options_.clock : cache::SystemClock();
+  format::Verification message;
+  message.set_mode(options_.mode);
+  message.set_finished_unix_ms(clock->NowUnixMillis());
+  message.set_status_code(static_cast<int>(verdict.status.code()));
+  message.set_status_message(std::string(verdict.status.message()));
+  message.set_problems(static_cast<int64_t>(verdict.problems.size()));
+  message.set_bytes_read(verdict.bytes_read);
+  if (options_.mode == format::VERIFY_MODE_SAMPLE) {
+    message.set_seed(options_.seed);
+    message.set_sample_millionths(options_.sample_millionths);
+  }
+  const absl::Status stored = StoreVerification(archive_, verdict.id, message);
+  if (report_.not_stored.ok()) report_.not_stored = stored;
+}
+
+absl::Status Verification::Run() {
+  LARDER_RETURN_IF_ERROR(Choose());
+  if (options_.mode == format::VERIFY_MODE_SAMPLE) ChooseSample();
+  std::vector<std::string> ids;
+  for (const SnapshotEntry& entry : chosen_) {
+    ids.push_back(entry.id);
+    if (options_.mode == format::VERIFY_MODE_FULL) {
+      done_.bytes_total += entry.bytes;
+    }
+  }
+  LARDER_ASSIGN_OR_RETURN(
+      lease_,
+      backup_internal::Lease::Take(&archive_, std::move(ids), options_.clock));
+  for (const SnapshotEntry& entry : chosen_) {
+    SnapshotVerdict verdict;
+    LARDER_RETURN_IF_ERROR(Check(entry, &verdict));
+    if (options_.store) Store(verdict);
+    if (report_.status.ok()) report_.status = verdict.status;
+    report_.snapshots.push_back(std::move(verdict));
+  }
+  report_.unprotected = lease_->problem();
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<VerifyReport> VerifyArchive(const Archive& archive,
                                            const VerifyOptions& options) {
-  VerifyReport report;
-  report.backup_running = backup_internal::BackupIsRunning(archive);
-  LARDER_ASSIGN_OR_RETURN(const std::vector<SnapshotEntry> all, archive.List());
-  std::vector<const SnapshotEntry*> chosen;
-  int64_t bytes_total = 0;
-  for (const SnapshotEntry& entry : all) {
-    if (!options.snapshot_id.empty() && entry.id != options.snapshot_id) {
-      continue;
-    }
-    chosen.push_back(&entry);
-    bytes_total += entry.bytes;
-  }
-  if (chosen.empty() && !options.snapshot_id.empty()) {
-    return archive.Find(options.snapshot_id).status();
-  }
-  if (!report.backup_running) {
-    LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> leftovers,
-                            backup_internal::FindLeftovers(archive, all));
-    report.leftover_files = static_cast<int64_t>(leftovers.size());
-  }
-  int64_t bytes_before = 0;
-  for (const SnapshotEntry* entry : chosen) {
-    SnapshotVerdict verdict;
-    verdict.id = entry->id;
-    if (!entry->status.ok()) {
-      verdict.status = entry->status;
-      verdict.problems.emplace_back(entry->status.message());
-    } else {
-      LARDER_RETURN_IF_ERROR(SnapshotCheck(archive, *entry, options, &verdict)
-                                 .Run(bytes_before, bytes_total));
-    }
-    verdict.bytes = entry->bytes;
-    bytes_before += entry->bytes;
-    if (report.status.ok()) report.status = verdict.status;
-    report.snapshots.push_back(std::move(verdict));
-  }
-  return report;
+  Verification verification(archive, options);
+  LARDER_RETURN_IF_ERROR(verification.Run());
+  return verification.Take();
 }
 
 }  // namespace larder::backup

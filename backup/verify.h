@@ -11,16 +11,25 @@
 #include "absl/status/statusor.h"
 #include "backup/archive.h"
 #include "backup/cancellation.h"
+#include "backup/format/dump.pb.h"
 #include "backup/loss.h"
 #include "backup/restore.h"
+#include "cache/clock.h"
 
 namespace larder::backup {
 
 struct VerifyOptions {
-  std::string snapshot_id;  // Empty: all.
+  std::string snapshot_id = {};  // Empty: all.
+  format::VerifyMode mode = format::VERIFY_MODE_FULL;
+  // VERIFY_MODE_SAMPLE: what share of all packs, 1 to 1,000,000, and which.
+  uint32_t sample_millionths = 50'000;
+  uint64_t seed = 0;
+  // Store each verdict in the archive (verification.h).
+  bool store = false;
   int64_t losses_listed_max = 1'000;
   std::function<void(const RestoreProgress&)> progress = nullptr;
   const Cancellation* cancellation = nullptr;
+  cache::Clock* clock = nullptr;  // Null: SystemClock().
 };
 
 struct SnapshotVerdict {
@@ -29,8 +38,11 @@ struct SnapshotVerdict {
   absl::Status status;
   // Everything wrong: file, offset, found, expected.
   std::vector<std::string> problems;
-  int64_t chunks = 0;
   int64_t bytes = 0;
+  int64_t bytes_read = 0;
+  int64_t packs_read = 0;  // In full.
+  // Zero unless all was read.
+  int64_t chunks = 0;
   int64_t records = 0;
   int64_t files = 0;
   LossTally lost;  // What a restore would lose.
@@ -39,15 +51,23 @@ struct SnapshotVerdict {
 struct VerifyReport {
   absl::Status status;  // The first verdict that is not OK.
   std::vector<SnapshotVerdict> snapshots;
+  absl::Status unprotected;    // As RestoreReport's.
+  absl::Status not_stored;     // The first verdict that was not, and why.
   int64_t leftover_files = 0;  // Of dumps cut short; harmless.
   // A backup is writing to the archive: nobody can tell its files from
   // leftovers, so none are counted.
   bool backup_running = false;
 };
 
-// Reads everything: manifests, sizes and checksums of packs, every chunk and
-// message, every frame against its record, counts and both digests.
-// Errors: kNotFound (a snapshot asked for by name), kCancelled, I/O.
+// VERIFY_MODE_FULL reads everything: manifests, sizes and checksums of packs,
+// every chunk and message, every frame against its record, counts and both
+// digests. _QUICK reads manifests, whether all is there that a snapshot builds
+// on, sizes of packs, and their heads; _SAMPLE these, and some packs against
+// their checksums. A verdict is on a snapshot's own files, and on whether what
+// it builds on is there: that has its own.
+// Holds a lease on them, where the archive can be written.
+// Errors: kNotFound (a snapshot asked for by name), kUnavailable (one is being
+// pruned), kCancelled, I/O.
 // Memory: as Restore(), without tombstones.
 absl::StatusOr<VerifyReport> VerifyArchive(const Archive& archive,
                                            const VerifyOptions& options);

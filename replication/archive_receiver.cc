@@ -7,9 +7,9 @@
 #include "backup/archive.h"
 #include "backup/format/message.h"
 #include "backup/partial_dump.h"
+#include "backup/small_file.h"
 #include "cache/status_macros.h"
 #include "replication/owner.pb.h"
-#include "replication/small_file.h"
 
 namespace larder::replication {
 namespace {
@@ -48,14 +48,14 @@ struct Place {
     file.set_lineage(owner.lineage);
     file.set_header(backup::format::SerializeMessage(owner.header));
     file.set_expires_unix_ms(owner.expires_unix_ms);
-    return WriteSmallFile(options.file_system,
-                          Directory(owner.header.snapshot_id()), kOwnerName,
-                          backup::format::SerializeMessage(file));
+    return backup::WriteSmallFile(
+        options.file_system, Directory(owner.header.snapshot_id()), kOwnerName,
+        backup::format::SerializeMessage(file));
   }
   absl::StatusOr<DumpOwner> ReadOwner(absl::string_view id) const {
     LARDER_ASSIGN_OR_RETURN(
         const std::string bytes,
-        ReadSmallFile(options.file_system, Directory(id), kOwnerName));
+        backup::ReadSmallFile(options.file_system, Directory(id), kOwnerName));
     OwnerFile file;
     LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(bytes, &file));
     DumpOwner owner;

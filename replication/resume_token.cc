@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "backup/format/coding.h"
+#include "backup/small_file.h"
 #include "cache/status_macros.h"
 #include "replication/crypto.h"
-#include "replication/small_file.h"
 
 namespace larder::replication {
 namespace {
@@ -24,12 +24,12 @@ constexpr size_t kHeadBytes = kResumeTokenBytes - kSha256Bytes;
 absl::StatusOr<ResumeTokens> ResumeTokens::Open(
     cache::l2::FileSystem* file_system, const std::string& directory) {
   absl::StatusOr<std::string> secret =
-      ReadSmallFile(file_system, directory, kSecretName);
+      backup::ReadSmallFile(file_system, directory, kSecretName);
   if (absl::IsNotFound(secret.status())) {
     secret = RandomSecret(kSecretBytes);
     LARDER_RETURN_IF_ERROR(secret.status());
     LARDER_RETURN_IF_ERROR(
-        WriteSmallFile(file_system, directory, kSecretName, *secret));
+        backup::WriteSmallFile(file_system, directory, kSecretName, *secret));
   }
   LARDER_RETURN_IF_ERROR(secret.status());
   if (secret->size() != kSecretBytes) {

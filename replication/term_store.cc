@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "backup/format/coding.h"
+#include "backup/small_file.h"
 #include "cache/status_macros.h"
-#include "replication/small_file.h"
 
 namespace larder::replication {
 namespace {
@@ -20,7 +20,7 @@ absl::StatusOr<std::unique_ptr<TermStore>> TermStore::Open(
     cache::l2::FileSystem* file_system, std::string directory) {
   uint64_t highest = 0;
   const absl::StatusOr<std::string> bytes =
-      ReadSmallFile(file_system, directory, kTermName);
+      backup::ReadSmallFile(file_system, directory, kTermName);
   if (bytes.ok()) {
     if (bytes->size() != sizeof highest) {
       return absl::DataLossError(absl::StrCat(directory, "/", kTermName, ": ",
@@ -62,7 +62,7 @@ absl::Status TermStore::Admit(uint64_t term) {
   std::string bytes;
   backup::format::AppendFixed<uint64_t>(term, &bytes);
   LARDER_RETURN_IF_ERROR(
-      WriteSmallFile(file_system_, directory_, kTermName, bytes));
+      backup::WriteSmallFile(file_system_, directory_, kTermName, bytes));
   highest_ = term;
   return absl::OkStatus();
 }

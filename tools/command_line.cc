@@ -21,6 +21,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "backup/retention.h"
 #include "cache/options.h"
 #include "cache/policy.h"
 #include "replication/endpoint.h"
@@ -28,18 +30,22 @@
 #include "tools/cli/cache_flags.h"
 #include "tools/cli/console.h"
 #include "tools/cli/del_command.h"
+#include "tools/cli/diff_command.h"
 #include "tools/cli/exit_codes.h"
 #include "tools/cli/export_command.h"
 #include "tools/cli/flush_namespace_command.h"
 #include "tools/cli/get_command.h"
 #include "tools/cli/import_command.h"
+#include "tools/cli/instant.h"
 #include "tools/cli/list_command.h"
 #include "tools/cli/location.h"
 #include "tools/cli/ls_command.h"
+#include "tools/cli/prune_command.h"
 #include "tools/cli/put_command.h"
 #include "tools/cli/replica_command.h"
 #include "tools/cli/replica_flags.h"
 #include "tools/cli/restore_command.h"
+#include "tools/cli/show_command.h"
 #include "tools/cli/standard_descriptors.h"
 #include "tools/cli/stats_command.h"
 #include "tools/cli/suggest.h"
@@ -208,6 +214,11 @@ absl::StatusOr<int64_t> ParseCount(const std::string& text) {
   return count;
 }
 
+absl::StatusOr<int64_t> ParseAt(const std::string& text) {
+  return cli::ParseInstant(text, absl::ToUnixMillis(absl::Now()),
+                           absl::LocalTimeZone());
+}
+
 absl::StatusOr<std::string> ParseNamespace(const std::string& text) {
   if (absl::Status status = cache::ValidateNamespace(text); !status.ok()) {
     return status;
@@ -248,6 +259,14 @@ void AddArchive(CLI::App* command, std::string* directory) {
   AddParsed(command, "--from", directory, cli::ParseDirectoryLocation,
             "The archive, as dir:PATH")
       ->type_name("dir:PATH");
+}
+
+// The archive as the first word behind a command, too.
+void AddArchiveWord(CLI::App* command, std::string* directory) {
+  AddParsed(command, "--from,ARCHIVE", directory, cli::ParseDirectoryLocation,
+            "The archive, as dir:PATH")
+      ->type_name("dir:PATH")
+      ->required();
 }
 
 // Adds the command `name` whose flags are an `F`, run by `run`. Returns it
@@ -531,6 +550,12 @@ void AddRestore(Program* program) {
                    "Which one (see 'larder list'); the newest complete "
                    "one unless given")
       ->type_name("ID");
+  AddParsed(command, "--at", &flags->not_after_unix_ms, ParseAt,
+            "The newest complete one from no later than this: 2h (ago), "
+            "2026-11-26T09:30:00Z, or in local time 2026-11-26 09:30 or "
+            "2026-11-26 (its first moment)")
+      ->type_name("TIME")
+      ->excludes("--snapshot");
   AddL2(command, &flags->cache, "Directory of the new L2, absent or empty");
   command
       ->add_option("--files", flags->files_out,
@@ -550,6 +575,7 @@ void AddVerify(Program* program) {
   auto [command, flags] = AddCommand(
       program, "verify", "Read everything in an L2 or an archive, and check it",
       "larder verify --from dir:/mnt/a\n"
+      "  larder verify --from dir:/mnt/a --sample 5%\n"
       "  larder verify --l2 /var/cache/l2 --repair",
       cli::RunVerify);
   AddL2(command, &flags->cache);
@@ -559,6 +585,24 @@ void AddVerify(Program* program) {
                    "Only this one of the archive")
       ->type_name("ID")
       ->needs("--from");
+  command
+      ->add_flag("--quick", flags->quick,
+                 "Of an archive, look only whether all is there: manifests, "
+                 "chains, sizes and heads of packs")
+      ->needs("--from");
+  AddParsed(command, "--sample", &flags->sample_millionths,
+            cli::ParseShareMillionths,
+            "As --quick, and read this share of all packs, as 5%")
+      ->type_name("SHARE")
+      ->needs("--from")
+      ->excludes("--quick");
+  AddParsed(command, "--seed", &flags->seed, ParseCount,
+            "Which packs: those of an earlier --sample with this seed")
+      ->type_name("N")
+      ->needs("--sample");
+  command->add_flag("--full", flags->full, "Read everything (the default)")
+      ->excludes("--quick")
+      ->excludes("--sample");
   command
       ->add_flag("--repair", flags->repair,
                  "Make the L2 sound and usable again: rebuild what follows "
@@ -578,6 +622,68 @@ void AddList(Program* program) {
                  "larder list --from dir:/mnt/a", cli::RunList);
   AddArchive(command, &flags->directory);
   command->get_option("--from")->required();
+}
+
+void AddShow(Program* program) {
+  auto [command, flags] = AddCommand(
+      program, "show", "Show all about one snapshot of an archive",
+      "larder show dir:/mnt/a 20261126T093000Z-1a2b3c4d", cli::RunShow);
+  AddArchiveWord(command, &flags->directory);
+  command->add_option("ID", flags->snapshot, "Which one (see 'larder list')")
+      ->required();
+}
+
+void AddDiff(Program* program) {
+  auto [command, flags] = AddCommand(
+      program, "diff", "Count the blobs that differ between two snapshots",
+      "larder diff dir:/mnt/a 20261125T093000Z-5e6f7a8b "
+      "20261126T093000Z-1a2b3c4d --names",
+      cli::RunDiff);
+  AddArchiveWord(command, &flags->directory);
+  command->add_option("A", flags->before, "The one to compare with")
+      ->required();
+  command->add_option("B", flags->after, "The other one")->required();
+  command
+      ->add_option("--source", flags->source,
+                   "Which blob cache; needed where there are several")
+      ->type_name("NAME");
+  command->add_flag("--names", flags->names, "Tell which blobs, too");
+  AddParsed(command, "--limit", &flags->limit, ParseCount,
+            "At most so many names (default 1000); implies --names")
+      ->type_name("N");
+}
+
+void AddPrune(Program* program) {
+  auto [command, flags] = AddCommand(
+      program, "prune",
+      "Tell which snapshots a policy would remove, and with --confirm remove "
+      "them",
+      "larder prune dir:/mnt/a --keep-last 3 --keep-daily 7 --keep-weekly 5 "
+      "--confirm",
+      cli::RunPrune);
+  AddArchiveWord(command, &flags->directory);
+  backup::RetentionPolicy* const keep = &flags->policy;
+  AddParsed(command, "--keep-last", &keep->last, ParseCount,
+            "Keep the last so many")
+      ->type_name("N");
+  const auto add_period = [command = command](const std::string& name,
+                                              int64_t* count,
+                                              const std::string& period) {
+    AddParsed(command, name, count, ParseCount,
+              absl::StrCat("Keep the newest of each of the last so many ",
+                           period, " that have one"))
+        ->type_name("N");
+  };
+  add_period("--keep-hourly", &keep->hourly, "hours");
+  add_period("--keep-daily", &keep->daily, "days");
+  add_period("--keep-weekly", &keep->weekly, "weeks (from Monday)");
+  add_period("--keep-monthly", &keep->monthly, "months");
+  add_period("--keep-yearly", &keep->yearly, "years");
+  command->add_flag("--confirm", flags->confirm,
+                    "Remove; otherwise only the plan is printed");
+  command->parse_complete_callback([flags = flags] {
+    if (flags->policy.empty()) throw CLI::RequiredError("one of --keep-...");
+  });
 }
 
 // `bazel run` starts programs elsewhere, and says where the user is.
@@ -603,7 +709,7 @@ int RunLarder(int argc, char** argv) {
   for (const auto add :
        {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel, AddLs, AddStats,
         AddSweep, AddFlushNamespace, AddBackup, AddReplica, AddRestore,
-        AddVerify, AddList}) {
+        AddVerify, AddList, AddShow, AddDiff, AddPrune}) {
     add(&program);
   }
   return program.Run(argc, argv);

@@ -15,6 +15,12 @@ inline constexpr absl::string_view kLockName = "lock";
 inline constexpr absl::string_view kManifestSuffix = ".manifest";
 // Of dumps that a replica has received in part; one directory each.
 inline constexpr absl::string_view kIncomingName = "incoming";
+// Of what is read at the moment; one file for each reader.
+inline constexpr absl::string_view kLeasesName = "leases";
+// Among them: what is being removed.
+inline constexpr absl::string_view kPruningName = "pruning";
+// How snapshots were found when they were verified last; one file each.
+inline constexpr absl::string_view kVerifiedName = "verified";
 // Behind kManifestSuffix, until the manifest is whole.
 inline constexpr absl::string_view kTemporarySuffix = ".tmp";
 
@@ -26,6 +32,12 @@ inline std::string PacksPath(absl::string_view archive) {
 }
 inline std::string IncomingPath(absl::string_view archive) {
   return absl::StrCat(archive, "/", kIncomingName);
+}
+inline std::string LeasesPath(absl::string_view archive) {
+  return absl::StrCat(archive, "/", kLeasesName);
+}
+inline std::string VerifiedPath(absl::string_view archive) {
+  return absl::StrCat(archive, "/", kVerifiedName);
 }
 inline std::string LockPath(absl::string_view archive) {
   return absl::StrCat(archive, "/", kLockName);

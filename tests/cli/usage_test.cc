@@ -39,9 +39,24 @@ TEST(Usage, WrongCommandLinesEndWith2) {
       {"backup", "--l2", "x", "--to", "s3:bucket"},
       {"restore", "--from", "dir:x"},
       {"restore", "--l2", "x"},
+      {"restore", "--from", "dir:x", "--l2", "y", "--at", "yesterday"},
+      {"restore", "--from", "dir:x", "--l2", "y", "--at", "2h", "--snapshot",
+       "s"},
+      {"show", "dir:x"},
+      {"show", "x", "s"},
+      {"diff", "dir:x", "a"},
+      {"prune", "dir:x"},
+      {"prune", "dir:x", "--keep-last", "0"},
+      {"prune", "--keep-last", "1"},
+      {"diff", "dir:x", "a", "b", "c"},
       {"verify"},
       {"verify", "--l2", "x", "--from", "dir:x"},
       {"verify", "--l2", "x", "--snapshot", "s"},
+      {"verify", "--l2", "x", "--quick"},
+      {"verify", "--from", "dir:x", "--quick", "--full"},
+      {"verify", "--from", "dir:x", "--quick", "--sample", "5%"},
+      {"verify", "--from", "dir:x", "--sample", "5"},
+      {"verify", "--from", "dir:x", "--seed", "5"},
       {"verify", "--from", "dir:x", "--repair"},
       {"del", "--l2", "x", "--namespace", "n"},
       {"list"},
@@ -78,7 +93,8 @@ TEST(Usage, EverySubcommandHasHelpWithAnExample) {
   EXPECT_EQ(all.exit_code, 0);
   for (const std::string command :
        {"demo", "import", "export", "put", "get", "del", "ls", "stats", "sweep",
-        "flush-namespace", "backup", "restore", "verify", "list"}) {
+        "flush-namespace", "backup", "restore", "verify", "list", "show",
+        "diff", "prune"}) {
     SCOPED_TRACE(command);
     EXPECT_THAT(all.out, HasSubstr("\n  " + command + " "));
     const ProgramEnd help = Larder({command, "--help"});
@@ -106,6 +122,9 @@ TEST(Usage, WhatIsNotThereEndsWith10) {
       {"verify", "--l2", absent},
       {"verify", "--from", archive},
       {"list", "--from", archive},
+      {"show", archive, "s"},
+      {"diff", archive, "a", "b"},
+      {"prune", archive, "--keep-last", "1"},
       {"restore", "--from", archive, "--l2", directory + "/new"},
       {"import", "--l2", directory + "/new", "-n", "n", absent},
   };

@@ -148,6 +148,14 @@ std::vector<Seed> MessageSeeds() {
   part->set_last(true);
   part->set_checksum(EncodeUint128(5));
   part->set_mode(0644);
+  Lease lease;
+  lease.add_snapshot_ids(kSnapshot);
+  lease.set_expires_unix_ms(1'700'000'000'000);
+  Verification verification;
+  verification.set_mode(VERIFY_MODE_SAMPLE);
+  verification.set_status_code(15);
+  verification.set_status_message("a pack");
+  verification.set_seed(7);
   const auto seed = [](const std::string& name, size_t which,
                        const google::protobuf::Message& m) {
     return Seed{"dump_message_fuzz", name, After(which, SerializeMessage(m))};
@@ -159,7 +167,9 @@ std::vector<Seed> MessageSeeds() {
           seed("frames", 4, frames),
           seed("names", 5, names),
           seed("files", 6, files),
-          seed("manifest", 7, SomeManifest())};
+          seed("manifest", 7, SomeManifest()),
+          seed("lease", 8, lease),
+          seed("verification", 9, verification)};
 }
 
 std::vector<Seed> ChunkSeeds() {

@@ -1,4 +1,5 @@
-// Every message that stands in a dump by itself. Input: u8 which, the message.
+// Every message that stands in a dump or an archive by itself. Input: u8 which,
+// the message.
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -32,7 +33,7 @@ void CheckHeader(absl::string_view bytes) {
 }
 
 void CheckOne(uint8_t which, absl::string_view bytes) {
-  switch (which % 8) {
+  switch (which % 10) {
     case 0:
       return CheckHeader(bytes);
     case 1:
@@ -47,8 +48,12 @@ void CheckOne(uint8_t which, absl::string_view bytes) {
       return Check<Names>(bytes);
     case 6:
       return Check<Files>(bytes);
-    default:
+    case 7:
       return Check<Manifest>(bytes);
+    case 8:
+      return Check<Lease>(bytes);
+    default:
+      return Check<Verification>(bytes);
   }
 }
 

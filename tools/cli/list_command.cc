@@ -1,21 +1,29 @@
 #include "tools/cli/list_command.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "backup/archive.h"
 #include "backup/format/dump.pb.h"
+#include "backup/verification.h"
 #include "cache/status_macros.h"
+#include "tools/cli/instant.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/units.h"
+#include "tools/cli/verified.h"
 
 namespace larder::cli {
 namespace {
+
+using LastVerified =
+    absl::StatusOr<std::optional<backup::format::Verification>>;
 
 // What a manifest says, added up over its sources.
 struct Summary {
@@ -46,7 +54,8 @@ Summary Summarize(const backup::format::Manifest& manifest) {
   return summary;
 }
 
-JsonObject EntryFacts(const backup::SnapshotEntry& entry) {
+JsonObject EntryFacts(const backup::SnapshotEntry& entry,
+                      const LastVerified& verified) {
   JsonObject facts;
   facts.String("id", entry.id).Bool("complete", entry.complete);
   if (!entry.status.ok()) {
@@ -54,6 +63,7 @@ JsonObject EntryFacts(const backup::SnapshotEntry& entry) {
   }
   if (!entry.complete) facts.String("error", entry.incomplete_reason);
   const Summary summary = Summarize(entry.manifest);
+  AddVerified(verified, &facts);
   return facts.Int("created_unix_ms", entry.manifest.header().created_unix_ms())
       .Int("blobs", summary.blobs)
       .Int("files", summary.files)
@@ -64,19 +74,20 @@ JsonObject EntryFacts(const backup::SnapshotEntry& entry) {
       .Id("epoch", summary.epoch);
 }
 
-void Print(const backup::SnapshotEntry& entry, Console* console) {
+void Print(const backup::SnapshotEntry& entry, const LastVerified& verified,
+           Console* console) {
   if (!entry.status.ok()) return;
   const Summary summary = Summarize(entry.manifest);
-  const absl::Time created =
-      absl::FromUnixMillis(entry.manifest.header().created_unix_ms());
   console->Say(absl::StrFormat(
-      "%-25s  %s  %8s  %8s  %10s  %10s  %6d  %s", entry.id,
-      absl::FormatTime("%Y-%m-%d %H:%M:%S", created, absl::LocalTimeZone()),
+      "%-25s  %s  %8s  %8s  %10s  %10s  %6d  %-5s  %s", entry.id,
+      FormatInstant(entry.manifest.header().created_unix_ms(),
+                    absl::LocalTimeZone()),
       FormatCount(summary.blobs), FormatCount(summary.files),
       FormatBytes(summary.raw_bytes), FormatBytes(entry.bytes), summary.epoch,
       entry.manifest.header().base_snapshot_id().empty()
           ? "full"
-          : absl::StrCat("+", entry.deltas)));
+          : absl::StrCat("+", entry.deltas),
+      VerifiedText(verified, absl::LocalTimeZone())));
 }
 
 absl::Status List(const ListFlags& flags, Console* console,
@@ -89,14 +100,16 @@ absl::Status List(const ListFlags& flags, Console* console,
   if (entries.empty()) {
     console->Say(absl::StrCat("no snapshots in ", flags.directory));
   } else {
-    console->Say(absl::StrFormat("%-25s  %-19s  %8s  %8s  %10s  %10s  %6s  %s",
-                                 "snapshot", "created", "blobs", "files",
-                                 "bytes", "archived", "epoch", "delta"));
+    console->Say(
+        absl::StrFormat("%-25s  %-19s  %8s  %8s  %10s  %10s  %6s  %-5s  %s",
+                        "snapshot", "created", "blobs", "files", "bytes",
+                        "archived", "epoch", "delta", "verified"));
   }
   JsonArray array;
   for (const backup::SnapshotEntry& entry : entries) {
-    array.Object(EntryFacts(entry));
-    Print(entry, console);
+    const LastVerified verified = backup::ReadVerification(archive, entry.id);
+    array.Object(EntryFacts(entry, verified));
+    Print(entry, verified, console);
   }
   for (const backup::SnapshotEntry& entry : entries) {
     if (!entry.status.ok()) {

@@ -10,12 +10,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/time.h"
 #include "backup/archive.h"
 #include "backup/loss.h"
 #include "backup/outcome.h"
 #include "backup/restore.h"
 #include "cache/options.h"
 #include "cache/status_macros.h"
+#include "tools/cli/instant.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/losses.h"
@@ -31,6 +33,7 @@ using backup::RestoreReport;
 RestoreOptions OptionsOf(const RestoreFlags& flags) {
   RestoreOptions options;
   options.snapshot_id = flags.snapshot;
+  options.not_after_unix_ms = flags.not_after_unix_ms;
   options.files_path = flags.files_out;
   options.cache = ToolOptions(flags.cache, OpenMode::kStore);
   options.dry_run = flags.dry_run;
@@ -69,7 +72,10 @@ void AddPlan(const RestorePlan& plan, bool dry_run, JsonObject* facts) {
 }
 
 void PrintPlan(const RestorePlan& plan, Console* console) {
-  console->Say(absl::StrCat("snapshot   ", plan.snapshot.id));
+  console->Say(absl::StrCat(
+      "snapshot   ", plan.snapshot.id, ", made ",
+      FormatInstant(plan.snapshot.manifest.header().created_unix_ms(),
+                    absl::LocalTimeZone())));
   if (plan.restores_cache) {
     console->Say(absl::StrCat("cache      ", FormatPlural(plan.records, "blob"),
                               ", ", FormatBytes(plan.records_raw_bytes),
@@ -157,6 +163,9 @@ absl::Status Restore(const RestoreFlags& flags, Console* console,
       return absl::CancelledError("interrupted; nothing was restored");
     }
     return report.status;
+  }
+  if (!report.unprotected.ok()) {
+    console->Warn(absl::StrCat("no lease: ", report.unprotected.message()));
   }
   for (const std::string& warning : report.warnings) {
     console->Fail(plan.snapshot.id, warning, &result->failures);

@@ -2,6 +2,8 @@
 #ifndef LARDER_TOOLS_CLI_RESTORE_COMMAND_H_
 #define LARDER_TOOLS_CLI_RESTORE_COMMAND_H_
 
+#include <cstdint>
+#include <limits>
 #include <string>
 
 #include "tools/cli/cache_flags.h"
@@ -13,7 +15,10 @@ namespace larder::cli {
 struct RestoreFlags {
   CacheFlags cache;       // Its directory: absent or empty.
   std::string directory;  // The archive.
-  std::string snapshot;   // Empty: the newest complete one.
+  // Empty: the newest complete one of those no younger than
+  // `not_after_unix_ms`.
+  std::string snapshot;
+  int64_t not_after_unix_ms = std::numeric_limits<int64_t>::max();
   std::string files_out;  // Absent or empty.
   bool dry_run = false;
 };

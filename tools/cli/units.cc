@@ -1,5 +1,6 @@
 #include "tools/cli/units.h"
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -10,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 
 namespace larder::cli {
 namespace {
@@ -100,6 +102,19 @@ absl::StatusOr<int64_t> ParseBytes(absl::string_view text) {
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "'", text, "' is not a size: write 4096, 512MiB, 4GiB or 1TB"));
+}
+
+absl::StatusOr<uint32_t> ParseShareMillionths(absl::string_view text) {
+  absl::string_view number = text;
+  double percent = 0;
+  // Not what else the parser takes: signs, exponents, "inf".
+  if (absl::ConsumeSuffix(&number, "%") &&
+      number.find_first_not_of("0123456789.") == absl::string_view::npos &&
+      absl::SimpleAtod(number, &percent) && percent >= 1e-4 && percent <= 100) {
+    return static_cast<uint32_t>(std::lround(percent * 1e4));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "'", text, "' is not a share: write 5% or 0.25% (0.0001% to 100%)"));
 }
 
 std::string FormatBytes(int64_t bytes) {

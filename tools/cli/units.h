@@ -20,6 +20,10 @@ absl::StatusOr<int64_t> ParseDurationMillis(absl::string_view text);
 // Returns: bytes, > 0. Errors: kInvalidArgument, as above.
 absl::StatusOr<int64_t> ParseBytes(absl::string_view text);
 
+// "5%", "0.25%".
+// Returns: millionths, 1 to 1,000,000. Errors: kInvalidArgument, as above.
+absl::StatusOr<uint32_t> ParseShareMillionths(absl::string_view text);
+
 std::string FormatBytes(int64_t bytes);          // "83.1 MiB"
 std::string FormatBytesPerSecond(double bytes);  // "412 MB/s", of 1000
 std::string FormatMillis(int64_t millis);        // "1h 02m", "9.8 s"

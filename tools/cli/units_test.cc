@@ -27,6 +27,23 @@ TEST(ParseDuration, RefusesTheRest) {
   }
 }
 
+TEST(ParseShare, TakesPercents) {
+  EXPECT_EQ(*ParseShareMillionths("5%"), 50'000u);
+  EXPECT_EQ(*ParseShareMillionths("0.25%"), 2'500u);
+  EXPECT_EQ(*ParseShareMillionths("0.0001%"), 1u);
+  EXPECT_EQ(*ParseShareMillionths("100%"), 1'000'000u);
+}
+
+TEST(ParseShare, RefusesTheRest) {
+  for (const char* text :
+       {"", "%", "5", "0%", "0.00001%", "100.1%", "-5%", "+5%", "1e1%", "inf%",
+        "nan%", "5 %", "5%%", "1.2.3%"}) {
+    EXPECT_EQ(ParseShareMillionths(text).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << text;
+  }
+}
+
 TEST(ParseBytes, TakesBothFamiliesOfUnits) {
   EXPECT_EQ(*ParseBytes("4096"), 4096);
   EXPECT_EQ(*ParseBytes("1b"), 1);

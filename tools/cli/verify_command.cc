@@ -1,11 +1,13 @@
 #include "tools/cli/verify_command.h"
 
 #include <cstdint>
+#include <random>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
+#include "backup/format/dump.pb.h"
 #include "backup/verify.h"
 #include "cache/status_macros.h"
 #include "cache/verify.h"
@@ -13,6 +15,7 @@
 #include "tools/cli/json_writer.h"
 #include "tools/cli/repair_command.h"
 #include "tools/cli/units.h"
+#include "tools/cli/verified.h"
 #include "tools/cli/verify_report.h"
 
 namespace larder::cli {
@@ -36,8 +39,8 @@ absl::Status VerifyCache(const VerifyFlags& flags, Console* console,
 }
 
 // Prints and counts one verdict.
-JsonObject Judge(const backup::SnapshotVerdict& verdict, Console* console,
-                 Failures* failures) {
+JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
+                 Console* console, Failures* failures) {
   for (const std::string& problem : verdict.problems) {
     console->Fail(verdict.id, problem, failures);
   }
@@ -45,10 +48,15 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, Console* console,
     console->Fail(verdict.id, verdict.status.message(), failures);
   }
   SayRow(console, verdict.status.ok() ? "sound" : "DAMAGED",
-         absl::StrCat(verdict.id, ": ", FormatPlural(verdict.records, "blob"),
-                      ", ", FormatPlural(verdict.files, "file"), ", ",
-                      FormatBytes(verdict.bytes), " in ",
-                      FormatPlural(verdict.chunks, "chunk")));
+         full ? absl::StrCat(verdict.id, ": ",
+                             FormatPlural(verdict.records, "blob"), ", ",
+                             FormatPlural(verdict.files, "file"), ", ",
+                             FormatBytes(verdict.bytes), " in ",
+                             FormatPlural(verdict.chunks, "chunk"))
+              : absl::StrCat(verdict.id, ": ",
+                             FormatPlural(verdict.packs_read, "pack"), " and ",
+                             FormatBytes(verdict.bytes_read), " read of ",
+                             FormatBytes(verdict.bytes)));
   if (!verdict.lost.empty()) {
     SayRow(console, "",
            absl::StrCat("a restore would lose ",
@@ -62,8 +70,25 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, Console* console,
       .Int("files", verdict.files)
       .Int("chunks", verdict.chunks)
       .Int("bytes", verdict.bytes)
+      .Int("bytes_read", verdict.bytes_read)
+      .Int("packs_read", verdict.packs_read)
       .Int("lost_blobs", verdict.lost.blobs)
       .Int("lost_files", verdict.lost.files);
+}
+
+backup::VerifyOptions OptionsOf(const VerifyFlags& flags) {
+  backup::VerifyOptions options;
+  options.snapshot_id = flags.snapshot;
+  options.store = true;
+  if (flags.quick) options.mode = backup::format::VERIFY_MODE_QUICK;
+  if (flags.sample_millionths > 0) {
+    options.mode = backup::format::VERIFY_MODE_SAMPLE;
+    options.sample_millionths = flags.sample_millionths;
+    // Never 0: that asks for any.
+    options.seed = flags.seed > 0 ? static_cast<uint64_t>(flags.seed)
+                                  : uint64_t{1} + std::random_device()();
+  }
+  return options;
 }
 
 absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
@@ -71,9 +96,16 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
   LARDER_ASSIGN_OR_RETURN(
       const backup::Archive archive,
       backup::Archive::Open(flags.directory, /*file_system=*/nullptr));
+  backup::VerifyOptions options = OptionsOf(flags);
+  const bool full = options.mode == backup::format::VERIFY_MODE_FULL;
+  result->facts.String("mode", ModeName(options.mode));
+  if (options.mode == backup::format::VERIFY_MODE_SAMPLE) {
+    result->facts.Id("seed", options.seed);
+    SayRow(
+        console, "seed",
+        absl::StrCat(options.seed, " (--seed to read the same packs again)"));
+  }
   Progress* progress = console->StartProgress("verify", 0);
-  backup::VerifyOptions options;
-  options.snapshot_id = flags.snapshot;
   options.cancellation = InterruptFlag();
   options.progress = [progress](const backup::RestoreProgress& done) {
     progress->Set(done.bytes_done, done.bytes_total);
@@ -81,9 +113,16 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
   const auto report = backup::VerifyArchive(archive, options);
   console->EndProgress();
   LARDER_RETURN_IF_ERROR(report.status());
+  if (!report->unprotected.ok()) {
+    console->Warn(absl::StrCat("no lease: ", report->unprotected.message()));
+  }
+  if (!report->not_stored.ok()) {
+    console->Warn(
+        absl::StrCat("verdict not stored: ", report->not_stored.message()));
+  }
   JsonArray verdicts;
   for (const backup::SnapshotVerdict& verdict : report->snapshots) {
-    verdicts.Object(Judge(verdict, console, &result->failures));
+    verdicts.Object(Judge(verdict, full, console, &result->failures));
   }
   result->facts.Bool("clean", report->status.ok())
       .Array("snapshots", verdicts)

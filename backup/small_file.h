@@ -1,7 +1,7 @@
-// Small files that are replaced as a whole: a replica's term, its secret, whose
-// a kept dump is.
-#ifndef LARDER_REPLICATION_SMALL_FILE_H_
-#define LARDER_REPLICATION_SMALL_FILE_H_
+// Small files in an archive that are replaced as a whole: a lease, what was
+// verified; a replica's term, its secret, whose a kept dump is.
+#ifndef LARDER_BACKUP_SMALL_FILE_H_
+#define LARDER_BACKUP_SMALL_FILE_H_
 
 #include <string>
 
@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "cache/l2/file.h"
 
-namespace larder::replication {
+namespace larder::backup {
 
 inline constexpr size_t kSmallFileBytesMax = 1 << 20;
 
@@ -26,6 +26,6 @@ absl::StatusOr<std::string> ReadSmallFile(cache::l2::FileSystem* file_system,
                                           const std::string& directory,
                                           absl::string_view name);
 
-}  // namespace larder::replication
+}  // namespace larder::backup
 
-#endif  // LARDER_REPLICATION_SMALL_FILE_H_
+#endif  // LARDER_BACKUP_SMALL_FILE_H_

@@ -1,4 +1,4 @@
-#include "replication/small_file.h"
+#include "backup/small_file.h"
 
 #include <cstdint>
 #include <memory>
@@ -10,7 +10,7 @@
 #include "cache/check.h"
 #include "cache/status_macros.h"
 
-namespace larder::replication {
+namespace larder::backup {
 namespace {
 
 using cache::l2::File;
@@ -26,8 +26,7 @@ absl::Status WriteSmallFile(FileSystem* file_system,
                             absl::string_view name, absl::string_view content) {
   LARDER_CHECK(content.size() <= kSmallFileBytesMax);
   std::string bytes(content);
-  backup::format::AppendFixed<uint64_t>(backup::format::Checksum64(content),
-                                        &bytes);
+  format::AppendFixed<uint64_t>(format::Checksum64(content), &bytes);
   const std::string path = absl::StrCat(directory, "/", name);
   const std::string temporary = absl::StrCat(path, ".tmp");
   LARDER_ASSIGN_OR_RETURN(
@@ -58,11 +57,11 @@ absl::StatusOr<std::string> ReadSmallFile(FileSystem* file_system,
   const absl::string_view content =
       absl::string_view(bytes).substr(0, size - kChecksumBytes);
   const uint64_t found =
-      backup::format::LoadFixed<uint64_t>(bytes.data() + content.size());
-  if (found != backup::format::Checksum64(content)) {
+      format::LoadFixed<uint64_t>(bytes.data() + content.size());
+  if (found != format::Checksum64(content)) {
     return absl::DataLossError(absl::StrCat(path, ": checksum is wrong"));
   }
   return std::string(content);
 }
 
-}  // namespace larder::replication
+}  // namespace larder::backup

@@ -1,0 +1,162 @@
+#include "backup/internal/lease.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <random>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "backup/format/dump.pb.h"
+#include "backup/format/message.h"
+#include "backup/internal/archive_layout.h"
+#include "backup/internal/leftovers.h"
+#include "backup/small_file.h"
+#include "cache/status_macros.h"
+
+namespace larder::backup_internal {
+namespace {
+
+using backup::Archive;
+using cache::l2::FileSystem;
+
+absl::Status WriteLease(const Archive& archive, absl::string_view name,
+                        const std::vector<std::string>& snapshot_ids,
+                        int64_t expires_unix_ms) {
+  backup::format::Lease message;
+  for (const std::string& id : snapshot_ids) message.add_snapshot_ids(id);
+  message.set_expires_unix_ms(expires_unix_ms);
+  const std::string bytes = backup::format::SerializeMessage(message);
+  const std::string directory = LeasesPath(archive.path());
+  if (bytes.size() > backup::kSmallFileBytesMax) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(directory, ": lease of ", bytes.size(), " bytes exceeds ",
+                     backup::kSmallFileBytesMax));
+  }
+  LARDER_RETURN_IF_ERROR(
+      archive.file_system()->CreatePrivateDirectories(directory));
+  return backup::WriteSmallFile(archive.file_system(), directory, name, bytes);
+}
+
+absl::StatusOr<backup::format::Lease> ReadLease(const Archive& archive,
+                                                absl::string_view name) {
+  const std::string directory = LeasesPath(archive.path());
+  LARDER_ASSIGN_OR_RETURN(
+      const std::string bytes,
+      backup::ReadSmallFile(archive.file_system(), directory, name));
+  backup::format::Lease message;
+  const absl::Status parsed = backup::format::ParseMessage(bytes, &message);
+  if (parsed.ok()) return message;
+  return absl::Status(parsed.code(), absl::StrCat(directory, "/", name, ": ",
+                                                  parsed.message()));
+}
+
+std::string RandomName() {
+  std::random_device device;
+  return absl::StrFormat("%08x%08x", device(), device());
+}
+
+}  // namespace
+
+Lease::Lease(const Archive* archive, std::vector<std::string> snapshot_ids,
+             cache::Clock* clock)
+    : archive_(archive),
+      snapshot_ids_(std::move(snapshot_ids)),
+      clock_(clock != nullptr ? clock : cache::SystemClock()),
+      name_(RandomName()) {}
+
+absl::StatusOr<std::unique_ptr<Lease>> Lease::Take(
+    const Archive* archive, std::vector<std::string> snapshot_ids,
+    cache::Clock* clock) {
+  std::sort(snapshot_ids.begin(), snapshot_ids.end());
+  snapshot_ids.erase(std::unique(snapshot_ids.begin(), snapshot_ids.end()),
+                     snapshot_ids.end());
+  std::unique_ptr<Lease> lease(
+      new Lease(archive, std::move(snapshot_ids), clock));
+  lease->problem_ = lease->Write();
+  lease->taken_ = lease->problem_.ok();
+  if (lease->taken_) LARDER_RETURN_IF_ERROR(lease->CheckAllThere());
+  return lease;
+}
+
+Lease::~Lease() {
+  for (const absl::string_view suffix :
+       {absl::string_view(), kTemporarySuffix}) {
+    archive_->file_system()
+        ->Remove(absl::StrCat(LeasesPath(archive_->path()), "/", name_, suffix))
+        .IgnoreError();
+  }
+}
+
+absl::Status Lease::Write() {
+  written_unix_ms_ = clock_->NowUnixMillis();
+  return WriteLease(*archive_, name_, snapshot_ids_,
+                    written_unix_ms_ + kLeaseMs);
+}
+
+void Lease::Renew() {
+  // Also when the clock was set back: it would be renewed too late.
+  if (taken_ &&
+      std::abs(clock_->NowUnixMillis() - written_unix_ms_) >= kRenewMs) {
+    problem_ = Write();
+  }
+}
+
+absl::Status Lease::CheckAllThere() const {
+  const auto pruning = ReadLease(*archive_, kPruningName);
+  if (pruning.ok() && BackupIsRunning(*archive_)) {
+    for (const std::string& id : pruning->snapshot_ids()) {
+      if (!std::binary_search(snapshot_ids_.begin(), snapshot_ids_.end(), id)) {
+        continue;
+      }
+      return absl::UnavailableError(absl::StrCat(
+          archive_->path(), ": snapshot ", id, ": is being pruned"));
+    }
+  }
+  for (const std::string& id : snapshot_ids_) {
+    if (archive_->file_system()->Exists(archive_->ManifestPath(id))) continue;
+    return absl::NotFoundError(absl::StrCat(archive_->path(), ": snapshot ", id,
+                                            ": was pruned just now"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LeasesFound> FindLeases(const Archive& archive,
+                                       int64_t unix_ms) {
+  LeasesFound found;
+  const std::string directory = LeasesPath(archive.path());
+  const auto names = archive.file_system()->List(directory);
+  if (absl::IsNotFound(names.status())) return found;
+  LARDER_RETURN_IF_ERROR(names.status());
+  for (const std::string& name : *names) {
+    if (name == kPruningName || absl::EndsWith(name, kTemporarySuffix)) {
+      continue;
+    }
+    const auto lease = ReadLease(archive, name);
+    if (absl::IsNotFound(lease.status())) continue;  // Given back meanwhile.
+    LARDER_RETURN_IF_ERROR(lease.status());
+    if (lease->expires_unix_ms() <= unix_ms) {
+      found.expired.push_back(absl::StrCat(directory, "/", name));
+    } else {
+      found.snapshot_ids.insert(lease->snapshot_ids().begin(),
+                                lease->snapshot_ids().end());
+    }
+  }
+  return found;
+}
+
+absl::StatusOr<std::unique_ptr<Pruning>> Pruning::Announce(
+    const Archive* archive, std::vector<std::string> snapshot_ids) {
+  LARDER_RETURN_IF_ERROR(
+      WriteLease(*archive, kPruningName, snapshot_ids, /*expires_unix_ms=*/0));
+  return std::unique_ptr<Pruning>(new Pruning(archive));
+}
+
+Pruning::~Pruning() {
+  archive_->file_system()
+      ->Remove(absl::StrCat(LeasesPath(archive_->path()), "/", kPruningName))
+      .IgnoreError();
+}
+
+}  // namespace larder::backup_internal

@@ -1,0 +1,56 @@
+// Which snapshots of an archive stay, and why.
+#ifndef LARDER_BACKUP_RETENTION_H_
+#define LARDER_BACKUP_RETENTION_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/time/time.h"
+#include "backup/archive.h"
+
+namespace larder::backup {
+
+// How many of each to keep; of the periods, the newest complete snapshot of
+// each of the last so many in which there is one. One snapshot may count for
+// several. Periods are of the civil calendar; weeks start on Monday.
+struct RetentionPolicy {
+  int64_t last = 0;
+  int64_t hourly = 0;
+  int64_t daily = 0;
+  int64_t weekly = 0;
+  int64_t monthly = 0;
+  int64_t yearly = 0;
+
+  bool empty() const {
+    return last == 0 && hourly == 0 && daily == 0 && weekly == 0 &&
+           monthly == 0 && yearly == 0;
+  }
+};
+
+struct RetentionDecision {
+  std::string id;
+  // Why it stays, as "daily 2026-11-26"; empty: it goes.
+  std::vector<std::string> reasons;
+
+  bool keep() const { return !reasons.empty(); }
+};
+
+// Decides on all of `snapshots`, as Archive::List() gives them, in their order.
+// Besides what `policy` asks for, these stay:
+// - the newest complete one;
+// - those in `leased`;
+// - those whose files cannot be read just now, or whose manifest cannot;
+// - what one that stays builds on;
+// - of each lineage, the newest (and what is not complete and newer) when an
+//   older one of this lineage, or of one that it was restored from, stays: it
+//   says what was flushed since.
+// Pure.
+std::vector<RetentionDecision> DecideRetention(
+    const std::vector<SnapshotEntry>& snapshots, const RetentionPolicy& policy,
+    const absl::flat_hash_set<std::string>& leased, absl::TimeZone zone);
+
+}  // namespace larder::backup
+
+#endif  // LARDER_BACKUP_RETENTION_H_
