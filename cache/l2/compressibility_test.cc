@@ -113,5 +113,17 @@ TEST(CompressibilityTest, LongRepeatsAreFoundWhereverTheyLie) {
   EXPECT_EQ(RepeatsFound(8 * 2048), 300);
 }
 
+TEST(CompressibilityTest, RepeatsInFewBytesAreFound) {
+  std::mt19937_64 random(11);
+  int found = 0;
+  for (uint64_t round = 0; round < 300; ++round) {
+    const size_t n = 512 + random() % 3585;
+    std::string bytes = Random(n, round);
+    std::memcpy(&bytes[n / 2], &bytes[0], n / 2);
+    found += IsIncompressible(bytes) ? 0 : 1;
+  }
+  EXPECT_EQ(found, 300);
+}
+
 }  // namespace
 }  // namespace larder::cache::l2

@@ -192,6 +192,7 @@ absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
   PreparedPut put;
   put.record_key = RecordKey(ns.id(), key);
   const uint64_t name_hash = ns.HashOf(key);
+  history_.Prefetch(name_hash);
   const bool is_plain = !bytes.empty() && bytes.size() <= kFrameRawBytes &&
                         attributes.tags.empty() &&
                         attributes.dependencies.empty() &&

@@ -1,12 +1,16 @@
 #include "cache/l2/staging.h"
 
+#include <cstdint>
+
 #include "absl/hash/hash.h"
 #include "cache/l2/key_order.h"
 
 namespace larder::cache::l2 {
 
 size_t StagingTable::ShardIndex(absl::string_view record_key) {
-  return absl::HashOf(record_key) % kShards;
+  // By the highest bits: the maps hash alike, and tell the entries of a group
+  // apart by the lowest, which all keys of a shard would share.
+  return uint64_t{absl::HashOf(record_key)} >> (64 - kShardsLog2);
 }
 
 StagedPtr StagingTable::Stage(uint64_t epoch, absl::string_view record_key,

@@ -72,7 +72,8 @@ class StagingTable {
   }
 
  private:
-  static constexpr int kShards = 64;
+  static constexpr int kShardsLog2 = 6;
+  static constexpr int kShards = 1 << kShardsLog2;
   using Map = absl::flat_hash_map<std::string, StagedPtr>;
   struct alignas(64) Shard {
     mutable SharedMutex mu;
