@@ -16,11 +16,6 @@ namespace {
 constexpr double kRoomShareMin = 1.0 / 64;
 constexpr double kRoomShareMax = 1.0 / 20;
 constexpr double kRoomKept = 0.75;  // Of what was taken before, each commit.
-// The trees may fill this share of `meta`. A commit copies before it frees, so
-// at most half; and the nearer to that, the fewer puts a commit may hold: at
-// 0.50, with blobs of 1 KiB, a commit came each 80 puts.
-constexpr double kMetaHigh = 0.45;
-constexpr double kMetaLow = 0.40;
 // What a record takes in the three trees besides its key thrice and what is
 // inline, at a leaf fill of about 70 %.
 constexpr uint64_t kTreeBytesPerRecord = 126;
@@ -149,7 +144,7 @@ absl::Status L2Store::EvictBytes(SpaceMap::Lane lane, uint64_t bytes,
 
 bool L2Store::IsMetaScarce() const {
   return static_cast<double>(meta_live_bytes_.load()) >
-         kMetaLow * static_cast<double>(MetaBytesMost());
+         kMetaFillLow * static_cast<double>(MetaBytesMost());
 }
 
 double L2Store::BlobsTooMuch(RoomFor room_for) {
@@ -182,10 +177,10 @@ absl::Status L2Store::EvictToWatermark(RoomFor room_for) {
   const double meta_most = static_cast<double>(MetaBytesMost());
   const double meta_used = static_cast<double>(
       meta_live_bytes_ - leaving_[0].meta - leaving_[1].meta);
-  if (meta_used > kMetaHigh * meta_most) {
+  if (meta_used > kMetaFillHigh * meta_most) {
     LARDER_RETURN_IF_ERROR(
         EvictBytes(SpaceMap::Lane::kMeta,
-                   static_cast<uint64_t>(meta_used - kMetaLow * meta_most),
+                   static_cast<uint64_t>(meta_used - kMetaFillLow * meta_most),
                    /*spare_hot=*/true));
   }
   return absl::OkStatus();

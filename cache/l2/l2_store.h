@@ -325,9 +325,16 @@ class L2Store {
                           absl::Span<const absl::string_view> frames,
                           PreparedPut* put);
   absl::Status GrowBlobs(uint64_t units);
-  // What `meta` has for sure; what `blobs` must leave to it, which is also room
-  // for a copy of what is there; and what it may fill: also what `blobs` has
-  // not taken, as small blobs need more for their records than their share.
+  // The trees may fill this share of `meta`; more is evicted, down to the
+  // lesser one. A commit copies before it frees, so at most half; and the
+  // nearer to that, the fewer puts a commit may hold: at 0.50, with blobs of 1
+  // KiB, a commit came each 80 puts.
+  static constexpr double kMetaFillHigh = 0.45;
+  static constexpr double kMetaFillLow = 0.40;
+  // What `meta` has for sure; what `blobs` must leave to it, so that neither
+  // evicts for want of room that the other has; and what it may fill: also what
+  // `blobs` has not taken, as small blobs need more for their records than
+  // their share.
   uint64_t MetaShareBytes() const;
   uint64_t MetaReserveBytes() const;
   uint64_t MetaBytesMost() const;

@@ -63,7 +63,10 @@ uint64_t L2Store::MetaShareBytes() const {
 }
 
 uint64_t L2Store::MetaReserveBytes() const {
-  return std::max(MetaShareBytes(), 2 * meta_map_->used_units() * kPageBytes);
+  return std::max(
+      MetaShareBytes(),
+      static_cast<uint64_t>(static_cast<double>(meta_live_bytes_.load()) /
+                            kMetaFillLow));
 }
 
 uint64_t L2Store::MetaBytesMost() const {
