@@ -31,9 +31,7 @@ class ArchiveDump : public IncomingDump {
  public:
   ArchiveDump(const KeptDumps* kept, DumpOwner owner,
               std::unique_ptr<PartialDump> dump)
-      : kept_(kept),
-        owner_(std::move(owner)),
-        dump_(std::move(dump)) {}
+      : kept_(kept), owner_(std::move(owner)), dump_(std::move(dump)) {}
 
   const backup::DumpCheck& check() const override { return dump_->check(); }
   absl::Status Append(const backup::format::Chunk& chunk) override {

@@ -39,7 +39,8 @@ class Crash {
   Crash(Case c, uint64_t seed)
       : case_(c),
         seed_(seed),
-        replica_(&clock_, {.changes = c.what == Case::What::kAside ? 5 : 1000}) {
+        replica_(&clock_,
+                 {.changes = c.what == Case::What::kAside ? 5 : 1000}) {
     EXPECT_TRUE(replica_.Start().ok());
     for (int i = 0; i < 40; ++i) {
       Put("a", i, absl::StrCat("old", i, std::string(1500, 'o')));
@@ -58,7 +59,8 @@ class Crash {
     });
     EXPECT_TRUE(primary_.cache->InvalidateKey("a", "7").ok());
     model_.erase({"a", "7"});
-    EXPECT_TRUE(primary_.cache->Flush().ok());  // Its digest is that of the end.
+    EXPECT_TRUE(
+        primary_.cache->Flush().ok());  // Its digest is that of the end.
   }
 
   // Dies at operation `at`, counted from here. Returns: whether it came so far.
@@ -81,8 +83,7 @@ class Crash {
     } else {
       acknowledged_ =
           primary_
-              .Backup({&replica_}, 1,
-                      {.full = case_.what == Case::What::kFull})
+              .Backup({&replica_}, 1, {.full = case_.what == Case::What::kFull})
               .outcome == Outcome::kOk;
     }
     replica_.Stop();

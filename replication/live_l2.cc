@@ -113,6 +113,8 @@ absl::StatusOr<std::unique_ptr<LiveL2>> LiveL2::Open(Options options) {
   if (file_system == nullptr) file_system = cache::l2::PosixFileSystem();
   const std::string state = StateDirectory(path);
   LARDER_RETURN_IF_ERROR(MakeDirectories(file_system, state));
+  // Also what was made by a process that died before it came to this.
+  LARDER_RETURN_IF_ERROR(file_system->SyncDirectory(ParentOf(path)));
   KeptDumps kept(state, {.file_system = file_system});
   LARDER_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, kept.Claim());
   auto live = std::unique_ptr<LiveL2>(
@@ -124,8 +126,7 @@ absl::StatusOr<std::unique_ptr<LiveL2>> LiveL2::Open(Options options) {
   LARDER_ASSIGN_OR_RETURN(const auto applied, live->Applied());
   if (applied.has_value()) {
     // A kill may have come between its commit and this.
-    LARDER_RETURN_IF_ERROR(
-        live->kept_.Discard(applied->header.snapshot_id()));
+    LARDER_RETURN_IF_ERROR(live->kept_.Discard(applied->header.snapshot_id()));
   }
   return live;
 }
@@ -211,7 +212,8 @@ absl::Status LiveL2::CheckAcceptable(const DumpHeader& header) const {
   if (same_lineage && incoming.epoch() < have.epoch()) {
     return absl::FailedPreconditionError(
         absl::StrCat(options_.cache.l2_path, ": epoch ", incoming.epoch(),
-                     " vs ", have.epoch(), ", which is applied: a live replica "
+                     " vs ", have.epoch(),
+                     ", which is applied: a live replica "
                      "does not go back"));
   }
   if (!is_delta) return absl::OkStatus();

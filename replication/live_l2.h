@@ -31,8 +31,8 @@ namespace larder::replication {
 //   L2.next       one that is whole; it becomes L2 at the next occasion
 //   L2.old        what it replaced
 //
-// A delta goes into L2 in one commit. A full dump, and a delta that is too large
-// for that, go into L2.building:
+// A delta goes into L2 in one commit. A full dump, and a delta that is too
+// large for that, go into L2.building:
 //
 //   L2.building --rename--> L2.next   from here on it is applied
 //   L2 --rename--> L2.old;  L2.next --rename--> L2;  L2.old is removed

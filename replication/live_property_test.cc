@@ -95,7 +95,8 @@ class Fleet {
       case 0: {
         const std::vector<std::string> tags = {Tag()};
         ASSERT_TRUE(primary_.cache->InvalidateTags(ns, tags).ok());
-        Erase(ns, [&](const auto&, const Entry& e) { return e.tag == tags[0]; });
+        Erase(ns,
+              [&](const auto&, const Entry& e) { return e.tag == tags[0]; });
         return;
       }
       case 1: {
@@ -188,8 +189,8 @@ class Fleet {
             found != last_[i].end() &&
             (found->second.expires_at == 0 || now < found->second.expires_at);
         const auto read = replica.live->Read(ns, key);
-        ASSERT_EQ(read.ok(), there) << i << " " << ns << "/" << key << " "
-                                    << read.status();
+        ASSERT_EQ(read.ok(), there)
+            << i << " " << ns << "/" << key << " " << read.status();
         if (there) {
           ASSERT_EQ(read->blob->bytes(), found->second.bytes);
         }

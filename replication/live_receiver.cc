@@ -85,9 +85,8 @@ class LiveReceiver : public DumpReceiver {
       return std::optional<PublishedDump>();
     }
     if (applied->header.stream_id() != header.stream_id()) {
-      return absl::AlreadyExistsError(
-          absl::StrCat("snapshot ", header.snapshot_id(),
-                       " is applied, of another stream"));
+      return absl::AlreadyExistsError(absl::StrCat(
+          "snapshot ", header.snapshot_id(), " is applied, of another stream"));
     }
     return applied;
   }

@@ -99,8 +99,7 @@ TEST_F(LiveReplicaTest, AViewStaysAsItWas) {
     const auto blob = before->Get("ns", absl::StrCat("key", i));
     ASSERT_TRUE(blob.ok()) << blob.status();
     ASSERT_EQ((*blob)->bytes(), Bytes(3000, i));
-    ASSERT_EQ(Get(absl::StrCat("key", i)),
-              Bytes(2002, i));
+    ASSERT_EQ(Get(absl::StrCat("key", i)), Bytes(2002, i));
   }
 }
 
@@ -147,10 +146,8 @@ TEST_F(LiveReplicaTest, ADeltaOfManyChangesIsBuiltAside) {
   ASSERT_EQ(delta.outcome, Outcome::kOk) << delta.sinks[0].status;
   EXPECT_NE(delta.sinks[0].base_snapshot_id, "");
   EXPECT_EQ(small.digest(), primary_.digest());
-  EXPECT_EQ(small.live->Read("ns", "key3")->blob->bytes(),
-            Bytes(1000, 3));
-  EXPECT_EQ(small.live->Read("ns", "key99")->blob->bytes(),
-            Bytes(3000, 99));
+  EXPECT_EQ(small.live->Read("ns", "key3")->blob->bytes(), Bytes(1000, 3));
+  EXPECT_EQ(small.live->Read("ns", "key99")->blob->bytes(), Bytes(3000, 99));
   EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".building")));
   EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".old")));
 }
@@ -230,8 +227,7 @@ TEST_F(LiveReplicaTest, APromotedReplicaIsAPrimaryAndFencesTheOldOne) {
   EXPECT_THAT(std::string(late.sinks[0].status.message()),
               HasSubstr("larder replica --l2"));
   EXPECT_EQ(third.digest(), promoted.digest());
-  EXPECT_EQ(third.live->Read("ns", "key1")->blob->bytes(),
-            Bytes(3000, 1));
+  EXPECT_EQ(third.live->Read("ns", "key1")->blob->bytes(), Bytes(3000, 1));
 }
 
 TEST_F(LiveReplicaTest, NothingToPromote) {
@@ -246,25 +242,24 @@ TEST_F(LiveReplicaTest, NothingToPromote) {
 TEST_F(LiveReplicaTest, DoesNotGoBack) {
   Fill(20);
   ExpectBackup(primary_.Backup({&replica_}));
-  backup::format::DumpHeader header =
-      (*replica_.live->Applied())->header;
+  backup::format::DumpHeader header = (*replica_.live->Applied())->header;
   EXPECT_TRUE(replica_.live->CheckAcceptable(header).ok());
   auto* cache = header.mutable_sources(0)->mutable_cache();
   cache->set_epoch(cache->epoch() - 1);
-  EXPECT_TRUE(absl::IsFailedPrecondition(
-      replica_.live->CheckAcceptable(header)));
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(replica_.live->CheckAcceptable(header)));
   cache->set_lineage("another");
   EXPECT_TRUE(replica_.live->CheckAcceptable(header).ok());
   cache->set_base_epoch(1);
-  EXPECT_TRUE(absl::IsFailedPrecondition(
-      replica_.live->CheckAcceptable(header)));
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(replica_.live->CheckAcceptable(header)));
   cache->set_base_epoch(0);
   cache->set_stored_bytes(int64_t{65} << 20);
-  EXPECT_TRUE(absl::IsResourceExhausted(
-      replica_.live->CheckAcceptable(header)));
+  EXPECT_TRUE(
+      absl::IsResourceExhausted(replica_.live->CheckAcceptable(header)));
   cache->set_blobs_included(false);
-  EXPECT_TRUE(absl::IsFailedPrecondition(
-      replica_.live->CheckAcceptable(header)));
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(replica_.live->CheckAcceptable(header)));
 }
 
 TEST_F(LiveReplicaTest, AFullDiskCostsTheDumpAndNothingElse) {
@@ -273,8 +268,8 @@ TEST_F(LiveReplicaTest, AFullDiskCostsTheDumpAndNothingElse) {
   const absl::uint128 before = replica_.digest();
   const uint64_t used = replica_.disk.allocated_bytes();
   Fill(50, 200'000);
-  for (const uint64_t more : {uint64_t{0}, uint64_t{1} << 20,
-                              uint64_t{11} << 20}) {
+  for (const uint64_t more :
+       {uint64_t{0}, uint64_t{1} << 20, uint64_t{11} << 20}) {
     replica_.disk.SetCapacityBytes(used + more);
     const BackupReport failed = primary_.Backup({&replica_});
     EXPECT_EQ(failed.outcome, Outcome::kFailed) << more;

@@ -47,9 +47,8 @@ absl::StatusOr<Promotion> Promote(const cache::BlobCacheOptions& given,
   options.l2_path = WithoutSlashes(options.l2_path);
   const std::string state = LiveL2::StateDirectory(options.l2_path);
   if (!options.file_system->Exists(state)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(options.l2_path, ": no live replica: ", state,
-                     " does not exist"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        options.l2_path, ": no live replica: ", state, " does not exist"));
   }
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LiveL2> live,
                           LiveL2::Open({.cache = options, .delta_limits = {}}));
@@ -63,16 +62,16 @@ absl::StatusOr<Promotion> Promote(const cache::BlobCacheOptions& given,
   promotion.old_lineage = followed.lineage();
   promotion.old_epoch = followed.epoch();
   LARDER_ASSIGN_OR_RETURN(
-      promotion.term, RaiseTerm(options.file_system,
-                                KeptDumps::OwnDirectory(state), term));
+      promotion.term,
+      RaiseTerm(options.file_system, KeptDumps::OwnDirectory(state), term));
   LARDER_ASSIGN_OR_RETURN(promotion.info, live->Promote());
   return promotion;
 }
 
 absl::StatusOr<uint64_t> PrimaryTerm(FileSystem* file_system,
                                      const std::string& l2_path) {
-  const std::string own = KeptDumps::OwnDirectory(
-      LiveL2::StateDirectory(WithoutSlashes(l2_path)));
+  const std::string own =
+      KeptDumps::OwnDirectory(LiveL2::StateDirectory(WithoutSlashes(l2_path)));
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<TermStore> terms,
                           TermStore::Open(file_system, own));
   return std::max<uint64_t>(terms->highest(), 1);
