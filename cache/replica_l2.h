@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -26,8 +27,15 @@ class ReplicaView {
   // The blob, or null: absent, expired as of now, or invalidated. What was read
   // here is not noted: an idle TTL runs from the primary's last access.
   // Errors: kDataLoss: damage hides it.
-  virtual absl::StatusOr<std::shared_ptr<const Blob>> Get(
-      absl::string_view ns, absl::string_view key) const = 0;
+  absl::StatusOr<std::shared_ptr<const Blob>> Get(absl::string_view ns,
+                                                  absl::string_view key) const {
+    return GetRange(ns, key, 0, std::numeric_limits<uint64_t>::max());
+  }
+  // Bytes [offset, offset + length) of it, clipped; reads no more than that,
+  // to whole frames.
+  virtual absl::StatusOr<std::shared_ptr<const Blob>> GetRange(
+      absl::string_view ns, absl::string_view key, uint64_t offset,
+      uint64_t length) const = 0;
 
   // Under the lineage and the epochs of the replica's own L2.
   virtual const SnapshotInfo& info() const = 0;

@@ -7,14 +7,14 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "cache/blob.h"
+#include "cache/replica_l2.h"
 
 namespace larder::replication {
 
-// A blob, and of which of the primary's snapshots.
-struct ReplicatedBlob {
-  std::shared_ptr<const cache::Blob> blob;  // Not null.
+// One of the primary's snapshots, to be read for as long as `view` is kept. A
+// plain value.
+struct ReplicatedView {
+  std::shared_ptr<const cache::ReplicaView> view;  // Not null.
   std::string lineage;
   uint64_t epoch = 0;
 };
@@ -23,10 +23,8 @@ struct ReplicatedBlob {
 class BlobReader {
  public:
   virtual ~BlobReader() = default;
-  // Errors: kNotFound: absent, expired or invalidated; kUnavailable: nothing
-  // has been applied yet; kDataLoss: damaged here.
-  virtual absl::StatusOr<ReplicatedBlob> Read(absl::string_view ns,
-                                              absl::string_view key) const = 0;
+  // What was applied last. Errors: kUnavailable: nothing has been, yet.
+  virtual absl::StatusOr<ReplicatedView> Newest() const = 0;
 };
 
 }  // namespace larder::replication

@@ -31,6 +31,7 @@ class KeptDumps {
   absl::StatusOr<std::unique_ptr<cache::l2::FileLock>> Claim() const;
   // Where a replica at `place` keeps files of its own.
   static std::string OwnDirectory(absl::string_view place);
+  std::string OwnDirectory() const { return OwnDirectory(place_); }
 
   // As DumpReceiver's, on PartialDump.
   absl::StatusOr<std::unique_ptr<backup::PartialDump>> Begin(

@@ -323,18 +323,16 @@ std::shared_ptr<const cache::ReplicaView> LiveL2::View() const {
   return {std::move(now), view};
 }
 
-absl::StatusOr<ReplicatedBlob> LiveL2::Read(absl::string_view ns,
-                                            absl::string_view key) const {
+absl::StatusOr<ReplicatedView> LiveL2::Newest() const {
   const std::shared_ptr<const Current> now = current();
   if (now == nullptr) {
     return absl::UnavailableError("replica: nothing has been applied yet");
   }
-  ReplicatedBlob read;
-  LARDER_ASSIGN_OR_RETURN(read.blob, now->view->Get(ns, key));
-  if (read.blob == nullptr) return absl::NotFoundError("no such blob");
-  read.lineage = CacheOf(now->applied).lineage();
-  read.epoch = CacheOf(now->applied).epoch();
-  return read;
+  const cache::ReplicaView* const view = now->view.get();
+  return ReplicatedView{
+      .view = std::shared_ptr<const cache::ReplicaView>(now, view),
+      .lineage = CacheOf(now->applied).lineage(),
+      .epoch = CacheOf(now->applied).epoch()};
 }
 
 absl::StatusOr<cache::SnapshotInfo> LiveL2::Promote() {

@@ -80,8 +80,7 @@ class LiveL2 : public BlobReader {
   // One dump, for as long as the caller keeps it; null: none yet.
   std::shared_ptr<const cache::ReplicaView> View() const
       ABSL_LOCKS_EXCLUDED(mu_);
-  absl::StatusOr<ReplicatedBlob> Read(absl::string_view ns,
-                                      absl::string_view key) const override;
+  absl::StatusOr<ReplicatedView> Newest() const override;
 
   // Makes L2 a primary's; nothing else may be called then. No View() is left.
   // Errors: kFailedPrecondition: nothing was applied.

@@ -188,11 +188,11 @@ class Fleet {
         const bool there =
             found != last_[i].end() &&
             (found->second.expires_at == 0 || now < found->second.expires_at);
-        const auto read = replica.live->Read(ns, key);
+        const auto read = replica.Read(ns, key);
         ASSERT_EQ(read.ok(), there)
             << i << " " << ns << "/" << key << " " << read.status();
         if (there) {
-          ASSERT_EQ(read->blob->bytes(), found->second.bytes);
+          ASSERT_EQ((*read)->bytes(), found->second.bytes);
         }
       }
     }

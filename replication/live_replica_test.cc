@@ -49,8 +49,8 @@ class LiveReplicaTest : public ::testing::Test {
     }
   }
   std::string Get(const std::string& key) const {
-    const auto read = replica_.live->Read("ns", key);
-    return read.ok() ? std::string(read->blob->bytes())
+    const auto read = replica_.Read("ns", key);
+    return read.ok() ? std::string((*read)->bytes())
                      : std::string(read.status().message());
   }
   void ExpectBackup(const BackupReport& report) {
@@ -65,7 +65,7 @@ class LiveReplicaTest : public ::testing::Test {
 };
 
 TEST_F(LiveReplicaTest, TakesAFullDumpAndThenDeltas) {
-  EXPECT_TRUE(absl::IsUnavailable(replica_.live->Read("ns", "a").status()));
+  EXPECT_TRUE(absl::IsUnavailable(replica_.Read("ns", "a").status()));
   Fill(200);
   const BackupReport full = primary_.Backup({&replica_});
   ExpectBackup(full);
@@ -118,7 +118,7 @@ TEST_F(LiveReplicaTest, WhatIsInvalidatedThereIsNotServedHere) {
   EXPECT_EQ(Get("tagged"), "no such blob");
   EXPECT_EQ(Get("pre-fixed"), "no such blob");
   EXPECT_EQ(Get("stays"), "3");
-  EXPECT_FALSE(replica_.live->Read("other", "key").ok());
+  EXPECT_FALSE(replica_.Read("other", "key").ok());
   // Also when it is opened again.
   replica_.Stop();
   ASSERT_TRUE(replica_.Start().ok());
@@ -146,8 +146,8 @@ TEST_F(LiveReplicaTest, ADeltaOfManyChangesIsBuiltAside) {
   ASSERT_EQ(delta.outcome, Outcome::kOk) << delta.sinks[0].status;
   EXPECT_NE(delta.sinks[0].base_snapshot_id, "");
   EXPECT_EQ(small.digest(), primary_.digest());
-  EXPECT_EQ(small.live->Read("ns", "key3")->blob->bytes(), Bytes(1000, 3));
-  EXPECT_EQ(small.live->Read("ns", "key99")->blob->bytes(), Bytes(3000, 99));
+  EXPECT_EQ((*small.Read("ns", "key3"))->bytes(), Bytes(1000, 3));
+  EXPECT_EQ((*small.Read("ns", "key99"))->bytes(), Bytes(3000, 99));
   EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".building")));
   EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".old")));
 }
@@ -217,7 +217,7 @@ TEST_F(LiveReplicaTest, APromotedReplicaIsAPrimaryAndFencesTheOldOne) {
   LivePrimary promoted(&clock_, &replica_.disk);
   ASSERT_TRUE(promoted.cache->Put("ns", "after", "promotion", {}).ok());
   ASSERT_EQ(promoted.Backup({&third}, promotion->term).outcome, Outcome::kOk);
-  EXPECT_EQ(third.live->Read("ns", "after")->blob->bytes(), "promotion");
+  EXPECT_EQ((*third.Read("ns", "after"))->bytes(), "promotion");
   EXPECT_EQ(third.digest(), promoted.digest());
   // The old primary was only paused.
   Put("key1", "from the past");
@@ -227,7 +227,7 @@ TEST_F(LiveReplicaTest, APromotedReplicaIsAPrimaryAndFencesTheOldOne) {
   EXPECT_THAT(std::string(late.sinks[0].status.message()),
               HasSubstr("larder replica --l2"));
   EXPECT_EQ(third.digest(), promoted.digest());
-  EXPECT_EQ(third.live->Read("ns", "key1")->blob->bytes(), Bytes(3000, 1));
+  EXPECT_EQ((*third.Read("ns", "key1"))->bytes(), Bytes(3000, 1));
 }
 
 TEST_F(LiveReplicaTest, NothingToPromote) {

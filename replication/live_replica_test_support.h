@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "backup/blob_cache_source.h"
 #include "backup/orchestrator.h"
+#include "cache/blob.h"
 #include "cache/blob_cache.h"
 #include "cache/check.h"
 #include "cache/clock.h"
@@ -92,12 +93,23 @@ class LiveReplica {
   }
 
   absl::uint128 digest() const { return live->View()->info().content_digest; }
+  // Errors: kNotFound; kUnavailable: nothing was applied.
+  absl::StatusOr<std::shared_ptr<const cache::Blob>> Read(
+      const std::string& ns, const std::string& key) const {
+    const auto newest = live->Newest();
+    if (!newest.ok()) return newest.status();
+    auto blob = newest->view->Get(ns, key);
+    if (blob.ok() && *blob == nullptr) {
+      return absl::NotFoundError("no such blob");
+    }
+    return blob;
+  }
   // What a reader is served.
   LiveModel Content(const LiveModel& keys) const {
     LiveModel found;
     for (const auto& [key, bytes] : keys) {
-      const auto read = live->Read(key.first, key.second);
-      if (read.ok()) found[key] = std::string(read->blob->bytes());
+      const auto read = Read(key.first, key.second);
+      if (read.ok()) found[key] = std::string((*read)->bytes());
     }
     return found;
   }

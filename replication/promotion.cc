@@ -50,8 +50,14 @@ absl::StatusOr<Promotion> Promote(const cache::BlobCacheOptions& given,
     return absl::FailedPreconditionError(absl::StrCat(
         options.l2_path, ": no live replica: ", state, " does not exist"));
   }
-  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LiveL2> live,
-                          LiveL2::Open({.cache = options, .delta_limits = {}}));
+  absl::StatusOr<std::unique_ptr<LiveL2>> opened =
+      LiveL2::Open({.cache = options, .delta_limits = {}});
+  if (absl::IsUnavailable(opened.status())) {
+    return absl::UnavailableError(absl::StrCat(
+        opened.status().message(), ": stop it before it is promoted"));
+  }
+  LARDER_RETURN_IF_ERROR(opened.status());
+  const std::unique_ptr<LiveL2> live = *std::move(opened);
   LARDER_ASSIGN_OR_RETURN(const std::optional<PublishedDump> applied,
                           live->Applied());
   if (!applied.has_value()) return live->Promote().status();

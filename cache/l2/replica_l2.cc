@@ -34,8 +34,9 @@ class View : public ReplicaView {
 
   absl::Status Prepare() { return store_->CopyValidity(&namespaces_); }
 
-  absl::StatusOr<std::shared_ptr<const Blob>> Get(
-      absl::string_view ns_name, absl::string_view key) const override {
+  absl::StatusOr<std::shared_ptr<const Blob>> GetRange(
+      absl::string_view ns_name, absl::string_view key, uint64_t offset,
+      uint64_t length) const override {
     const Namespace* const ns = namespaces_.Find(ns_name);
     if (ns == nullptr || !ValidateKey(key).ok()) return nullptr;
     const ReaderSlots::Guard reading = pinned_->EnterPinned();
@@ -46,7 +47,7 @@ class View : public ReplicaView {
         !store_->IsServable(*ns, key, record, clock_->NowUnixMillis())) {
       return nullptr;
     }
-    return store_->Load(ns->HashOf(key), record, 0, record.raw_bytes);
+    return store_->Load(ns->HashOf(key), record, offset, length);
   }
 
   const SnapshotInfo& info() const override { return pinned_->info(); }
