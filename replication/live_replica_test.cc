@@ -1,12 +1,14 @@
 // A live replica follows its primary, and is promoted.
-#include <cerrno>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "backup/orchestrator.h"
 #include "cache/blob_cache.h"
@@ -260,6 +262,64 @@ TEST_F(LiveReplicaTest, DoesNotGoBack) {
   cache->set_blobs_included(false);
   EXPECT_TRUE(
       absl::IsFailedPrecondition(replica_.live->CheckAcceptable(header)));
+}
+
+// The silence that a client bears is shorter than a long apply.
+TEST_F(LiveReplicaTest, ALongApplyIsNotTakenForACut) {
+  replica_.Stop();
+  replica_.heartbeat_ms = 1;
+  ASSERT_TRUE(replica_.Start().ok());
+  Fill(20);
+  std::atomic<int> beats{0};
+  int64_t waited = 0;
+  replica_.network.on_reply = [&](const TransferReply& reply) {
+    if (reply.has_progress()) ++beats;
+    return Fate::kArrives;
+  };
+  replica_.disk.SetHook([&](const SimulatedDisk::Operation& operation) {
+    if (operation.kind != SimulatedDisk::OperationKind::kRename ||
+        !absl::EndsWith(operation.path, ".building")) {
+      return absl::OkStatus();
+    }
+    // A client gives up after 45 s in which nobody says a word.
+    for (; waited < 60'000; waited += 1000) {
+      for (const int before = beats; beats < before + 2;) {
+        std::this_thread::yield();
+      }
+      clock_.AdvanceMillis(1000);
+    }
+    return absl::OkStatus();
+  });
+  const BackupReport report = primary_.Backup({&replica_});
+  replica_.disk.SetHook(nullptr);
+  ExpectBackup(report);
+  EXPECT_GE(waited, 60'000);
+}
+
+// Tags come and go; an L2 that never sweeps must not keep all of them live.
+TEST_F(LiveReplicaTest, TombstonesThatCoverNothingAreSpent) {
+  Put("stays", "1", {.tags = {"still"}});
+  ExpectBackup(primary_.Backup({&replica_}));
+  const std::vector<std::string> still = {"still"};
+  ASSERT_TRUE(primary_.cache->InvalidateTags("ns", still).ok());
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 700; ++i) {
+      const std::vector<std::string> tags = {absl::StrCat(round, "-", i)};
+      ASSERT_TRUE(primary_.cache->InvalidateTags("ns", tags).ok());
+    }
+    ExpectBackup(primary_.Backup({&replica_}));
+    EXPECT_EQ(Get("stays"), "no such blob");
+  }
+  EXPECT_EQ(replica_.live->View()->info().tombstones.size(), 2101);
+  replica_.Stop();
+  const auto options = LiveCacheOptions(&clock_, &replica_.disk, 1);
+  ASSERT_TRUE(Promote(options, 0).ok());
+  const auto promoted = BlobCache::Open(options);
+  ASSERT_TRUE(promoted.ok()) << promoted.status();
+  // Those of the last round, and the one that covers a record.
+  EXPECT_LE((*promoted)->Stats().l2.tombstones, 701);
+  EXPECT_GE((*promoted)->Stats().l2.tombstones, 1);
+  EXPECT_FALSE((*promoted)->Get("ns", "stays").has_value());
 }
 
 TEST_F(LiveReplicaTest, AFullDiskCostsTheDumpAndNothingElse) {

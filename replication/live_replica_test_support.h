@@ -70,7 +70,7 @@ class LiveReplica {
     if (!tokens.ok()) return tokens.status();
     service = std::make_unique<ReplicaService>(
         MakeLiveReceiver(live.get()), *std::move(terms), *std::move(tokens),
-        ReplicaService::Options{.clock = clock_});
+        ReplicaService::Options{.heartbeat_ms = heartbeat_ms, .clock = clock_});
     network.SetReplica(service.get());
     return absl::OkStatus();
   }
@@ -116,6 +116,7 @@ class LiveReplica {
 
   cache::l2::SimulatedDisk disk;
   LoopbackNetwork network;
+  int64_t heartbeat_ms = 5'000;
   std::unique_ptr<LiveL2> live;
   std::unique_ptr<ReplicaService> service;
 
