@@ -75,9 +75,14 @@ absl::Status ReplicaDelta::TakeOver(const SnapshotInfo& target) {
   return absl::OkStatus();
 }
 
-absl::Status ReplicaDelta::Count(uint64_t bytes) {
-  ++changes_;
-  bytes_ += bytes;
+absl::Status ReplicaDelta::Count(absl::string_view record_key,
+                                 uint64_t inline_bytes) {
+  // What is overwritten went before it came.
+  if (!place_.store->IsStaged(record_key)) {
+    ++changes_;
+    bytes_ += record_key.size() + sizeof(Record);
+  }
+  bytes_ += inline_bytes;
   if (changes_ <= limits_.changes &&
       bytes_ <= static_cast<uint64_t>(limits_.bytes)) {
     return absl::OkStatus();
@@ -105,8 +110,7 @@ absl::Status ReplicaDelta::NoteStaged(absl::string_view record_key,
 absl::Status ReplicaDelta::Finish() {
   LARDER_ASSIGN_OR_RETURN(RecordLoader::Loaded loaded, records_.Finish());
   absl::Status counted =
-      Count(loaded.record_key.size() + loaded.record.inline_chain.size() +
-            sizeof(Record));
+      Count(loaded.record_key, loaded.record.inline_chain.size());
   counted.Update(NoteStaged(loaded.record_key, loaded.record));
   if (!counted.ok()) {
     place_.store->FreeUnlinked(loaded.record.extents);
@@ -127,7 +131,7 @@ absl::StatusOr<int64_t> ReplicaDelta::KeepOnly(
   return ForEachNotKept(
       *place_.store, *ns, from, until, kept,
       [&](absl::string_view key, Hlc hlc) -> absl::Status {
-        LARDER_RETURN_IF_ERROR(Count(key.size() + sizeof(Record)));
+        LARDER_RETURN_IF_ERROR(Count(RecordKey(ns->id(), key), 0));
         LARDER_RETURN_IF_ERROR(
             place_.store->StageRemove(place_.store->epoch_lock()->Enter(), *ns,
                                       key, hlc, /*journal=*/false));

@@ -61,7 +61,8 @@ class ReplicaDelta : public L2Loader {
                const ReplicaL2::DeltaLimits& limits);
   // Learns the invalidations of the end.
   absl::Status TakeOver(const SnapshotInfo& target);
-  absl::Status Count(uint64_t bytes);
+  // Before it is staged. Errors: kOutOfRange.
+  absl::Status Count(absl::string_view record_key, uint64_t inline_bytes);
   // Fills in what becomes of each tombstone.
   void MarkTombstones();
   // Asks all records that stay, too, which tombstones cover them.
