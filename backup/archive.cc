@@ -47,7 +47,14 @@ absl::StatusOr<Archive> Archive::Open(std::string path,
     return absl::FailedPreconditionError(absl::StrCat(
         path, ": not an archive: no ", backup_internal::kManifestsName));
   }
-  return Archive(std::move(path), file_system);
+  std::string packs = backup_internal::PacksPath(path);
+  return Archive(std::move(path), std::move(packs), file_system);
+}
+
+Archive Archive::OfPacks(std::string directory, FileSystem* file_system) {
+  if (file_system == nullptr) file_system = cache::l2::PosixFileSystem();
+  std::string packs = directory;
+  return Archive(std::move(directory), std::move(packs), file_system);
 }
 
 std::string Archive::ManifestPath(absl::string_view id) const {
@@ -55,7 +62,7 @@ std::string Archive::ManifestPath(absl::string_view id) const {
 }
 
 std::string Archive::PackPath(absl::string_view pack_name) const {
-  return backup_internal::PackPath(path_, pack_name);
+  return absl::StrCat(packs_path_, "/", pack_name);
 }
 
 void Archive::CheckPack(const format::Pack& pack, SnapshotEntry* entry) const {

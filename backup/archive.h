@@ -44,6 +44,11 @@ class Archive {
   static absl::StatusOr<Archive> Open(std::string path,
                                       cache::l2::FileSystem* file_system);
 
+  // For a dump that is in no archive yet: its packs lie in `directory`, and
+  // whoever reads them has its manifest. It lists nothing.
+  static Archive OfPacks(std::string directory,
+                         cache::l2::FileSystem* file_system);
+
   // Every snapshot with a manifest, readable or not, oldest first.
   absl::StatusOr<std::vector<SnapshotEntry>> List() const;
 
@@ -67,8 +72,11 @@ class Archive {
   std::string PackPath(absl::string_view pack_name) const;
 
  private:
-  Archive(std::string path, cache::l2::FileSystem* file_system)
-      : path_(std::move(path)), file_system_(file_system) {}
+  Archive(std::string path, std::string packs_path,
+          cache::l2::FileSystem* file_system)
+      : path_(std::move(path)),
+        packs_path_(std::move(packs_path)),
+        file_system_(file_system) {}
 
   // Whether it is there, in its size.
   void CheckPack(const format::Pack& pack, SnapshotEntry* entry) const;
@@ -81,6 +89,7 @@ class Archive {
       const SnapshotEntry& entry, Read* read) const;
 
   std::string path_;
+  std::string packs_path_;
   cache::l2::FileSystem* file_system_;
 };
 

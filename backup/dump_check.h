@@ -33,6 +33,10 @@ class DumpCheck {
   absl::Status Add(const format::ChunkHeader& header, absl::string_view bytes);
 
   uint64_t next_sequence() const { return next_sequence_; }
+  // With its sources, once the first chunk has come; null before.
+  const format::DumpHeader* header() const {
+    return next_sequence_ > 0 ? &manifest_.header() : nullptr;
+  }
   uint64_t bytes() const { return bytes_; }
   // The trailer has come: nothing may follow.
   bool complete() const { return complete_; }

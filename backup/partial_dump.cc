@@ -136,9 +136,16 @@ absl::Status PartialDump::Append(const format::Chunk& chunk) {
 
 absl::Status PartialDump::Sync() { return writer_.Sync(); }
 
-absl::StatusOr<SinkReceipt> PartialDump::Publish() {
+absl::StatusOr<format::Manifest> PartialDump::Seal() {
   LARDER_RETURN_IF_ERROR(writer_.Close());
   LARDER_RETURN_IF_ERROR(writer_.Sync());
+  format::Manifest manifest = check_.manifest();
+  for (const format::Pack& pack : writer_.packs()) *manifest.add_packs() = pack;
+  return manifest;
+}
+
+absl::StatusOr<SinkReceipt> PartialDump::Publish() {
+  LARDER_RETURN_IF_ERROR(Seal().status());
   LARDER_ASSIGN_OR_RETURN(
       const SinkReceipt receipt,
       DirectorySink::Adopt(archive_, options_, directory_, check_.manifest(),

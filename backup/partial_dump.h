@@ -60,6 +60,10 @@ class PartialDump {
   absl::Status Append(const format::Chunk& chunk);
   // Makes all that was appended durable.
   absl::Status Sync();
+  // Completes its packs, durably, for who reads them where they are; nothing
+  // can be appended then. Returns: its manifest, with its packs.
+  // Requires: check().complete().
+  absl::StatusOr<format::Manifest> Seal();
   // Makes it a snapshot of the archive and removes the directory.
   // Requires: check().complete().
   // Errors: kUnavailable when a backup holds the archive: try again.

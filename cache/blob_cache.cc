@@ -169,7 +169,11 @@ absl::Status BlobCacheImpl::OpenTiers() {
       l2_,
       l2::L2Store::Open(options_, {&namespaces_, &hlc_, &key_locks_, &accesses_,
                                    clock_, last_read, on_removed}));
-  return absl::OkStatus();
+  if (l2_->replica_note().empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      options_.l2_path,
+      ": is a live replica: `larder replica` serves it, and `larder promote` "
+      "makes it a primary, which takes changes"));
 }
 
 double BlobCacheImpl::NextJitter() {

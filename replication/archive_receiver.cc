@@ -5,11 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
-#include "backup/format/message.h"
 #include "backup/partial_dump.h"
-#include "backup/small_file.h"
 #include "cache/status_macros.h"
-#include "replication/owner.pb.h"
+#include "replication/kept_dumps.h"
 
 namespace larder::replication {
 namespace {
@@ -19,12 +17,6 @@ using backup::PartialDump;
 using backup::SnapshotEntry;
 using backup::format::DumpHeader;
 using cache::l2::FileLock;
-using cache::l2::FileSystem;
-
-constexpr absl::string_view kOwnerName = "owner";
-constexpr absl::string_view kLockName = "lock";
-// Not a snapshot's id, so it is no dump's directory.
-constexpr absl::string_view kOwnName = "replica.d";
 
 PublishedDump Describe(const SnapshotEntry& entry) {
   PublishedDump published;
@@ -35,45 +27,11 @@ PublishedDump Describe(const SnapshotEntry& entry) {
   return published;
 }
 
-struct Place {
-  std::string path;
-  DirectorySink::Options options;
-
-  std::string Directory(absl::string_view id) const {
-    return PartialDump::Directory(path, id);
-  }
-  absl::Status WriteOwner(const DumpOwner& owner) const {
-    OwnerFile file;
-    file.set_peer(owner.peer);
-    file.set_lineage(owner.lineage);
-    file.set_header(backup::format::SerializeMessage(owner.header));
-    file.set_expires_unix_ms(owner.expires_unix_ms);
-    return backup::WriteSmallFile(
-        options.file_system, Directory(owner.header.snapshot_id()), kOwnerName,
-        backup::format::SerializeMessage(file));
-  }
-  absl::StatusOr<DumpOwner> ReadOwner(absl::string_view id) const {
-    LARDER_ASSIGN_OR_RETURN(
-        const std::string bytes,
-        backup::ReadSmallFile(options.file_system, Directory(id), kOwnerName));
-    OwnerFile file;
-    LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(bytes, &file));
-    DumpOwner owner;
-    owner.peer = file.peer();
-    owner.lineage = file.lineage();
-    owner.expires_unix_ms = file.expires_unix_ms();
-    LARDER_RETURN_IF_ERROR(
-        backup::format::ParseMessage(file.header(), &owner.header));
-    return owner;
-  }
-};
-
 class ArchiveDump : public IncomingDump {
  public:
-  ArchiveDump(Place place, DumpOwner owner, std::unique_ptr<PartialDump> dump)
-      : place_(std::move(place)),
-        owner_(std::move(owner)),
-        dump_(std::move(dump)) {}
+  ArchiveDump(const KeptDumps* kept, DumpOwner owner,
+              std::unique_ptr<PartialDump> dump)
+      : kept_(kept), owner_(std::move(owner)), dump_(std::move(dump)) {}
 
   const backup::DumpCheck& check() const override { return dump_->check(); }
   absl::Status Append(const backup::format::Chunk& chunk) override {
@@ -82,7 +40,7 @@ class ArchiveDump : public IncomingDump {
   absl::Status Sync() override { return dump_->Sync(); }
   absl::Status SetExpiry(int64_t unix_ms) override {
     owner_.expires_unix_ms = unix_ms;
-    return place_.WriteOwner(owner_);
+    return kept_->WriteOwner(owner_);
   }
   absl::StatusOr<PublishedDump> Publish() override {
     LARDER_ASSIGN_OR_RETURN(const backup::SinkReceipt receipt,
@@ -96,15 +54,15 @@ class ArchiveDump : public IncomingDump {
   }
 
  private:
-  const Place place_;
+  const KeptDumps* const kept_;  // The receiver's.
   DumpOwner owner_;
   const std::unique_ptr<PartialDump> dump_;
 };
 
 class ArchiveReceiverImpl : public DumpReceiver {
  public:
-  ArchiveReceiverImpl(Place place, std::unique_ptr<FileLock> lock)
-      : place_(std::move(place)), lock_(std::move(lock)) {}
+  ArchiveReceiverImpl(KeptDumps kept, std::unique_ptr<FileLock> lock)
+      : kept_(std::move(kept)), lock_(std::move(lock)) {}
 
   absl::StatusOr<std::optional<DumpHeader>> Base(
       absl::string_view id) override {
@@ -131,7 +89,7 @@ class ArchiveReceiverImpl : public DumpReceiver {
     LARDER_RETURN_IF_ERROR(entry.status());
     if (entry->manifest.header().stream_id() != header.stream_id()) {
       return absl::AlreadyExistsError(
-          absl::StrCat(place_.path, ": snapshot ", header.snapshot_id(),
+          absl::StrCat(kept_.place(), ": snapshot ", header.snapshot_id(),
                        " exists, of another stream"));
     }
     return std::optional<PublishedDump>(Describe(*entry));
@@ -139,54 +97,37 @@ class ArchiveReceiverImpl : public DumpReceiver {
 
   absl::StatusOr<std::unique_ptr<IncomingDump>> Begin(
       const DumpOwner& owner) override {
-    LARDER_ASSIGN_OR_RETURN(
-        auto dump,
-        PartialDump::Begin(place_.path, place_.options, owner.header));
-    LARDER_RETURN_IF_ERROR(place_.WriteOwner(owner));
-    return std::make_unique<ArchiveDump>(place_, owner, std::move(dump));
+    LARDER_ASSIGN_OR_RETURN(auto dump, kept_.Begin(owner));
+    return std::make_unique<ArchiveDump>(&kept_, owner, std::move(dump));
   }
 
   absl::StatusOr<std::unique_ptr<IncomingDump>> Resume(
       const DumpOwner& owner) override {
-    LARDER_ASSIGN_OR_RETURN(
-        auto dump,
-        PartialDump::Reopen(place_.path, place_.options, owner.header));
-    return std::make_unique<ArchiveDump>(place_, owner, std::move(dump));
+    LARDER_ASSIGN_OR_RETURN(auto dump, kept_.Resume(owner));
+    return std::make_unique<ArchiveDump>(&kept_, owner, std::move(dump));
   }
 
   absl::StatusOr<std::vector<DumpOwner>> ListKept() override {
-    LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
-                            PartialDump::List(place_.path, place_.options));
-    std::vector<DumpOwner> owners;
-    for (const std::string& id : ids) {
-      absl::StatusOr<DumpOwner> owner = place_.ReadOwner(id);
-      // Killed as it began, or damaged: nobody can go on with it.
-      if (!owner.ok() || owner->header.snapshot_id() != id) {
-        owner = DumpOwner();
-        owner->header.set_snapshot_id(id);
-      }
-      owners.push_back(*std::move(owner));
-    }
-    return owners;
+    return kept_.ListKept();
   }
 
   absl::Status Discard(absl::string_view id) override {
-    return PartialDump::Discard(place_.path, place_.options, id);
+    return kept_.Discard(id);
   }
 
  private:
   absl::StatusOr<backup::Archive> OpenArchive() const {
-    return backup::Archive::Open(place_.path, place_.options.file_system);
+    return backup::Archive::Open(kept_.place(), kept_.file_system());
   }
 
-  const Place place_;
+  const KeptDumps kept_;
   const std::unique_ptr<FileLock> lock_;
 };
 
 }  // namespace
 
 std::string ArchiveReceiver::OwnDirectory(const std::string& path) {
-  return PartialDump::Directory(path, kOwnName);
+  return KeptDumps::OwnDirectory(path);
 }
 
 absl::StatusOr<std::unique_ptr<DumpReceiver>> ArchiveReceiver::Open(
@@ -195,22 +136,11 @@ absl::StatusOr<std::unique_ptr<DumpReceiver>> ArchiveReceiver::Open(
   if (options.file_system == nullptr) {
     options.file_system = cache::l2::PosixFileSystem();
   }
-  FileSystem* const file_system = options.file_system;
   LARDER_RETURN_IF_ERROR(DirectorySink::CreateArchive(path, options));
-  LARDER_RETURN_IF_ERROR(
-      file_system->CreatePrivateDirectories(OwnDirectory(path)));
-  const std::string incoming = PartialDump::Directory(path, "");
-  LARDER_RETURN_IF_ERROR(file_system->SyncDirectory(path));
-  LARDER_RETURN_IF_ERROR(file_system->SyncDirectory(incoming));
-  absl::StatusOr<std::unique_ptr<FileLock>> lock =
-      file_system->Lock(absl::StrCat(OwnDirectory(path), "/", kLockName));
-  if (absl::IsUnavailable(lock.status())) {
-    return absl::UnavailableError(
-        absl::StrCat(path, ": another replica receives into this archive"));
-  }
-  LARDER_RETURN_IF_ERROR(lock.status());
-  return std::make_unique<ArchiveReceiverImpl>(Place{std::move(path), options},
-                                               *std::move(lock));
+  KeptDumps kept(std::move(path), options);
+  LARDER_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, kept.Claim());
+  return std::make_unique<ArchiveReceiverImpl>(std::move(kept),
+                                               std::move(lock));
 }
 
 }  // namespace larder::replication

@@ -124,14 +124,41 @@ class GrpcConnectorImpl : public ReplicaConnector {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ReplicaConnector>> GrpcConnector::Create(
-    const Options& options) {
+namespace {
+
+absl::Status CheckOptions(const GrpcConnector::Options& options) {
   const bool has_tls = !options.tls.ca.empty() || !options.tls.key.empty() ||
                        !options.tls.certificate.empty();
-  LARDER_RETURN_IF_ERROR(
-      CheckConnect(options.replica, has_tls, options.insecure));
+  return CheckConnect(options.replica, has_tls, options.insecure);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ReplicaConnector>> GrpcConnector::Create(
+    const Options& options) {
+  LARDER_RETURN_IF_ERROR(CheckOptions(options));
   QuietGrpc();
   return std::make_unique<GrpcConnectorImpl>(options);
+}
+
+absl::Status GrpcConnector::Get(
+    const Options& options, absl::string_view ns, absl::string_view key,
+    absl::FunctionRef<absl::Status(const GetReply& piece)> take) {
+  LARDER_RETURN_IF_ERROR(CheckOptions(options));
+  QuietGrpc();
+  const std::unique_ptr<Replication::Stub> stub = Connect(options);
+  grpc::ClientContext context;
+  Prepare(options, options.transfer_ms_max, &context);
+  GetRequest request;
+  request.set_namespace_(ns.data(), ns.size());
+  request.set_key(key.data(), key.size());
+  const auto reader = stub->Get(&context, request);
+  GetReply piece;
+  absl::Status taken;
+  while (taken.ok() && reader->Read(&piece)) taken = take(piece);
+  if (!taken.ok()) context.TryCancel();
+  const absl::Status ended = FromGrpc(reader->Finish());
+  return taken.ok() ? ended : taken;
 }
 
 }  // namespace larder::replication

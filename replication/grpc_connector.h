@@ -6,10 +6,14 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "replication/connection.h"
 #include "replication/credentials.h"
 #include "replication/endpoint.h"
+#include "replication/replication.pb.h"
 
 namespace larder::replication {
 
@@ -31,6 +35,14 @@ class GrpcConnector {
   // Errors: kFailedPrecondition (CheckConnect()).
   static absl::StatusOr<std::unique_ptr<ReplicaConnector>> Create(
       const Options& options);
+
+  // Gets a blob from a live replica: gives `take` its pieces in order, at least
+  // one, until that fails. Within transfer_ms_max.
+  // Errors: as Create(), those of the Get call (replication.proto), and those
+  // of `take`: then the pieces that came mean nothing.
+  static absl::Status Get(
+      const Options& options, absl::string_view ns, absl::string_view key,
+      absl::FunctionRef<absl::Status(const GetReply& piece)> take);
 };
 
 }  // namespace larder::replication

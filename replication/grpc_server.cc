@@ -56,10 +56,50 @@ std::string AddressOf(const grpc::ServerContext& context) {
   return absl::StrCat("addr:", peer.substr(0, peer.rfind(':')));
 }
 
+void Describe(const ReplicatedView& from, const cache::BlobAttributes& a,
+              GetReply* reply) {
+  reply->set_lineage(from.lineage);
+  reply->set_epoch(from.epoch);
+  reply->set_hlc(a.hlc.value);
+  reply->set_version(a.version);
+  reply->set_expires_at_unix_ms(a.expiry.expires_at_unix_ms);
+  for (const std::string& tag : a.tags) reply->add_tags(tag);
+}
+
+// All of it from one view, a part at a time.
+absl::Status SendBlob(const BlobReader& reader, const GetRequest& request,
+                      grpc::ServerWriter<GetReply>* writer) {
+  constexpr uint64_t kPartBytes = 1 << 20;
+  LARDER_ASSIGN_OR_RETURN(const ReplicatedView from, reader.Newest());
+  for (uint64_t offset = 0;; offset += kPartBytes) {
+    LARDER_ASSIGN_OR_RETURN(
+        const std::shared_ptr<const cache::Blob> part,
+        from.view->GetRange(request.namespace_(), request.key(), offset,
+                            kPartBytes));
+    if (part == nullptr) {
+      return absl::NotFoundError("get: absent, expired or invalidated");
+    }
+    absl::string_view left = part->bytes();
+    const bool is_last = left.size() < kPartBytes;
+    bool is_first = offset == 0;
+    while (is_first || !left.empty()) {
+      GetReply reply;
+      if (is_first) Describe(from, part->attributes(), &reply);
+      is_first = false;
+      const absl::string_view piece = left.substr(0, kPieceBytesMax);
+      reply.set_data(piece.data(), piece.size());
+      left.remove_prefix(piece.size());
+      if (!writer->Write(reply)) return absl::CancelledError("get: cut");
+    }
+    if (is_last) return absl::OkStatus();
+  }
+}
+
 class Service final : public Replication::Service {
  public:
-  Service(ReplicaService* service, const std::vector<std::string>& tokens)
-      : service_(service), tokens_(tokens) {}
+  Service(ReplicaService* service, const BlobReader* reader,
+          const std::vector<std::string>& tokens)
+      : service_(service), reader_(reader), tokens_(tokens) {}
 
   grpc::Status Transfer(grpc::ServerContext* context,
                         GrpcStream::Stream* stream) override {
@@ -79,6 +119,17 @@ class Service final : public Replication::Service {
     const absl::StatusOr<std::string> peer = Admit(*context);
     if (!peer.ok()) return ToGrpc(peer.status());
     return ToGrpc(service_->Abort(*peer, *request));
+  }
+  grpc::Status Get(grpc::ServerContext* context, const GetRequest* request,
+                   grpc::ServerWriter<GetReply>* writer) override {
+    const absl::StatusOr<std::string> peer = Admit(*context);
+    if (!peer.ok()) return ToGrpc(peer.status());
+    if (reader_ == nullptr) {
+      return ToGrpc(absl::FailedPreconditionError(
+          "get: an archive replica serves no reads: ask a live one "
+          "(`larder replica --l2`)"));
+    }
+    return ToGrpc(SendBlob(*reader_, *request, writer));
   }
   grpc::Status Status(grpc::ServerContext* context,
                       const StatusRequest* /*request*/,
@@ -115,14 +166,15 @@ class Service final : public Replication::Service {
   }
 
   ReplicaService* const service_;
+  const BlobReader* const reader_;  // May be null.
   const BearerTokens tokens_;
 };
 
 class GrpcReplicaServerImpl : public GrpcReplicaServer {
  public:
-  GrpcReplicaServerImpl(ReplicaService* service,
+  GrpcReplicaServerImpl(ReplicaService* service, const BlobReader* reader,
                         const std::vector<std::string>& tokens)
-      : service_(service, tokens) {}
+      : service_(service, reader, tokens) {}
   ~GrpcReplicaServerImpl() override {
     if (server_ == nullptr) return;
     server_->Shutdown(std::chrono::system_clock::now());
@@ -195,13 +247,13 @@ absl::Status GrpcReplicaServerImpl::Listen(const Options& options) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcReplicaServer>> GrpcReplicaServer::Start(
-    const Options& options, ReplicaService* service) {
+    const Options& options, ReplicaService* service, const BlobReader* reader) {
   LARDER_RETURN_IF_ERROR(
       CheckListen(options.listen, !options.tls.certificate.empty(),
                   !options.tokens.empty(), options.insecure));
   QuietGrpc();
   auto server =
-      std::make_unique<GrpcReplicaServerImpl>(service, options.tokens);
+      std::make_unique<GrpcReplicaServerImpl>(service, reader, options.tokens);
   LARDER_RETURN_IF_ERROR(server->Listen(options));
   return server;
 }

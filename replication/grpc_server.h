@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "replication/blob_reader.h"
 #include "replication/credentials.h"
 #include "replication/endpoint.h"
 #include "replication/replica_service.h"
@@ -16,7 +17,8 @@ namespace larder::replication {
 // Thread-safe. Peers are, for ReplicaService: the name in a client's
 // certificate, or else its bearer token, or else its IP address.
 //
-// Memory: gRPC's, within a quota of 64 MiB and 64 threads, and the service's.
+// Memory: gRPC's, within a quota of 64 MiB and 64 threads, and the service's;
+// for each Get() a MiB.
 class GrpcReplicaServer {
  public:
   struct Options {
@@ -26,11 +28,13 @@ class GrpcReplicaServer {
     bool insecure = false;                 // See CheckListen().
   };
 
-  // Borrows `service`, which must outlive it.
+  // Borrows `service` and `reader`, which must outlive it. `reader` answers
+  // Get(); null: nothing does.
   // Errors: kFailedPrecondition (CheckListen()), kInvalidArgument (certificate
   // or key), kUnavailable (the address is taken, or not ours).
   static absl::StatusOr<std::unique_ptr<GrpcReplicaServer>> Start(
-      const Options& options, ReplicaService* service);
+      const Options& options, ReplicaService* service,
+      const BlobReader* reader = nullptr);
 
   // Cuts all calls and waits until they have ended. Their transfers are kept.
   virtual ~GrpcReplicaServer() = default;

@@ -1,4 +1,5 @@
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -14,6 +15,7 @@
 #include "replication/endpoint.h"
 #include "replication/grpc_connector.h"
 #include "replication/grpc_server.h"
+#include "replication/live_replica_test_support.h"
 #include "replication/replica_sink.h"
 #include "replication/replica_test_support.h"
 #include "replication/tcp_proxy.h"
@@ -212,6 +214,47 @@ TEST_F(GrpcTransportTest, ListensWhereItMayOnly) {
                 .status()
                 .code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(GrpcReadTest, ALiveReplicaServesBlobsInPieces) {
+  cache::ManualClock clock(kTestUnixMillis);
+  LivePrimary primary(&clock);
+  LiveReplica replica(&clock);
+  ASSERT_TRUE(replica.Start().ok());
+  const auto server = GrpcReplicaServer::Start(
+      {.listen = *ParseEndpoint("127.0.0.1:0"), .tokens = {kToken}},
+      replica.service.get(), replica.live.get());
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto get = [&](const std::string& key, const std::string& token,
+                       std::string* bytes) {
+    return GrpcConnector::Get(
+        {.replica = (*server)->endpoint(), .token = token}, "ns", key,
+        [bytes](const GetReply& piece) {
+          EXPECT_LE(piece.data().size(), size_t{256} << 10);
+          bytes->append(piece.data());
+          return absl::OkStatus();
+        });
+  };
+  std::string bytes;
+  EXPECT_TRUE(absl::IsUnavailable(get("key", kToken, &bytes)));
+  std::map<std::string, std::string> blobs;
+  for (const size_t size :
+       {size_t{0}, size_t{10}, size_t{1} << 20, (size_t{3} << 20) + 7}) {
+    const std::string key = absl::StrCat("key", size);
+    blobs[key] = backup::RandomBytes(size, size);
+    ASSERT_TRUE(primary.cache->Put("ns", key, blobs[key], {}).ok());
+  }
+  ASSERT_EQ(primary.Backup({&replica}).outcome, backup::Outcome::kOk);
+  for (const auto& [key, expected] : blobs) {
+    bytes.clear();
+    const absl::Status got = get(key, kToken, &bytes);
+    ASSERT_TRUE(got.ok()) << got;
+    EXPECT_TRUE(bytes == expected) << key;
+  }
+  EXPECT_TRUE(absl::IsNotFound(get("absent", kToken, &bytes)));
+  EXPECT_TRUE(absl::IsNotFound(get(std::string(5000, 'k'), kToken, &bytes)));
+  EXPECT_TRUE(
+      absl::IsUnauthenticated(get("key10", "another-token-here", &bytes)));
 }
 
 }  // namespace

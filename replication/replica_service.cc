@@ -13,6 +13,7 @@
 #include "backup/format/message.h"
 #include "cache/check.h"
 #include "cache/status_macros.h"
+#include "replication/heartbeat.h"
 #include "replication/limits.h"
 
 namespace larder::replication {
@@ -219,6 +220,17 @@ class ReplicaService::Session {
     return false;
   }
 
+  absl::StatusOr<PublishedDump> Publish() {
+    // Nothing else writes to the stream meanwhile.
+    const Heartbeat alive(service_->options_.heartbeat_ms, [this] {
+      TransferReply reply;
+      reply.mutable_progress()->set_received_bytes(kept_->received());
+      reply.mutable_progress()->set_durable_bytes(kept_->durable);
+      stream_->Write(reply);
+    });
+    return kept_->dump->Publish();
+  }
+
   absl::Status Finish(const replication::Finish& finish) {
     const backup::DumpCheck& check = kept_->dump->check();
     if (!check.complete() || !kept_->partial.empty() ||
@@ -230,8 +242,7 @@ class ReplicaService::Session {
           "; or another digest"));
     }
     LARDER_RETURN_IF_ERROR(service_->terms_->Check(term_));
-    LARDER_ASSIGN_OR_RETURN(const PublishedDump published,
-                            kept_->dump->Publish());
+    LARDER_ASSIGN_OR_RETURN(const PublishedDump published, Publish());
     kept_->dump.reset();
     TransferReply reply;
     *reply.mutable_ack() = MakeAck(published);

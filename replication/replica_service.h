@@ -53,6 +53,9 @@ class ReplicaService {
     // Dumps that are there in part. One more makes the one go that expires
     // first, of those without a stream.
     int64_t kept_max = 8;
+    // How often a client that waits for its Ack hears that it is worked on: a
+    // live replica may be at it for longer than a silence is borne.
+    int64_t heartbeat_ms = 5'000;
     cache::Clock* clock = nullptr;  // Null: SystemClock().
   };
 

@@ -46,7 +46,9 @@ absl::Status TermStore::CheckLocked(uint64_t term) const {
   return absl::PermissionDeniedError(absl::StrCat(
       "fenced: term ", term, " vs ", highest_,
       " that the replica has seen: another primary was promoted; stop this "
-      "one, or promote it to a higher term than ",
+      "one, and let it follow the new one (`larder replica --l2`, with a new "
+      "directory); or, if it is meant to be the primary, give it a higher term "
+      "than ",
       highest_));
 }
 

@@ -40,6 +40,7 @@
 #include "tools/cli/list_command.h"
 #include "tools/cli/location.h"
 #include "tools/cli/ls_command.h"
+#include "tools/cli/promote_command.h"
 #include "tools/cli/prune_command.h"
 #include "tools/cli/put_command.h"
 #include "tools/cli/replica_command.h"
@@ -226,13 +227,20 @@ absl::StatusOr<std::string> ParseNamespace(const std::string& text) {
   return text;
 }
 
-CLI::Option* AddL2(CLI::App* command, cli::CacheFlags* flags,
-                   const std::string& description = "Directory of the L2") {
+// Without a say in its durability.
+CLI::Option* AddBoundedL2(CLI::App* command, cli::CacheFlags* flags,
+                          const std::string& description) {
   CLI::Option* l2 =
       command->add_option("--l2", flags->l2, description)->type_name("DIR");
   AddParsed(command, "--l2-bytes-max", &flags->l2_bytes_max, cli::ParseBytes,
             "Bound on disk, as 512MiB (default 4GiB, or the present size)")
       ->type_name("SIZE");
+  return l2;
+}
+
+CLI::Option* AddL2(CLI::App* command, cli::CacheFlags* flags,
+                   const std::string& description = "Directory of the L2") {
+  CLI::Option* l2 = AddBoundedL2(command, flags, description);
   AddParsed(command, "--durability", &flags->durability, ParseDurability,
             "What a power cut may cost: none (anything), interval (the last "
             "second; the default), every_put (nothing)")
@@ -350,12 +358,44 @@ void AddPut(Program* program) {
                       "The value; stdin unless given, or when it is -");
 }
 
+void AddCredentials(CLI::App* command, cli::CredentialFlags* flags,
+                    const std::string& tokens) {
+  command
+      ->add_option("--tls-cert", flags->tls_certificate,
+                   "TLS: this side's certificate")
+      ->type_name("PEM");
+  command->add_option("--tls-key", flags->tls_key, "TLS: its key")
+      ->type_name("PEM");
+  command
+      ->add_option("--tls-ca", flags->tls_ca,
+                   "TLS: who signs the other side's certificate")
+      ->type_name("PEM");
+  command->add_option("--token-file", flags->token_file, tokens)
+      ->type_name("FILE");
+  command->add_flag("--insecure", flags->insecure,
+                    "Beyond this machine also without TLS and token: whoever "
+                    "is on the way may read and write");
+}
+
 void AddGet(Program* program) {
   auto [command, flags] = AddCommand(
       program, "get", "Write one blob to stdout or a file",
-      "larder get --l2 /var/cache/l2 --namespace docs adduser/copyright",
+      "larder get --l2 /var/cache/l2 --namespace docs adduser/copyright\n"
+      "  larder get --from grpc://127.0.0.1:7071 --namespace docs "
+      "adduser/copyright",
       cli::RunGet);
-  AddL2(command, &flags->cache)->required();
+  CLI::Option* const l2 = AddL2(command, &flags->cache);
+  AddParsed(command, "--from", &flags->replica, cli::ParseReplicaLocation,
+            "Read from a live replica instead, as grpc://HOST:PORT")
+      ->type_name("PLACE")
+      ->excludes(l2);
+  AddCredentials(command, &flags->credentials,
+                 "Bearer token to show to the replica: the first line");
+  command->parse_complete_callback([flags = flags] {
+    if (flags->cache.l2.empty() && !flags->replica.has_value()) {
+      throw CLI::RequiredError("--l2 or --from");
+    }
+  });
   AddNamespace(command, &flags->ns);
   command
       ->add_option("--out", flags->out,
@@ -434,25 +474,6 @@ void AddFlushNamespace(Program* program) {
       ->required();
 }
 
-void AddCredentials(CLI::App* command, cli::CredentialFlags* flags,
-                    const std::string& tokens) {
-  command
-      ->add_option("--tls-cert", flags->tls_certificate,
-                   "TLS: this side's certificate")
-      ->type_name("PEM");
-  command->add_option("--tls-key", flags->tls_key, "TLS: its key")
-      ->type_name("PEM");
-  command
-      ->add_option("--tls-ca", flags->tls_ca,
-                   "TLS: who signs the other side's certificate")
-      ->type_name("PEM");
-  command->add_option("--token-file", flags->token_file, tokens)
-      ->type_name("FILE");
-  command->add_flag("--insecure", flags->insecure,
-                    "Beyond this machine also without TLS and token: whoever "
-                    "is on the way may read and write");
-}
-
 // "--to": where the backup goes.
 void AddPlaces(CLI::App* command, cli::BackupFlags* flags) {
   command
@@ -482,7 +503,7 @@ void AddPlaces(CLI::App* command, cli::BackupFlags* flags) {
       ->type_name("N");
   AddParsed(command, "--term", &flags->term, ParseCount,
             "This primary's term; replicas refuse lower ones than they have "
-            "seen (default 1)")
+            "seen (default: that of its promotion, or 1)")
       ->type_name("N");
 }
 
@@ -520,16 +541,28 @@ void AddBackup(Program* program) {
 void AddReplica(Program* program) {
   auto [command, flags] =
       AddCommand(program, "replica",
-                 "Take backups over the network and keep them in an archive",
-                 "larder replica --listen 127.0.0.1:7070 --archive /mnt/a",
+                 "Take backups over the network: keep them in an archive, or "
+                 "apply each to an L2 and serve reads from it",
+                 "larder replica --listen 127.0.0.1:7070 --archive /mnt/a\n"
+                 "  larder replica --listen 127.0.0.1:7071 --l2 /var/cache/l2",
                  cli::RunReplica);
   AddParsed(command, "--listen", &flags->listen, replication::ParseEndpoint,
             "Where to listen; port 0 takes a free one")
       ->type_name("HOST:PORT")
       ->required();
-  command->add_option("--archive", flags->archive, "Directory of the archive")
-      ->type_name("DIR")
-      ->required();
+  CLI::Option* const archive =
+      command
+          ->add_option("--archive", flags->archive, "Directory of the archive")
+          ->type_name("DIR");
+  AddBoundedL2(command, &flags->cache,
+               "Directory of the L2: absent, empty, or a live replica's, which "
+               "'larder promote' makes a primary")
+      ->excludes(archive);
+  command->parse_complete_callback([flags = flags] {
+    if (flags->cache.l2.empty() && flags->archive.empty()) {
+      throw CLI::RequiredError("--archive or --l2");
+    }
+  });
   AddCredentials(command, &flags->credentials,
                  "Bearer tokens to accept, a line each (default: none is "
                  "asked for)");
@@ -537,6 +570,18 @@ void AddReplica(Program* program) {
             cli::ParseDurationMillis,
             "How long a backup that was cut off can go on (default 1h)")
       ->type_name("DURATION");
+}
+
+void AddPromote(Program* program) {
+  auto [command, flags] = AddCommand(
+      program, "promote",
+      "Make the L2 of a live replica, which is stopped, a primary with a new "
+      "term",
+      "larder promote --l2 /var/cache/l2", cli::RunPromote);
+  AddBoundedL2(command, &flags->cache, "Directory of the L2")->required();
+  AddParsed(command, "--term", &flags->term, ParseCount,
+            "Its term (default: one more than the replica has seen)")
+      ->type_name("N");
 }
 
 void AddRestore(Program* program) {
@@ -708,8 +753,8 @@ int RunLarder(int argc, char** argv) {
   Program program("larder", Program::Kind::kSubcommands);
   for (const auto add :
        {AddDemo, AddImport, AddExport, AddPut, AddGet, AddDel, AddLs, AddStats,
-        AddSweep, AddFlushNamespace, AddBackup, AddReplica, AddRestore,
-        AddVerify, AddList, AddShow, AddDiff, AddPrune}) {
+        AddSweep, AddFlushNamespace, AddBackup, AddReplica, AddPromote,
+        AddRestore, AddVerify, AddList, AddShow, AddDiff, AddPrune}) {
     add(&program);
   }
   return program.Run(argc, argv);

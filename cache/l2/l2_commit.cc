@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "cache/check.h"
 #include "cache/l2/commit_merge.h"
 #include "cache/l2/l2_store.h"
@@ -47,8 +48,10 @@ constexpr int kGatherShare = 4;
 // One attempt at committing one epoch. Single-owner, under commit_mu_.
 class Commit {
  public:
+  // `replicated` may be null.
   Commit(L2Store* store, uint64_t epoch,
-         L2Store::CommittedNamespaces namespaces)
+         L2Store::CommittedNamespaces namespaces,
+         const ReplicatedState* replicated)
       : store_(store),
         epoch_(epoch),
         next_(*store->root()),
@@ -56,6 +59,7 @@ class Commit {
         grow_([this](uint64_t pages) { return store_->GrowMeta(pages); }),
         pages_(store->files_.meta.get(), store->meta_map_.get(),
                store->meta_pages_.get(), grow_),
+        replicated_(replicated),
         name_of_(
             [this](uint32_t id) -> const std::string& { return Of(id).name; }),
         merge_(store->staging_.Sorted(epoch), store->swept_.Of(epoch),
@@ -88,6 +92,8 @@ class Commit {
  private:
   L2Store::CommittedNamespace& Of(uint32_t id);
   void ApplyTombstones(TreeChanges* system);
+  // Before the tombstones: they may be of its namespaces.
+  absl::Status ApplyReplicated(TreeChanges* system);
   void ForgetOldest();
   absl::Status UpdateSynopses(TreeChanges* system);
   void AddToSynopsis(uint32_t id, const L2Store::CommittedNamespace& ns,
@@ -111,6 +117,7 @@ class Commit {
   L2Store::CommittedNamespaces namespaces_;
   const std::function<absl::Status(uint64_t)> grow_;
   CommitPages pages_;
+  const ReplicatedState* const replicated_;
   const std::function<const std::string&(uint32_t)> name_of_;
   RecordsMerge merge_;
   std::vector<L2Store::StagedTombstone> tombstones_;
@@ -150,6 +157,7 @@ absl::Status Commit::Build() {
   }
   next_.content_digest += merge_.digest_delta();
   TreeChanges system;
+  if (replicated_ != nullptr) LARDER_RETURN_IF_ERROR(ApplyReplicated(&system));
   ApplyTombstones(&system);
   LARDER_RETURN_IF_ERROR(UpdateSynopses(&system));
   for (auto& [id, ns] : namespaces_) {
@@ -177,10 +185,43 @@ absl::Status Commit::Build() {
   return absl::OkStatus();
 }
 
+absl::Status Commit::ApplyReplicated(TreeChanges* system) {
+  const std::optional<absl::uint128>& digest = replicated_->content_digest;
+  if (digest.has_value() && next_.content_digest != *digest) {
+    // Not kDataLoss, which is for what the disk says.
+    return absl::OutOfRangeError(absl::StrFormat(
+        "content digest: %016x%016x vs expected %016x%016x",
+        absl::Uint128High64(next_.content_digest),
+        absl::Uint128Low64(next_.content_digest), absl::Uint128High64(*digest),
+        absl::Uint128Low64(*digest)));
+  }
+  const absl::string_view key(&kReplicaTag, 1);
+  if (replicated_->note.empty()) {
+    system->Erase(key);
+  } else {
+    system->Put(key, replicated_->note);
+  }
+  for (const NamespaceState& n : replicated_->namespaces) {
+    const Namespace* ns = store_->shared_.namespaces->Find(n.name);
+    LARDER_CHECK(ns != nullptr);
+    L2Store::CommittedNamespace& c = Of(ns->id());
+    c.generation = std::max(c.generation, n.generation);
+    c.flushed_at = std::max(c.flushed_at, n.flushed_at);
+    c.forgotten_through = std::max(c.forgotten_through, n.forgotten_through);
+    c.changed = true;
+  }
+  for (const ReplicatedState::Mark& mark : replicated_->tombstones) {
+    tombstones_.push_back({mark.tombstone, 0, mark.spent});
+  }
+  forgotten_.insert(replicated_->gone.begin(), replicated_->gone.end());
+  return absl::OkStatus();
+}
+
 void Commit::ApplyTombstones(TreeChanges* system) {
   {
     MutexLock lock(&store_->tombstones_mu_);
-    tombstones_ = store_->staged_tombstones_[epoch_ % 2];
+    const auto& staged = store_->staged_tombstones_[epoch_ % 2];
+    tombstones_.insert(tombstones_.end(), staged.begin(), staged.end());
   }
   // Of one tombstone renewed within the epoch the newest counts; one that was
   // renewed after it was retired stays.
@@ -229,11 +270,19 @@ void Commit::ForgetOldest() {
                            committed->second.spent;
     spent += (t->retire ? 1 : 0) - (was_spent ? 1 : 0);
   }
+  const auto is_gone = [this](const std::string& key) {
+    return replicated_ != nullptr && forgotten_.contains(key);
+  };
+  for (const std::string& key : forgotten_) {
+    const auto gone = store_->committed_tombstones_.find(key);
+    if (gone == store_->committed_tombstones_.end()) continue;
+    spent -= gone->second.spent ? 1 : 0;
+  }
   const int64_t most = store_->SpentTombstonesMax();
   if (spent <= most) return;
   std::vector<std::pair<Hlc, const std::string*>> oldest;
   for (const auto& [key, committed] : store_->committed_tombstones_) {
-    if (committed.spent && !newest_.contains(key)) {
+    if (committed.spent && !newest_.contains(key) && !is_gone(key)) {
       oldest.emplace_back(committed.tombstone.hlc, &key);
     }
   }
@@ -402,7 +451,7 @@ absl::Status L2Store::CommitEpoch(uint64_t epoch) {
   // What readers kept from reuse when the last commit looked may be free now,
   // and this one may need it.
   ReleaseQuarantine();
-  Commit commit(this, epoch, committed_namespaces_);
+  Commit commit(this, epoch, committed_namespaces_, replicated_);
   const bool sync = options_.durability != Durability::kNone;
   absl::Status status = commit.Build();
   if (status.ok()) status = blobs_map_->FlushDirty();
@@ -447,9 +496,12 @@ absl::Status L2Store::CommitEpoch(uint64_t epoch) {
     committed = {t->tombstone, t->retire};
   }
   for (const std::string& key : commit.forgotten()) {
-    committed_tombstones_.erase(key);
-    --spent_tombstones_;
+    const auto gone = committed_tombstones_.find(key);
+    if (gone == committed_tombstones_.end()) continue;
+    spent_tombstones_ -= gone->second.spent ? 1 : 0;
+    committed_tombstones_.erase(gone);
   }
+  if (replicated_ != nullptr) replica_note_ = replicated_->note;
   complete_through_ = closing_through_.value_or(complete_through_);
   closing_through_.reset();
   Publish(epoch, commit.next(), sync);

@@ -12,15 +12,14 @@
 #include "cache/check.h"
 #include "cache/hlc.h"
 #include "cache/key_locks.h"
-#include "cache/l2/chain.h"
 #include "cache/l2/hash.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/record_loader.h"
 #include "cache/l2/system_tree.h"
-#include "cache/name_hash.h"
+#include "cache/l2/tombstone_coverage.h"
 #include "cache/namespace_table.h"
 #include "cache/options.h"
-#include "cache/policy.h"
-#include "cache/record_fingerprint.h"
+#include "cache/replica_l2.h"
 #include "cache/snapshot.h"
 #include "cache/status_macros.h"
 
@@ -29,19 +28,20 @@ namespace {
 
 // Commits so often that staging and free pages stay small.
 constexpr int64_t kRecordsPerCommit = 4096;
-// Half of what a superblock may hold: what is put later comes after it.
-constexpr uint64_t kHlcMax = uint64_t{1} << 62;
 
 class Loader : public L2Loader {
  public:
   static absl::StatusOr<std::unique_ptr<L2Loader>> Create(
-      BlobCacheOptions options, const SnapshotInfo& source);
-  ~Loader() override { Abandon(); }
+      BlobCacheOptions options, const SnapshotInfo& source, std::string note);
 
-  absl::Status Begin(const StoredRecord& record) override;
-  absl::Status AppendFrame(absl::string_view stored) override;
+  absl::Status Begin(const StoredRecord& record) override {
+    return records_->Begin(record);
+  }
+  absl::Status AppendFrame(absl::string_view stored) override {
+    return records_->AppendFrame(stored);
+  }
   absl::Status Finish() override;
-  void Abandon() override;
+  void Abandon() override { records_->Abandon(); }
   absl::Status StartDelta() override;
   absl::StatusOr<int64_t> KeepOnly(
       absl::string_view ns, absl::string_view from, absl::string_view until,
@@ -52,22 +52,10 @@ class Loader : public L2Loader {
  private:
   explicit Loader(const Clock* clock, int32_t namespaces_max)
       : namespaces_(namespaces_max), hlc_(clock) {}
-  // The record begun.
-  struct Pending {
-    std::string record_key;
-    Record record;
-    std::vector<Frame> frames;
-    size_t next_frame = 0;
-    uint64_t offset = 0;  // In the chain.
-    std::string inline_chain;
-  };
-
   absl::Status CommitIfMany();
   absl::Status TakeOver(const SnapshotInfo& source);
   absl::Status TakeOver(const NamespaceState& state);
   absl::Status TakeOver(const Tombstone& tombstone);
-  // Notes which tombstones cover the record.
-  void NoteCoverage(const Pending& p);
   // A snapshot does not say which of its tombstones are spent, and may be of
   // several stores: more than may be live.
   absl::Status SpendTombstones();
@@ -77,13 +65,11 @@ class Loader : public L2Loader {
   KeyLocks key_locks_;
   AccessTable accesses_;
   std::unique_ptr<L2Store> store_;
-  std::optional<Pending> pending_;
-  struct Loaded {
-    Tombstone tombstone;
-    bool covers = false;  // A record that was loaded.
-  };
-  // By their key in the system tree.
-  absl::flat_hash_map<std::string, Loaded> tombstones_;
+  std::optional<RecordLoader> records_;
+  TombstoneCoverage coverage_;
+  // Empty: what it makes is no replica.
+  std::string note_;
+  std::optional<absl::uint128> content_digest_;
   int64_t since_commit_ = 0;
 };
 
@@ -105,7 +91,7 @@ absl::StatusOr<std::vector<Lineage>> AncestorsOfNew(
 }
 
 absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
-    BlobCacheOptions options, const SnapshotInfo& source) {
+    BlobCacheOptions options, const SnapshotInfo& source, std::string note) {
   if (options.clock == nullptr) options.clock = SystemClock();
   if (options.file_system == nullptr) options.file_system = PosixFileSystem();
   options.background_commits = false;
@@ -124,20 +110,19 @@ absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
                       {&loader->namespaces_, &loader->hlc_, &loader->key_locks_,
                        &loader->accesses_, options.clock, nullptr, nullptr},
                       ancestors));
+  loader->records_.emplace(loader->store_.get(), &loader->namespaces_);
+  if (!note.empty()) {
+    loader->note_ = std::move(note);
+    loader->content_digest_ = source.content_digest;
+  }
   LARDER_RETURN_IF_ERROR(loader->TakeOver(source));
   return std::unique_ptr<L2Loader>(std::move(loader));
-}
-
-absl::Status CheckHlc(Hlc hlc) {
-  if (hlc.value <= kHlcMax) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("hlc: ", hlc.value, " exceeds ", kHlcMax));
 }
 
 // No commit is held up meanwhile: what is staged is in the epoch for a moment
 // only, and what is forgotten is said outside of it.
 absl::Status Loader::TakeOver(const SnapshotInfo& source) {
-  LARDER_RETURN_IF_ERROR(CheckHlc(source.hlc));
+  LARDER_RETURN_IF_ERROR(CheckLoadedHlc(source.hlc));
   hlc_.Observe(source.hlc);
   for (const NamespaceState& n : source.namespaces) {
     LARDER_RETURN_IF_ERROR(TakeOver(n));
@@ -149,8 +134,8 @@ absl::Status Loader::TakeOver(const SnapshotInfo& source) {
 }
 
 absl::Status Loader::TakeOver(const NamespaceState& n) {
-  LARDER_RETURN_IF_ERROR(CheckHlc(n.forgotten_through));
-  LARDER_RETURN_IF_ERROR(CheckHlc(n.flushed_at));
+  LARDER_RETURN_IF_ERROR(CheckLoadedHlc(n.forgotten_through));
+  LARDER_RETURN_IF_ERROR(CheckLoadedHlc(n.flushed_at));
   LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(n.name));
   store_->SetForgotten(*ns, n.forgotten_through);
   if (n.generation == 0 && n.flushed_at.value == 0) return absl::OkStatus();
@@ -162,45 +147,12 @@ absl::Status Loader::TakeOver(const NamespaceState& n) {
 }
 
 absl::Status Loader::TakeOver(const Tombstone& t) {
-  const bool hashed =
-      t.kind == TombstoneKind::kTag || t.kind == TombstoneKind::kDependency;
-  if ((!hashed && t.kind != TombstoneKind::kPrefix) ||
-      (hashed && t.value.size() != sizeof(uint64_t)) ||
-      t.value.size() > static_cast<size_t>(kKeyBytesMax)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "tombstone: impossible kind ", static_cast<int>(t.kind), " or value"));
-  }
-  LARDER_RETURN_IF_ERROR(CheckHlc(t.hlc));
+  LARDER_RETURN_IF_ERROR(CheckLoadedTombstone(t));
   LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(t.ns));
   hlc_.Observe(t.hlc);
   ns->Add(t);
-  Loaded& loaded = tombstones_[TombstoneEntryKey(ns->id(), t)];
-  if (loaded.tombstone.hlc <= t.hlc) loaded.tombstone = t;
+  coverage_.Add(*ns, t);
   return store_->StageTombstone(store_->epoch_lock()->Enter(), t, 0);
-}
-
-void Loader::NoteCoverage(const Pending& p) {
-  uint32_t id;
-  absl::string_view key;
-  LARDER_CHECK(SplitRecordKey(p.record_key, &id, &key));
-  const Namespace* ns = namespaces_.FindById(id);
-  if (ns->IsValid(key, p.record.hlc, p.record.invalidation_hashes)) return;
-  const auto note = [&](TombstoneKind kind, absl::string_view value) {
-    const auto it = tombstones_.find(
-        TombstoneEntryKey(id, {kind, ns->name(), std::string(value), Hlc()}));
-    if (it != tombstones_.end() && p.record.hlc <= it->second.tombstone.hlc) {
-      it->second.covers = true;
-    }
-  };
-  for (const uint64_t hash : p.record.invalidation_hashes) {
-    const absl::string_view value(reinterpret_cast<const char*>(&hash),
-                                  sizeof(hash));
-    note(TombstoneKind::kTag, value);
-    note(TombstoneKind::kDependency, value);
-  }
-  for (size_t length = 1; length <= key.size(); ++length) {
-    note(TombstoneKind::kPrefix, key.substr(0, length));
-  }
 }
 
 // The HLC up to which all must go that tombstones cover, so that no more of
@@ -215,7 +167,7 @@ Hlc FlushForTooMany(std::vector<Hlc> live) {
 
 absl::Status Loader::SpendTombstones() {
   absl::flat_hash_map<Namespace*, std::vector<Hlc>> live;
-  for (const auto& [key, loaded] : tombstones_) {
+  for (const auto& [key, loaded] : coverage_.entries()) {
     const Tombstone& t = loaded.tombstone;
     if (loaded.covers) live[namespaces_.Find(t.ns)].push_back(t.hlc);
   }
@@ -228,7 +180,7 @@ absl::Status Loader::SpendTombstones() {
         {TombstoneKind::kNamespace, ns->name(), "", flushed_at},
         ns->generation()));
   }
-  for (const auto& [key, loaded] : tombstones_) {
+  for (const auto& [key, loaded] : coverage_.entries()) {
     const Tombstone& t = loaded.tombstone;
     if (!loaded.covers || t.hlc <= namespaces_.Find(t.ns)->flushed_at()) {
       store_->StageSpent(store_->epoch_lock()->Enter(), t);
@@ -237,107 +189,14 @@ absl::Status Loader::SpendTombstones() {
   return absl::OkStatus();
 }
 
-absl::Status CheckAttributes(const BlobAttributes& a) {
-  PutOptions o;
-  o.tags = a.tags;
-  o.dependencies = a.dependencies;
-  o.metadata = a.metadata;
-  LARDER_RETURN_IF_ERROR(ValidatePutOptions(o));
-  if (a.invalidation_hashes.size() != a.tags.size() + a.dependencies.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("invalidation hashes: ", a.invalidation_hashes.size(),
-                     " vs expected ", a.tags.size() + a.dependencies.size()));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Loader::Begin(const StoredRecord& record) {
-  Abandon();
-  const auto in = [&](absl::Status s) {
-    return s.ok() ? s
-                  : absl::Status(s.code(),
-                                 absl::StrCat(absl::CHexEscape(record.ns), "/",
-                                              absl::CHexEscape(record.key),
-                                              ": ", s.message()));
-  };
-  LARDER_RETURN_IF_ERROR(in(ValidateKey(record.key)));
-  LARDER_RETURN_IF_ERROR(in(CheckAttributes(record.attributes)));
-  LARDER_ASSIGN_OR_RETURN(const Namespace* ns,
-                          namespaces_.FindOrCreate(record.ns));
-  ChainHeader header;
-  header.name_hash = NameHash(record.ns, record.key);
-  header.raw_bytes = record.raw_bytes;
-  header.stored_bytes = record.stored_bytes;
-  header.frames = record.frames;
-  header.tags = record.attributes.tags;
-  header.dependencies = record.attributes.dependencies;
-  header.metadata = record.attributes.metadata;
-  const std::string bytes = EncodeChainHeader(header);
-  LARDER_RETURN_IF_ERROR(in(CheckFrames(header)));
-  Pending p;
-  p.record = MakeRecord(record.attributes, header, bytes);
-  if (p.record.payload_checksum != record.payload_checksum) {
-    return in(absl::DataLossError(
-        absl::StrCat("payload checksum: found ", p.record.payload_checksum,
-                     " vs expected ", record.payload_checksum)));
-  }
-  p.record_key = RecordKey(ns->id(), record.key);
-  p.record.hlc = record.attributes.hlc;
-  p.record.rank = record.attributes.hlc.value;
-  p.record.last_access_unix_ms = record.last_access_unix_ms;
-  LARDER_RETURN_IF_ERROR(in(CheckHlc(record.attributes.hlc)));
-  p.frames = record.frames;
-  p.offset = bytes.size();
-  if (p.record.last_access_unix_ms < 0 ||
-      p.record.last_access_unix_ms >= (int64_t{1} << 48)) {
-    return in(absl::InvalidArgumentError(absl::StrCat(
-        "last access: ", p.record.last_access_unix_ms, " ms vs 0 to 2^48")));
-  }
-  if (FitsInline(p.record_key, p.record)) {
-    p.inline_chain = bytes;
-  } else {
-    LARDER_ASSIGN_OR_RETURN(
-        p.record.extents,
-        store_->AllocateChain(p.record_key, p.record, /*may_evict=*/false));
-    if (absl::Status s =
-            WriteChainBytes(store_->blobs(), p.record.extents, 0, bytes);
-        !s.ok()) {
-      store_->FreeUnlinked(p.record.extents);
-      return s;
-    }
-  }
-  pending_ = std::move(p);
-  return absl::OkStatus();
-}
-
-absl::Status Loader::AppendFrame(absl::string_view stored) {
-  if (!pending_.has_value() ||
-      pending_->next_frame >= pending_->frames.size()) {
-    return absl::FailedPreconditionError("loader: no frame is expected");
-  }
-  Pending& p = *pending_;
-  LARDER_RETURN_IF_ERROR(VerifyFrame(p.frames[p.next_frame], stored));
-  if (p.record.extents.empty()) {
-    p.inline_chain.append(stored.data(), stored.size());
-  } else {
-    LARDER_RETURN_IF_ERROR(
-        WriteChainBytes(store_->blobs(), p.record.extents, p.offset, stored));
-  }
-  p.offset += stored.size();
-  ++p.next_frame;
-  return absl::OkStatus();
-}
-
 absl::Status Loader::Finish() {
-  if (!pending_.has_value() ||
-      pending_->next_frame != pending_->frames.size()) {
-    return absl::FailedPreconditionError("loader: frames are missing");
-  }
-  Pending p = *std::exchange(pending_, std::nullopt);
-  p.record.inline_chain = std::move(p.inline_chain);
-  hlc_.Observe(p.record.hlc);
-  NoteCoverage(p);
-  store_->StageLoaded(std::move(p.record_key), std::move(p.record));
+  LARDER_ASSIGN_OR_RETURN(RecordLoader::Loaded loaded, records_->Finish());
+  hlc_.Observe(loaded.record.hlc);
+  uint32_t id;
+  absl::string_view key;
+  LARDER_CHECK(SplitRecordKey(loaded.record_key, &id, &key));
+  coverage_.Note(*namespaces_.FindById(id), key, loaded.record);
+  store_->StageLoaded(std::move(loaded.record_key), std::move(loaded.record));
   ++since_commit_;
   return CommitIfMany();
 }
@@ -346,11 +205,6 @@ absl::Status Loader::CommitIfMany() {
   if (since_commit_ < kRecordsPerCommit) return absl::OkStatus();
   since_commit_ = 0;
   return store_->CommitNow();
-}
-
-void Loader::Abandon() {
-  if (pending_.has_value()) store_->FreeUnlinked(pending_->record.extents);
-  pending_.reset();
 }
 
 absl::Status Loader::StartDelta() {
@@ -364,51 +218,34 @@ absl::StatusOr<int64_t> Loader::KeepOnly(
     absl::string_view ns_name, absl::string_view from, absl::string_view until,
     absl::Span<const uint64_t> kept,
     absl::FunctionRef<void(absl::string_view key)> removed) {
-  const absl::flat_hash_set<uint64_t> wanted(kept.begin(), kept.end());
-  int64_t missing = static_cast<int64_t>(wanted.size());
   const Namespace* ns = namespaces_.Find(ns_name);
-  if (ns == nullptr) return missing;
-  const uint64_t name_seed = NameSeed(ns_name);
-  const std::string end =
-      until.empty() ? RecordKey(ns->id() + 1, "") : RecordKey(ns->id(), until);
-  std::optional<std::string> next = RecordKey(ns->id(), from);
-  while (next.has_value()) {
-    std::vector<std::pair<std::string, Hlc>> gone;
-    const std::string start = *std::exchange(next, std::nullopt);
-    LARDER_RETURN_IF_ERROR(store_->WalkCommitted(
-        start, [&](absl::string_view record_key, absl::string_view value) {
-          if (record_key >= end) return false;
-          if (static_cast<int64_t>(gone.size()) == kRecordsPerCommit) {
-            next = std::string(record_key);
-            return false;
-          }
-          const absl::string_view key = record_key.substr(kNamespaceIdBytes);
-          Hlc hlc;
-          if (DecodeHlc(value, &hlc) && wanted.contains(RecordFingerprint(
-                                            NameHash(name_seed, key), hlc))) {
-            --missing;
-          } else {
-            gone.emplace_back(std::string(key), hlc);
-          }
-          return true;
-        }));
-    for (const auto& [key, hlc] : gone) {
-      LARDER_RETURN_IF_ERROR(store_->StageRemove(store_->epoch_lock()->Enter(),
-                                                 *ns, key, hlc,
-                                                 /*journal=*/false));
-      removed(key);
-    }
-    since_commit_ += static_cast<int64_t>(gone.size());
-    LARDER_RETURN_IF_ERROR(CommitIfMany());
+  if (ns == nullptr) {
+    return static_cast<int64_t>(
+        absl::flat_hash_set<uint64_t>(kept.begin(), kept.end()).size());
   }
-  return missing;
+  return ForEachNotKept(*store_, *ns, from, until, kept,
+                        [&](absl::string_view key, Hlc hlc) -> absl::Status {
+                          LARDER_RETURN_IF_ERROR(store_->StageRemove(
+                              store_->epoch_lock()->Enter(), *ns, key, hlc,
+                              /*journal=*/false));
+                          removed(key);
+                          ++since_commit_;
+                          return CommitIfMany();
+                        });
 }
 
 absl::StatusOr<SnapshotInfo> Loader::Close() {
   Abandon();
   LARDER_RETURN_IF_ERROR(SpendTombstones());
-  // Without any record, too, there may be what is forgotten.
-  LARDER_RETURN_IF_ERROR(store_->CommitNow(/*even_if_empty=*/true));
+  if (note_.empty()) {
+    // Without any record, too, there may be what is forgotten.
+    LARDER_RETURN_IF_ERROR(store_->CommitNow(/*even_if_empty=*/true));
+  } else {
+    ReplicatedState state;
+    state.note = note_;
+    state.content_digest = content_digest_;
+    LARDER_RETURN_IF_ERROR(store_->CommitReplicated(state));
+  }
   const SnapshotInfo info = store_->Info();
   LARDER_RETURN_IF_ERROR(store_->Close());
   return info;
@@ -421,7 +258,14 @@ namespace larder::cache {
 
 absl::StatusOr<std::unique_ptr<L2Loader>> CreateL2Loader(
     const BlobCacheOptions& options, const SnapshotInfo& source) {
-  return l2::Loader::Create(options, source);
+  return l2::Loader::Create(options, source, /*note=*/"");
+}
+
+absl::StatusOr<std::unique_ptr<L2Loader>> CreateReplicaLoader(
+    const BlobCacheOptions& options, const SnapshotInfo& source,
+    std::string note) {
+  LARDER_RETURN_IF_ERROR(CheckReplicaNote(note));
+  return l2::Loader::Create(options, source, std::move(note));
 }
 
 }  // namespace larder::cache

@@ -260,7 +260,7 @@ absl::Status L2Store::MarkReachable(const Superblock& superblock) {
 }
 
 absl::Status L2Store::LoadSystem(const Tree& system) {
-  // Namespaces sort first, then synopses, then tombstones.
+  // Namespaces sort first, then a replica's note, synopses, tombstones.
   absl::Status bad = absl::OkStatus();
   absl::Status damage = absl::OkStatus();
   // Without all namespaces and tombstones, what was flushed could come back:
@@ -275,7 +275,11 @@ absl::Status L2Store::LoadSystem(const Tree& system) {
       absl::string_view(&kNamespaceTag, 1),
       [&](absl::string_view key, absl::string_view value) {
         if (key[0] == kNamespaceTag) bad = LoadNamespace(key.substr(1), value);
-        return bad.ok() && key[0] == kNamespaceTag;
+        if (key == absl::string_view(&kReplicaTag, 1)) {
+          MutexLock lock(&commit_mu_);
+          replica_note_ = std::string(value);
+        }
+        return bad.ok() && key[0] < kSynopsisTag;
       },
       note_damage));
   LARDER_RETURN_IF_ERROR(bad);

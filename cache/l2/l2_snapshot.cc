@@ -185,6 +185,17 @@ absl::Status PinnedSnapshot::ReadFrame(const StoredRecord& record, size_t i,
       read.message()));
 }
 
+absl::StatusOr<bool> PinnedSnapshot::Find(const Namespace& ns,
+                                          absl::string_view key,
+                                          Record* record) const {
+  LARDER_ASSIGN_OR_RETURN(const std::optional<absl::string_view> value,
+                          Tree(store_->meta_pages_.get(), root_.records)
+                              .Find(LookupKey(ns.id(), key).view()));
+  if (!value.has_value()) return false;
+  LARDER_RETURN_IF_ERROR(DecodeRecord(*value, record));
+  return true;
+}
+
 absl::StatusOr<std::unique_ptr<Snapshot>> L2Store::TakeSnapshot(
     EpochLock::PinOptions options) {
   LARDER_RETURN_IF_ERROR(EvictToWatermark(RoomFor::kSnapshot));

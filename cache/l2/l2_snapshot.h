@@ -32,6 +32,11 @@ class PinnedSnapshot : public Snapshot {
   absl::Status ReadFrame(const StoredRecord& record, size_t i,
                          std::string* out) const override;
 
+  // The record of a key, as the snapshot has it. The caller is in
+  // EnterPinned(). Returns: whether there is one.
+  absl::StatusOr<bool> Find(const Namespace& ns, absl::string_view key,
+                            Record* record) const;
+
   const Superblock& root() const { return root_; }
   // With the guard and status() OK after it, nothing that the root reaches is
   // reused until the guard goes, even when the pin is aborted meanwhile.

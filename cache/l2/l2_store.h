@@ -43,6 +43,7 @@
 #include "cache/l2/quarantine.h"
 #include "cache/l2/reader_slots.h"
 #include "cache/l2/record.h"
+#include "cache/l2/replicated_state.h"
 #include "cache/l2/request_history.h"
 #include "cache/l2/space_map.h"
 #include "cache/l2/staging.h"
@@ -217,6 +218,39 @@ class L2Store {
   void FreeUnlinked(const Extents& extents) {
     quarantine_->FreeChain(extents, 0);
   }
+
+  // --- For a live replica; l2_replica.cc.
+  // Commits what is staged together with `state`, in one epoch; or, with an
+  // error, nothing: then what is staged stays so (DropStaged()).
+  // Errors: kOutOfRange: the content would not have the digest; as CommitNow().
+  absl::Status CommitReplicated(const ReplicatedState& state)
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Forgets what is staged, and frees its chains. Nobody else may be staging.
+  void DropStaged() ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // What the last CommitReplicated() said; empty: this is no replica.
+  std::string replica_note() const ABSL_LOCKS_EXCLUDED(commit_mu_) {
+    MutexLock lock(&commit_mu_);
+    return replica_note_;
+  }
+  absl::Status usable() const { return CheckUsable(); }
+  // Pins the committed epoch, for as long as the snapshot lives.
+  absl::StatusOr<std::unique_ptr<Snapshot>> PinForReaders()
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Frees what readers kept from reuse when the last commit looked.
+  void ReleaseFreed() ABSL_LOCKS_EXCLUDED(commit_mu_) {
+    MutexLock lock(&commit_mu_);
+    ReleaseQuarantine();
+  }
+  void ForEachCommittedTombstone(
+      absl::FunctionRef<void(const std::string& key, const Tombstone& tombstone,
+                             bool spent)>
+          visit) const ABSL_LOCKS_EXCLUDED(commit_mu_);
+  bool IsStaged(absl::string_view record_key) const {
+    return staging_.Find(record_key) != nullptr;
+  }
+  // What decides whether its records are valid, as committed.
+  absl::Status CopyValidity(NamespaceTable* out) const
+      ABSL_LOCKS_EXCLUDED(commit_mu_);
 
  private:
   friend class Commit;
@@ -476,6 +510,9 @@ class L2Store {
       ABSL_GUARDED_BY(commit_mu_);
   std::shared_ptr<const Superblock> root_owner_ ABSL_GUARDED_BY(commit_mu_);
   bool closed_ ABSL_GUARDED_BY(commit_mu_) = false;
+  std::string replica_note_ ABSL_GUARDED_BY(commit_mu_);
+  // Of the commit under way; null: it is of nobody's replica.
+  const ReplicatedState* replicated_ ABSL_GUARDED_BY(commit_mu_) = nullptr;
 
   mutable Mutex tombstones_mu_;
   std::vector<StagedTombstone> staged_tombstones_[2] ABSL_GUARDED_BY(

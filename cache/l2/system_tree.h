@@ -16,6 +16,7 @@ namespace larder::cache::l2 {
 
 // First byte of a key.
 inline constexpr char kNamespaceTag = 'n';
+inline constexpr char kReplicaTag = 'r';  // The whole key; a note (bytes).
 inline constexpr char kSynopsisTag = 's';
 inline constexpr char kTombstoneTag = 't';
 

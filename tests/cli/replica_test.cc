@@ -31,13 +31,14 @@ constexpr char kListening[] = "listening on ";
 class Replica {
  public:
   Replica(const std::string& archive, const std::string& listen,
-          std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments = {LarderPath(), "replica",   "--listen",
-                                          listen,       "--archive", archive};
+          std::vector<std::string> more = {},
+          const std::string& kind = "--archive") {
+    std::vector<std::string> arguments = {LarderPath(), "replica", "--listen",
+                                          listen,       kind,      archive};
     for (std::string& argument : more) arguments.push_back(std::move(argument));
     program_ = std::make_unique<Program>(arguments);
     std::string errors;
-    while (!absl::StrContains(errors, " for archive")) {
+    while (!absl::StrContains(errors, " for ")) {
       if (program_->Ended()) break;
       std::this_thread::yield();
       errors = program_->Errors();
@@ -232,6 +233,88 @@ TEST_F(ReplicaTest, TheReplicaIsKilledWhileItReceives) {
   const std::string both[] = {At("archive/packs"), At("other/packs")};
   EXPECT_EQ(BytesBelow(both[0]), BytesBelow(both[1]));
   EXPECT_EQ(Program({"diff", "-r", both[0], both[1]}).Wait().exit_code, 0);
+}
+
+// A live replica.
+Replica Live(const std::string& l2) {
+  return Replica(l2, "127.0.0.1:0", {}, "--l2");
+}
+
+TEST_F(ReplicaTest, ALiveReplicaServesWhatItWasGiven) {
+  Replica replica = Live(At("live"));
+  const std::vector<std::string> get = {"get", "--from", replica.place(),
+                                        "-n",  "ns",     "key"};
+  EXPECT_EQ(Larder(get).exit_code, 11);  // Nothing is there yet.
+  ASSERT_EQ(Backup({"--to", replica.place()}).exit_code, 0);
+  EXPECT_EQ(Larder(get).out, ReadFile(At("value")));
+  EXPECT_EQ(Larder({"get", "--from", replica.place(), "-n", "ns", "absent"})
+                .exit_code,
+            10);
+  WriteFile(At("value"), "changed");
+  ASSERT_EQ(Larder({"put", "--l2", At("l2"), "-n", "ns", "key", At("value")})
+                .exit_code,
+            0);
+  const ProgramEnd delta = Backup({"--to", replica.place()});
+  ASSERT_EQ(delta.exit_code, 0) << delta.err;
+  EXPECT_EQ(Larder(get).out, "changed");
+  const ProgramEnd end = replica.End(SIGTERM);
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+  // An archive's replica answers no reads.
+  Replica archive(At("archive"), "127.0.0.1:0");
+  const ProgramEnd refused =
+      Larder({"get", "--from", archive.place(), "-n", "ns", "key"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("larder replica --l2"));
+}
+
+TEST_F(ReplicaTest, ALiveReplicaIsPromotedAndTheOldPrimaryFenced) {
+  Replica other = Live(At("other"));
+  {
+    Replica replica = Live(At("live"));
+    ASSERT_EQ(
+        Backup({"--to", replica.place(), "--to", other.place()}).exit_code, 0);
+    const ProgramEnd running = Larder({"promote", "--l2", At("live")});
+    EXPECT_EQ(running.exit_code, 11) << running.err;
+    EXPECT_THAT(running.err, HasSubstr("stop"));
+    ASSERT_EQ(replica.End(SIGKILL).signal, SIGKILL);
+  }
+  WriteFile(At("value2"), "new");
+  const std::vector<std::string> put = {"put", "--l2", At("live"),  "-n",
+                                        "ns",  "new",  At("value2")};
+  const ProgramEnd refused = Larder(put);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("larder promote"));
+  const ProgramEnd promoted = Larder({"promote", "--l2", At("live"), "--json"});
+  ASSERT_EQ(promoted.exit_code, 0) << promoted.err;
+  EXPECT_THAT(promoted.out, HasSubstr("\"term\":\"2\""));
+  ASSERT_EQ(Larder(put).exit_code, 0);
+  EXPECT_EQ(Larder({"get", "--l2", At("live"), "-n", "ns", "key"}).out,
+            ReadFile(At("value")));
+  // Its term goes with it.
+  const ProgramEnd forward =
+      Larder({"backup", "--l2", At("live"), "--include-blob-cache", "--to",
+              other.place()});
+  ASSERT_EQ(forward.exit_code, 0) << forward.err;
+  const ProgramEnd late = Backup({"--to", other.place()});
+  EXPECT_EQ(late.exit_code, 13);
+  EXPECT_THAT(late.err, HasSubstr("larder replica --l2"));
+  EXPECT_EQ(Larder({"get", "--from", other.place(), "-n", "ns", "new"}).out,
+            "new");
+  const ProgramEnd again =
+      Larder({"replica", "--listen", "127.0.0.1:0", "--l2", At("live")});
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.err, HasSubstr("a primary's L2"));
+  EXPECT_EQ(Larder({"promote", "--l2", At("live")}).exit_code, 1);
+  EXPECT_EQ(Larder({"promote", "--l2", At("l2")}).exit_code, 1);
+}
+
+TEST_F(ReplicaTest, ARoleIsGivenAndOnlyOne) {
+  EXPECT_EQ(Larder({"replica", "--listen", "127.0.0.1:0"}).exit_code, 2);
+  const ProgramEnd both = Larder({"replica", "--listen", "127.0.0.1:0", "--l2",
+                                  At("live"), "--archive", At("archive")});
+  EXPECT_EQ(both.exit_code, 2);
+  EXPECT_THAT(both.err, HasSubstr("excludes"));
+  EXPECT_EQ(Larder({"get", "-n", "ns", "key"}).exit_code, 2);
 }
 
 }  // namespace

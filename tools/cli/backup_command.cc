@@ -20,7 +20,9 @@
 #include "backup/orchestrator.h"
 #include "backup/outcome.h"
 #include "cache/blob_cache.h"
+#include "cache/l2/file.h"
 #include "cache/status_macros.h"
+#include "replication/promotion.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/units.h"
@@ -213,11 +215,17 @@ absl::Status AddSinks(const BackupFlags& flags, const std::string& lineage,
   if (flags.replicas.empty()) return absl::OkStatus();
   LARDER_ASSIGN_OR_RETURN(const Credentials credentials,
                           ReadCredentials(flags.credentials));
+  uint64_t term = static_cast<uint64_t>(flags.term);
+  if (term == 0) {
+    LARDER_ASSIGN_OR_RETURN(
+        term,
+        replication::PrimaryTerm(cache::l2::PosixFileSystem(), flags.cache.l2));
+  }
   for (const replication::Endpoint& replica : flags.replicas) {
     LARDER_ASSIGN_OR_RETURN(
         std::unique_ptr<backup::SnapshotSink> sink,
         MakeReplicaSink(replica, credentials, flags.credentials.insecure,
-                        lineage, static_cast<uint64_t>(flags.term)));
+                        lineage, term));
     orchestrator->AddSink(std::move(sink));
   }
   return absl::OkStatus();

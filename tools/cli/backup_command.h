@@ -18,7 +18,8 @@ struct BackupFlags {
   std::vector<std::string> directories;  // One archive each.
   std::vector<replication::Endpoint> replicas;
   CredentialFlags credentials;  // For all replicas.
-  int64_t term = 1;             // Of this primary: see docs/replication.md.
+  // Of this primary: see docs/replication.md. 0: that of its promotion, or 1.
+  int64_t term = 0;
   // So many of the archives and replicas must have it; 0: all.
   int64_t quorum = 0;
   bool include_blob_cache = false;

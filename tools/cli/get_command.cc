@@ -19,6 +19,8 @@
 #include "cache/blob.h"
 #include "cache/blob_cache.h"
 #include "cache/status_macros.h"
+#include "replication/grpc_connector.h"
+#include "replication/replication.pb.h"
 #include "tools/cli/blob_reader.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/terminal.h"
@@ -107,24 +109,60 @@ void Describe(const GetFlags& flags, const cache::BlobAttributes& attributes,
   if (!flags.out.empty()) facts->String("out", flags.out);
 }
 
-absl::Status Get(const GetFlags& flags, bool json, CommandResult* result) {
-  LARDER_ASSIGN_OR_RETURN(const auto cache,
-                          OpenCache(flags.cache, OpenMode::kLook));
-  Target target(flags, json);
+// What was written, and of what blob.
+struct Written {
   cache::BlobAttributes attributes;
   int64_t bytes = 0;
-  const absl::Status status =
-      ReadBlob(cache.get(), flags.ns, flags.key, [&](const cache::Hit& piece) {
-        attributes = piece.attributes();
-        bytes += static_cast<int64_t>(piece.bytes().size());
-        return target.Write(piece.bytes());
+};
+
+absl::Status ReadHere(const GetFlags& flags, Target* target, Written* written) {
+  LARDER_ASSIGN_OR_RETURN(const auto cache,
+                          OpenCache(flags.cache, OpenMode::kLook));
+  return ReadBlob(
+      cache.get(), flags.ns, flags.key, [&](const cache::Hit& piece) {
+        written->attributes = piece.attributes();
+        written->bytes += static_cast<int64_t>(piece.bytes().size());
+        return target->Write(piece.bytes());
       });
+}
+
+absl::Status ReadThere(const GetFlags& flags, Target* target, Written* written,
+                       CommandResult* result) {
+  LARDER_ASSIGN_OR_RETURN(const Credentials credentials,
+                          ReadCredentials(flags.credentials));
+  bool is_first = true;
+  return replication::GrpcConnector::Get(
+      {.replica = *flags.replica,
+       .tls = credentials.tls,
+       .token = credentials.tokens.empty() ? "" : credentials.tokens[0],
+       .insecure = flags.credentials.insecure},
+      flags.ns, flags.key, [&](const replication::GetReply& piece) {
+        if (std::exchange(is_first, false)) {
+          cache::BlobAttributes& a = written->attributes;
+          a.hlc.value = piece.hlc();
+          a.version = piece.version();
+          a.expiry.expires_at_unix_ms = piece.expires_at_unix_ms();
+          a.tags.assign(piece.tags().begin(), piece.tags().end());
+          result->facts.String("lineage", piece.lineage())
+              .Id("epoch", piece.epoch());
+        }
+        written->bytes += static_cast<int64_t>(piece.data().size());
+        return target->Write(piece.data());
+      });
+}
+
+absl::Status Get(const GetFlags& flags, bool json, CommandResult* result) {
+  Target target(flags, json);
+  Written written;
+  const absl::Status status = flags.replica.has_value()
+                                  ? ReadThere(flags, &target, &written, result)
+                                  : ReadHere(flags, &target, &written);
   if (!status.ok()) {
     return absl::Status(status.code(), absl::StrCat(Printable(flags.ns), " ",
                                                     Printable(flags.key), ": ",
                                                     status.message()));
   }
-  Describe(flags, attributes, bytes, &result->facts);
+  Describe(flags, written.attributes, written.bytes, &result->facts);
   return target.Finish();
 }
 

@@ -16,6 +16,16 @@ absl::StatusOr<std::string> ParseDirectoryLocation(absl::string_view text) {
       absl::StrCat("'", text, "' is not a place for archives: write dir:PATH"));
 }
 
+absl::StatusOr<replication::Endpoint> ParseReplicaLocation(
+    absl::string_view text) {
+  absl::string_view rest = text;
+  if (absl::ConsumePrefix(&rest, "grpc://")) {
+    return replication::ParseEndpoint(rest);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "' is not a replica: write grpc://HOST:PORT"));
+}
+
 absl::StatusOr<BackupPlace> ParseBackupPlace(absl::string_view text) {
   BackupPlace place;
   absl::string_view rest = text;

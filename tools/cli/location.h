@@ -15,6 +15,10 @@ namespace larder::cli {
 // Errors: kInvalidArgument saying what is known.
 absl::StatusOr<std::string> ParseDirectoryLocation(absl::string_view text);
 
+// Returns: where "grpc://HOST:PORT" is. Errors: the same.
+absl::StatusOr<replication::Endpoint> ParseReplicaLocation(
+    absl::string_view text);
+
 // Where a backup goes.
 struct BackupPlace {
   std::string directory;                         // Empty: a replica.

@@ -14,9 +14,12 @@
 #include "replication/archive_receiver.h"
 #include "replication/dump_receiver.h"
 #include "replication/grpc_server.h"
+#include "replication/live_l2.h"
+#include "replication/live_receiver.h"
 #include "replication/replica_service.h"
 #include "replication/resume_token.h"
 #include "replication/term_store.h"
+#include "tools/cli/cache_flags.h"
 #include "tools/cli/interrupt.h"
 
 namespace larder::cli {
@@ -31,19 +34,48 @@ using replication::ReplicaService;
 constexpr std::chrono::milliseconds kLook{50};
 constexpr int kLooksPerCleaning = 1200;
 
-absl::StatusOr<std::unique_ptr<ReplicaService>> OpenService(
-    const ReplicaFlags& flags) {
-  LARDER_ASSIGN_OR_RETURN(std::unique_ptr<replication::DumpReceiver> receiver,
-                          ArchiveReceiver::Open(flags.archive, {}));
+// What serves; `service` borrows `live`.
+struct Replica {
+  std::unique_ptr<replication::LiveL2> live;  // Null: it keeps an archive.
+  std::unique_ptr<ReplicaService> service;
+};
+
+absl::StatusOr<Replica> OpenReplica(const ReplicaFlags& flags) {
+  Replica replica;
+  std::unique_ptr<replication::DumpReceiver> receiver;
+  std::string own;
+  if (flags.archive.empty()) {
+    LARDER_ASSIGN_OR_RETURN(
+        replica.live, replication::LiveL2::Open(
+                          {.cache = ToolOptions(flags.cache, OpenMode::kLook),
+                           .delta_limits = {}}));
+    receiver = replication::MakeLiveReceiver(replica.live.get());
+    own = replica.live->kept().OwnDirectory();
+  } else {
+    LARDER_ASSIGN_OR_RETURN(receiver, ArchiveReceiver::Open(flags.archive, {}));
+    own = ArchiveReceiver::OwnDirectory(flags.archive);
+  }
   cache::l2::FileSystem* const file_system = cache::l2::PosixFileSystem();
-  const std::string own = ArchiveReceiver::OwnDirectory(flags.archive);
   LARDER_ASSIGN_OR_RETURN(std::unique_ptr<replication::TermStore> terms,
                           replication::TermStore::Open(file_system, own));
   LARDER_ASSIGN_OR_RETURN(replication::ResumeTokens tokens,
                           replication::ResumeTokens::Open(file_system, own));
-  return std::make_unique<ReplicaService>(
+  replica.service = std::make_unique<ReplicaService>(
       std::move(receiver), std::move(terms), std::move(tokens),
       ReplicaService::Options{.resume_ttl_ms = flags.resume_ttl_ms});
+  return replica;
+}
+
+// What it has, for who starts it.
+absl::StatusOr<std::string> Describe(const ReplicaFlags& flags,
+                                     const Replica& replica) {
+  if (replica.live == nullptr) return absl::StrCat("archive ", flags.archive);
+  LARDER_ASSIGN_OR_RETURN(const auto applied, replica.live->Applied());
+  if (!applied.has_value()) {
+    return absl::StrCat("L2 ", flags.cache.l2, ", which has nothing yet");
+  }
+  return absl::StrCat("L2 ", flags.cache.l2, ", which has snapshot ",
+                      applied->header.snapshot_id());
 }
 
 absl::Status Serve(const ReplicaFlags& flags, Console* console) {
@@ -52,22 +84,21 @@ absl::Status Serve(const ReplicaFlags& flags, Console* console) {
   LARDER_RETURN_IF_ERROR(replication::CheckListen(
       flags.listen, !credentials.tls.certificate.empty(),
       !credentials.tokens.empty(), flags.credentials.insecure));
-  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<ReplicaService> service,
-                          OpenService(flags));
+  LARDER_ASSIGN_OR_RETURN(const Replica replica, OpenReplica(flags));
+  LARDER_ASSIGN_OR_RETURN(const std::string what, Describe(flags, replica));
   LARDER_ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcReplicaServer> server,
       GrpcReplicaServer::Start({.listen = flags.listen,
                                 .tls = std::move(credentials.tls),
                                 .tokens = std::move(credentials.tokens),
                                 .insecure = flags.credentials.insecure},
-                               service.get()));
+                               replica.service.get(), replica.live.get()));
   console->Warn(absl::StrCat("replica: listening on ",
-                             server->endpoint().Text(), " for archive ",
-                             flags.archive));
+                             server->endpoint().Text(), " for ", what));
   for (int look = 0; !Interrupted(); ++look) {
     if (look % kLooksPerCleaning == 0) {
       // What cannot be removed now is tried again.
-      service->RemoveExpired().IgnoreError();
+      replica.service->RemoveExpired().IgnoreError();
     }
     std::this_thread::sleep_for(kLook);
   }
