@@ -15,6 +15,7 @@
 #include "cache/l2/chain.h"
 #include "cache/l2/hash.h"
 #include "cache/l2/l2_store.h"
+#include "cache/l2/stored_record.h"
 #include "cache/l2/system_tree.h"
 #include "cache/name_hash.h"
 #include "cache/namespace_table.h"
@@ -29,8 +30,6 @@ namespace {
 
 // Commits so often that staging and free pages stay small.
 constexpr int64_t kRecordsPerCommit = 4096;
-// Half of what a superblock may hold: what is put later comes after it.
-constexpr uint64_t kHlcMax = uint64_t{1} << 62;
 
 class Loader : public L2Loader {
  public:
@@ -126,12 +125,6 @@ absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
                       ancestors));
   LARDER_RETURN_IF_ERROR(loader->TakeOver(source));
   return std::unique_ptr<L2Loader>(std::move(loader));
-}
-
-absl::Status CheckHlc(Hlc hlc) {
-  if (hlc.value <= kHlcMax) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("hlc: ", hlc.value, " exceeds ", kHlcMax));
 }
 
 // No commit is held up meanwhile: what is staged is in the epoch for a moment
@@ -237,70 +230,25 @@ absl::Status Loader::SpendTombstones() {
   return absl::OkStatus();
 }
 
-absl::Status CheckAttributes(const BlobAttributes& a) {
-  PutOptions o;
-  o.tags = a.tags;
-  o.dependencies = a.dependencies;
-  o.metadata = a.metadata;
-  LARDER_RETURN_IF_ERROR(ValidatePutOptions(o));
-  if (a.invalidation_hashes.size() != a.tags.size() + a.dependencies.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("invalidation hashes: ", a.invalidation_hashes.size(),
-                     " vs expected ", a.tags.size() + a.dependencies.size()));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Loader::Begin(const StoredRecord& record) {
   Abandon();
-  const auto in = [&](absl::Status s) {
-    return s.ok() ? s
-                  : absl::Status(s.code(),
-                                 absl::StrCat(absl::CHexEscape(record.ns), "/",
-                                              absl::CHexEscape(record.key),
-                                              ": ", s.message()));
-  };
-  LARDER_RETURN_IF_ERROR(in(ValidateKey(record.key)));
-  LARDER_RETURN_IF_ERROR(in(CheckAttributes(record.attributes)));
+  LARDER_RETURN_IF_ERROR(ValidateNamespace(record.ns));
   LARDER_ASSIGN_OR_RETURN(const Namespace* ns,
                           namespaces_.FindOrCreate(record.ns));
-  ChainHeader header;
-  header.name_hash = NameHash(record.ns, record.key);
-  header.raw_bytes = record.raw_bytes;
-  header.stored_bytes = record.stored_bytes;
-  header.frames = record.frames;
-  header.tags = record.attributes.tags;
-  header.dependencies = record.attributes.dependencies;
-  header.metadata = record.attributes.metadata;
-  const std::string bytes = EncodeChainHeader(header);
-  LARDER_RETURN_IF_ERROR(in(CheckFrames(header)));
+  LARDER_ASSIGN_OR_RETURN(NewRecord made, MakeStored(ns->id(), record));
   Pending p;
-  p.record = MakeRecord(record.attributes, header, bytes);
-  if (p.record.payload_checksum != record.payload_checksum) {
-    return in(absl::DataLossError(
-        absl::StrCat("payload checksum: found ", p.record.payload_checksum,
-                     " vs expected ", record.payload_checksum)));
-  }
-  p.record_key = RecordKey(ns->id(), record.key);
-  p.record.hlc = record.attributes.hlc;
-  p.record.rank = record.attributes.hlc.value;
-  p.record.last_access_unix_ms = record.last_access_unix_ms;
-  LARDER_RETURN_IF_ERROR(in(CheckHlc(record.attributes.hlc)));
+  p.record_key = std::move(made.record_key);
+  p.record = std::move(made.record);
   p.frames = record.frames;
-  p.offset = bytes.size();
-  if (p.record.last_access_unix_ms < 0 ||
-      p.record.last_access_unix_ms >= (int64_t{1} << 48)) {
-    return in(absl::InvalidArgumentError(absl::StrCat(
-        "last access: ", p.record.last_access_unix_ms, " ms vs 0 to 2^48")));
-  }
+  p.offset = made.header.size();
   if (FitsInline(p.record_key, p.record)) {
-    p.inline_chain = bytes;
+    p.inline_chain = std::move(made.header);
   } else {
     LARDER_ASSIGN_OR_RETURN(
         p.record.extents,
         store_->AllocateChain(p.record_key, p.record, /*may_evict=*/false));
     if (absl::Status s =
-            WriteChainBytes(store_->blobs(), p.record.extents, 0, bytes);
+            WriteChainBytes(store_->blobs(), p.record.extents, 0, made.header);
         !s.ok()) {
       store_->FreeUnlinked(p.record.extents);
       return s;
