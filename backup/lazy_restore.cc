@@ -439,11 +439,19 @@ absl::StatusOr<std::unique_ptr<LazyRestore>> LazyRestore::Open(
                                            std::move(start));
 }
 
-absl::StatusOr<bool> LazyRestore::IsHydrating(
+absl::StatusOr<std::optional<HydratingL2>> LazyRestore::FindHydrating(
     cache::l2::FileSystem* file_system, const std::string& l2_path) {
   LARDER_ASSIGN_OR_RETURN(const std::optional<cache::Hlc> floor,
                           cache::ReadHydration(file_system, l2_path));
-  return floor.has_value();
+  if (!floor.has_value()) return std::optional<HydratingL2>();
+  LARDER_ASSIGN_OR_RETURN(
+      const format::HydrationState state,
+      backup_internal::ReadHydrationState(file_system, l2_path));
+  return std::make_optional(HydratingL2{
+      .snapshot_id = state.snapshot_id(),
+      .archives = {state.archives().begin(), state.archives().end()},
+      .records = state.records(),
+      .stored_bytes = state.stored_bytes()});
 }
 
 }  // namespace larder::backup

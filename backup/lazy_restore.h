@@ -11,6 +11,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,14 @@ struct LazyRestoreReport {
   absl::Status unprotected;
 };
 
+// An L2 that is to go on, as it was left.
+struct HydratingL2 {
+  std::string snapshot_id;
+  std::vector<std::string> archives;
+  int64_t records = 0;
+  int64_t stored_bytes = 0;
+};
+
 // A cache in which the snapshot is there from the first moment: what nobody
 // put, deleted or invalidated since is as it was, and what was flushed before,
 // or since in a newer snapshot of the archive, does not come back.
@@ -97,9 +106,10 @@ class LazyRestore : public cache::BlobCache {
   static absl::StatusOr<std::unique_ptr<LazyRestore>> Open(
       LazyRestoreOptions options);
 
-  // Whether the L2 in `l2_path` waits for the rest. Errors: kDataLoss.
-  static absl::StatusOr<bool> IsHydrating(cache::l2::FileSystem* file_system,
-                                          const std::string& l2_path);
+  // What the L2 in `l2_path` waits for the rest of; nothing: it is as any
+  // other, or not there. Errors: kDataLoss.
+  static absl::StatusOr<std::optional<HydratingL2>> FindHydrating(
+      cache::l2::FileSystem* file_system, const std::string& l2_path);
 
   // Deals with about `bytes_max` of records; the caller's thread does the work.
   // Returns: whether all is done: then the L2 is as any other.

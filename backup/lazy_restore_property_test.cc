@@ -150,7 +150,8 @@ class LazyRun : public LazyRestoreFixture {
   void Reopen() {
     lazy_ = nullptr;
     cache_.reset();
-    if (disk.Exists("/new") && !*LazyRestore::IsHydrating(&disk, "/new")) {
+    if (disk.Exists("/new") &&
+        !LazyRestore::FindHydrating(&disk, "/new")->has_value()) {
       // It died just when all was done.
       ASSERT_TRUE(absl::IsAlreadyExists(TryOpen("/new", {"/a"}).status()));
       cache_ = OpenCache("/new");

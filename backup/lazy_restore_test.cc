@@ -123,7 +123,7 @@ TEST_F(LazyRestoreTest, ServesAtOnceAndBecomesAnyOtherL2) {
   EXPECT_EQ(lazy->Stats().l2.content_digest, cache->Stats().l2.content_digest);
   lazy.reset();
   // Nothing of it is left.
-  EXPECT_FALSE(*LazyRestore::IsHydrating(&disk, "/new"));
+  EXPECT_FALSE(LazyRestore::FindHydrating(&disk, "/new")->has_value());
   const auto names = disk.List("/new");
   for (const std::string& name : *names) {
     EXPECT_FALSE(absl::StartsWith(name, "hydrating")) << name;
@@ -308,7 +308,7 @@ TEST_F(LazyRestoreTest, ARestartGoesOn) {
   ASSERT_TRUE(lazy->InvalidateKey("pages", "key1").ok());
   const int64_t before = lazy->Report().records_added;
   lazy.reset();
-  EXPECT_TRUE(*LazyRestore::IsHydrating(&disk, "/new"));
+  EXPECT_TRUE(LazyRestore::FindHydrating(&disk, "/new")->has_value());
   EXPECT_TRUE(absl::IsFailedPrecondition(
       TryOpen("/new", {}, "20200101-other").status()));
   lazy = Open("/new", {});

@@ -21,6 +21,7 @@
 #include "cache/status_macros.h"
 #include "tools/cli/blob_reader.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/serving_cache.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/unique_fd.h"
 #include "tools/cli/write_all.h"
@@ -108,8 +109,7 @@ void Describe(const GetFlags& flags, const cache::BlobAttributes& attributes,
 }
 
 absl::Status Get(const GetFlags& flags, bool json, CommandResult* result) {
-  LARDER_ASSIGN_OR_RETURN(const auto cache,
-                          OpenCache(flags.cache, OpenMode::kLook));
+  LARDER_ASSIGN_OR_RETURN(const auto cache, OpenServing(flags.cache));
   Target target(flags, json);
   cache::BlobAttributes attributes;
   int64_t bytes = 0;
