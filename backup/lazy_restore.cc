@@ -25,6 +25,8 @@
 #include "cache/load_flights.h"
 #include "cache/mutex.h"
 #include "cache/policy.h"
+#include "cache/snapshot.h"
+#include "cache/stats.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup {
@@ -100,9 +102,7 @@ class LazyRestoreImpl : public LazyRestore {
   }
   absl::Status Flush() override { return cache_->Flush(); }
   cache::CacheStats Stats() const override { return cache_->Stats(); }
-  std::vector<cache::NamespaceStats> NamespacesStats() const override {
-    return cache_->NamespacesStats();
-  }
+  std::vector<cache::NamespaceStats> NamespacesStats() const override;
   uint64_t CurrentGeneration(absl::string_view ns) const override {
     return cache_->CurrentGeneration(ns);
   }
@@ -268,6 +268,24 @@ absl::StatusOr<Hit> LazyRestoreImpl::GetOrLoad(absl::string_view ns,
                                                const Loader& loader) {
   if (std::optional<Hit> hit = Get(ns, key)) return *std::move(hit);
   return cache_->GetOrLoad(ns, key, loader);
+}
+
+// Those of the snapshot are there, too.
+std::vector<cache::NamespaceStats> LazyRestoreImpl::NamespacesStats() const {
+  std::vector<cache::NamespaceStats> all = cache_->NamespacesStats();
+  if (done_.load()) return all;
+  for (const cache::NamespaceState& state : start_.covering.Namespaces()) {
+    const bool known = std::any_of(
+        all.begin(), all.end(),
+        [&](const auto& stats) { return stats.name == state.name; });
+    if (known) continue;
+    cache::NamespaceStats stats;
+    stats.name = state.name;
+    stats.generation = state.generation;
+    stats.flushed_at = state.flushed_at;
+    all.push_back(std::move(stats));
+  }
+  return all;
 }
 
 // --- Hydrating

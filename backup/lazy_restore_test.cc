@@ -105,6 +105,7 @@ TEST_F(LazyRestoreTest, ServesAtOnceAndBecomesAnyOtherL2) {
   auto lazy = Open("/new", {"/a"});
   ASSERT_NE(lazy, nullptr);
   EXPECT_EQ(lazy->Stats().l2.records, 0);
+  EXPECT_EQ(lazy->NamespacesStats().size(), 2);
   const auto hit = lazy->Get("pages", "key200");
   ASSERT_TRUE(hit.has_value());
   EXPECT_EQ(hit->bytes(), Bytes(200));

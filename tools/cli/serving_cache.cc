@@ -29,4 +29,10 @@ absl::StatusOr<std::unique_ptr<cache::BlobCache>> OpenServing(
                    hydrating->snapshot_id, ": ", lazy.status().message()));
 }
 
+absl::StatusOr<std::unique_ptr<cache::BlobCache>> OpenToInvalidate(
+    const CacheFlags& flags) {
+  auto serving = OpenServing(flags);
+  return serving.ok() ? std::move(serving) : OpenCache(flags, OpenMode::kLook);
+}
+
 }  // namespace larder::cli

@@ -16,6 +16,11 @@ namespace larder::cli {
 absl::StatusOr<std::unique_ptr<cache::BlobCache>> OpenServing(
     const CacheFlags& flags);
 
+// The same to invalidate: where no archive can be read, without them. What is
+// invalidated stays so when they are back.
+absl::StatusOr<std::unique_ptr<cache::BlobCache>> OpenToInvalidate(
+    const CacheFlags& flags);
+
 }  // namespace larder::cli
 
 #endif  // LARDER_TOOLS_CLI_SERVING_CACHE_H_
