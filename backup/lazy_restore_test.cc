@@ -2,10 +2,13 @@
 #include "backup/lazy_restore.h"
 
 #include <atomic>
+#include <map>
 #include <memory>
+#include <random>
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -482,6 +485,116 @@ TEST_F(LazyRestoreTest, ADamagedPackOfADeltaCostsWhatItMayHaveHeld) {
   const std::set<BlobKey> lost = Lost(*lazy);
   EXPECT_GT(lost.size(), 0);
   ExpectHoldsAllBut(lazy.get(), lost);
+}
+
+// Whatever is damaged: nothing wrong is served, what is missing is counted, and
+// nothing is missing where another archive is whole.
+TEST_F(LazyRestoreTest, AnyDamageCostsMissesAtMost) {
+  const auto cache = Filled(150);
+  Backup(cache.get(), {"/a", "/b"});
+  for (int i = 0; i < 150; i += 7) {
+    Put(cache.get(), i % 3 == 0 ? "images" : "pages", absl::StrCat("key", i),
+        absl::StrCat("newer", i, Bytes(i)));
+  }
+  ASSERT_TRUE(cache->InvalidateKey("pages", "key1").ok());
+  model.erase({"pages", "key1"});
+  Backup(cache.get(), {"/a", "/b"});
+  const auto packs = PacksOf("/a");
+  for (uint64_t run = 1; run <= 40; ++run) {
+    SCOPED_TRACE(absl::StrCat("seed ", run));
+    std::mt19937_64 random(run);
+    std::vector<std::pair<std::string, uint64_t>> flipped;
+    for (uint64_t n = 1 + random() % 12; n > 0; --n) {
+      const std::string path =
+          absl::StrCat("/a/packs/", packs[random() % packs.size()]);
+      const uint64_t at = random() % (*disk.Open(path, {}))->Size();
+      ASSERT_TRUE(disk.FlipBit(path, at, 2).ok());
+      flipped.emplace_back(path, at);
+    }
+    for (const bool two : {false, true}) {
+      const std::string path = absl::StrCat("/new", run, two);
+      const auto lazy =
+          two ? TryOpen(path, {"/a", "/b"}) : TryOpen(path, {"/a"});
+      if (!lazy.ok()) {
+        // Both copies of the invalidations were hit.
+        EXPECT_TRUE(absl::IsDataLoss(lazy.status())) << lazy.status();
+        continue;
+      }
+      if (run % 2 == 0) HydrateAll(lazy->get());
+      EXPECT_FALSE((*lazy)->Get("pages", "key1").has_value());
+      int64_t missing = 0;
+      for (const auto& [key, bytes] : model) {
+        const auto hit = (*lazy)->Get(key.first, key.second);
+        missing += hit.has_value() ? 0 : 1;
+        if (hit.has_value()) {
+          ASSERT_EQ(hit->bytes(), bytes) << key.second;
+        }
+      }
+      HydrateAll(lazy->get());
+      EXPECT_GE((*lazy)->Report().lost.blobs, missing);
+      if (two) {
+        EXPECT_EQ(missing, 0);
+        EXPECT_EQ((*lazy)->Report().lost.blobs, 0);
+      }
+    }
+    for (const auto& [path, at] : flipped) {
+      ASSERT_TRUE(disk.FlipBit(path, at, 2).ok());
+    }
+  }
+}
+
+// Each thread knows what its own keys must be; hydration runs beside them.
+TEST_F(LazyRestoreTest, ThreadsBesideTheHydration) {
+  constexpr int kThreads = 4;
+  constexpr int kKeys = 240;
+  const auto cache = Filled(kKeys);
+  Backup(cache.get(), {"/a"});
+  const auto lazy = Open("/new", {"/a"});
+  std::atomic<bool> hydrated = false;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937_64 random(static_cast<uint64_t>(t) + 1);
+      BytesByKey own;
+      for (const auto& [key, bytes] : model) {
+        const int number = std::stoi(key.second.substr(3));
+        if (number % kThreads == t) own[key] = bytes;
+      }
+      std::vector<BlobKey> keys;
+      for (const auto& [key, bytes] : own) keys.push_back(key);
+      for (int i = 0; i < 600 || !hydrated.load(); ++i) {
+        const BlobKey& key = keys[random() % keys.size()];
+        const auto it = own.find(key);
+        switch (random() % 8) {
+          case 0: {
+            const std::string bytes = absl::StrCat(t, " put ", i);
+            ASSERT_TRUE(lazy->Put(key.first, key.second, bytes, {}).ok());
+            own[key] = bytes;
+            break;
+          }
+          case 1:
+            ASSERT_TRUE(lazy->InvalidateKey(key.first, key.second).ok());
+            if (it != own.end()) own.erase(it);
+            break;
+          default: {
+            const auto hit = lazy->Get(key.first, key.second);
+            ASSERT_EQ(hit.has_value(), it != own.end()) << key.second;
+            if (hit.has_value()) {
+              ASSERT_EQ(hit->bytes(), it->second) << key.second;
+            }
+          }
+        }
+      }
+    });
+  }
+  for (bool done = false; !done;) {
+    const auto step = lazy->Hydrate(2'000);
+    ASSERT_TRUE(step.ok()) << step.status();
+    done = *step;
+  }
+  hydrated = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(lazy->Report().lost.blobs, 0);
 }
 
 TEST_F(LazyRestoreTest, AMissingPackOrArchiveIsNoError) {

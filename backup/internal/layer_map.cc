@@ -240,11 +240,13 @@ absl::Status LayerMap::TakeNames(const TableEntry& entry, int pack,
     for (const std::string& name : of.names()) {
       absl::string_view ns;
       absl::string_view key;
-      if (backup::format::SplitBlobName(name, &ns, &key)) {
+      if (gap->names.size() < kNamesMax &&
+          backup::format::SplitBlobName(name, &ns, &key)) {
         gap->names.push_back({std::string(ns), std::string(key)});
       }
     }
     for (const auto& range : of.ranges()) {
+      if (gap->ranges.size() == kNamesMax) break;
       gap->ranges.emplace_back(StartOf(range), EndOf(range));
     }
   }

@@ -48,8 +48,8 @@ struct LayerGap {
 // are not in byte order (as docs/formats/dump.md allows, and no writer does),
 // costs misses: what a record is called is checked by who takes it.
 //
-// Single-owner. Memory: kChunksMax chunks of records, kStartsMax names, and
-// what PackTables takes.
+// Single-owner. Memory: kChunksMax chunks of records, kStartsMax names,
+// those of a gap, and what PackTables takes.
 class LayerMap {
  public:
   // One chunk with its place in the dump. Shared with the map's memory of them.
@@ -94,6 +94,8 @@ class LayerMap {
  private:
   static constexpr size_t kChunksMax = 4;
   static constexpr size_t kStartsMax = 65'536;
+  // Of a gap, and as many ranges; then it is not told what all of it is.
+  static constexpr size_t kNamesMax = 65'536;
 
   // Where in the dump a Records chunk is.
   struct Spot {

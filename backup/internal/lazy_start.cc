@@ -52,13 +52,13 @@ absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
 }
 
 // Opens those that can be read, in order. Errors: those of the last, if none.
+// `newer`: snapshots that the first one, number `leader`, must keep, too.
 absl::Status OpenReplicas(const LazyStartOptions& options,
                           const std::vector<std::string>& paths, size_t leader,
+                          const std::vector<std::string>& newer,
                           LazyStart* start) {
   absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
   const HydrationState& state = start->state;
-  const std::vector<std::string> newer(state.newer_snapshots().begin(),
-                                       state.newer_snapshots().end());
   for (size_t i = leader; i < paths.size(); ++i) {
     absl::StatusOr<std::unique_ptr<SnapshotReplica>> replica =
         SnapshotReplica::Open(paths[i], state.snapshot_id(),
@@ -134,15 +134,12 @@ absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
     state.add_archives(options.archives[i]);
   }
   state.set_snapshot_id(plan.snapshot.id);
-  for (const std::string& id : plan.newer_snapshots) {
-    state.add_newer_snapshots(id);
-  }
   state.set_records(plan.records);
   state.set_stored_bytes(plan.records_stored_bytes);
   start->warnings.insert(start->warnings.end(), plan.warnings.begin(),
                          plan.warnings.end());
-  LARDER_RETURN_IF_ERROR(
-      OpenReplicas(options, options.archives, leader, start));
+  LARDER_RETURN_IF_ERROR(OpenReplicas(options, options.archives, leader,
+                                      plan.newer_snapshots, start));
   return BuildL2(options, plan, start);
 }
 
@@ -165,10 +162,9 @@ absl::Status GoOn(const LazyStartOptions& options, LazyStart* start) {
                                      options.archives.end());
   }
   // All that newer snapshots had to tell is in the L2's directory.
-  state.clear_newer_snapshots();
   return OpenReplicas(options,
                       {state.archives().begin(), state.archives().end()},
-                      /*leader=*/0, start);
+                      /*leader=*/0, /*newer=*/{}, start);
 }
 
 }  // namespace
