@@ -18,8 +18,10 @@
 #include "backup/internal/file_target.h"
 #include "backup/internal/invalidation_set.h"
 #include "backup/internal/lease.h"
+#include "backup/internal/lineage_invalidations.h"
 #include "backup/internal/loss_reporter.h"
 #include "backup/internal/pack_frames.h"
+#include "backup/internal/restore_sources.h"
 #include "backup/internal/staging_directory.h"
 #include "cache/blob_cache.h"
 #include "cache/clock.h"
@@ -30,10 +32,12 @@ namespace larder::backup {
 namespace {
 
 using backup_internal::CacheReader;
+using backup_internal::ChooseSource;
 using backup_internal::DeltaApplier;
 using backup_internal::DirectoryFileTarget;
 using backup_internal::FileReader;
 using backup_internal::InvalidationSet;
+using backup_internal::IsOrDescendsFrom;
 using backup_internal::Lease;
 using backup_internal::LossReporter;
 using backup_internal::StagingDirectory;
@@ -42,40 +46,6 @@ using cache::l2::FileSystem;
 FileSystem* FileSystemOf(const RestoreOptions& options) {
   return options.cache.file_system != nullptr ? options.cache.file_system
                                               : cache::l2::PosixFileSystem();
-}
-
-// The source to restore from: of `kind`, named `name` (empty: any), and sound.
-// Errors: kFailedPrecondition.
-absl::StatusOr<uint16_t> ChooseSource(const format::Manifest& manifest,
-                                      format::SourceKind kind,
-                                      absl::string_view name) {
-  std::optional<uint16_t> chosen;
-  const std::string& id = manifest.header().snapshot_id();
-  for (int i = 0; i < manifest.header().sources_size(); ++i) {
-    const format::SourceInfo& source = manifest.header().sources(i);
-    if (source.kind() != kind || (!name.empty() && source.name() != name)) {
-      continue;
-    }
-    if (chosen.has_value()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("snapshot ", id, ": holds several such sources, ",
-                       manifest.header().sources(*chosen).name(), " and ",
-                       source.name(), ": name one"));
-    }
-    chosen = static_cast<uint16_t>(i);
-  }
-  if (!chosen.has_value()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "snapshot ", id, ": holds no ",
-        kind == format::SOURCE_KIND_BLOB_CACHE ? "blob cache" : "files"));
-  }
-  const format::SourceEnd& end = manifest.trailer().sources(*chosen);
-  if (end.status_code() != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "snapshot ", id, ": source ", manifest.header().sources(*chosen).name(),
-        " failed when the backup was made: ", end.status_message()));
-  }
-  return *chosen;
 }
 
 // Tells what of a source that is restored was not in the backup, ever.
@@ -93,32 +63,6 @@ void PlanProblems(const format::Manifest& manifest, uint16_t index,
   }
   const int64_t unlisted = totals.problems_count() - totals.problems_size();
   if (unlisted > 0) warn(absl::StrCat(unlisted, " more problems"));
-}
-
-// Whether what was flushed in `other` was flushed for `cache` too: it is a
-// later state of the same L2, or of one that was restored from it.
-bool IsOrDescendsFrom(const format::CacheInfo& other,
-                      const format::CacheInfo& cache) {
-  return other.lineage() == cache.lineage() ||
-         std::find(other.ancestors().begin(), other.ancestors().end(),
-                   cache.lineage()) != other.ancestors().end();
-}
-
-// Up to which HLC every invalidation that `newer` knows of was made before
-// `older` was taken.
-cache::Hlc KnownThrough(const format::CacheInfo& older,
-                        const format::CacheInfo& newer) {
-  // A mutation under way may have its HLC and miss the snapshot: by far less.
-  constexpr int64_t kUnderWayMsMax = 60'000;
-  // Of another lineage nothing is sure, however old. It may have gone its own
-  // way before `older` was taken, and at its restore it took in what others of
-  // the archive had invalidated on theirs: both with an HLC before older's, and
-  // unknown to it. A dump does not say which of what was forgotten that was.
-  // What both have inherited is told apart by being equal (InvalidationSet).
-  if (newer.lineage() != older.lineage()) return cache::Hlc();
-  const int64_t unix_ms = cache::Hlc{older.hlc()}.unix_millis();
-  return cache::Hlc::FromUnixMillis(
-      std::max<int64_t>(0, unix_ms - kUnderWayMsMax));
 }
 
 void PlanCache(const SnapshotEntry& snapshot, uint16_t index,
@@ -173,11 +117,9 @@ class RestoreRun {
   absl::Status PrepareCache();
   // Reads one dump of the chain, on top of those before.
   absl::Status ReadLayer(size_t at);
-  absl::StatusOr<uint16_t> CacheIndexIn(size_t at) const;
   absl::Status CountLayer(const format::SourceTotals& totals,
                           const CacheReader::Counts& counts, int64_t missing);
   absl::Status PrepareFiles();
-  absl::Status CollectInvalidations(uint16_t index, InvalidationSet* merged);
   absl::Status FinishCache();
   absl::Status CheckReopened();
   absl::Status FinishFiles();
@@ -216,41 +158,6 @@ void RestoreRun::Warn(const absl::Status& problem) {
   }
 }
 
-// Merges this snapshot's invalidations with those of newer ones into `*merged`,
-// and the newer ones alone into `newer_`.
-absl::Status RestoreRun::CollectInvalidations(uint16_t index,
-                                              InvalidationSet* merged) {
-  const auto warn = [this](const absl::Status& problem) { Warn(problem); };
-  const auto quiet = [](const absl::Status&) {};
-  LARDER_RETURN_IF_ERROR(backup_internal::ReadInvalidations(
-      archive_, manifest_, index, quiet, options_.cancellation, merged));
-  const format::CacheInfo& cache = manifest_.header().sources(index).cache();
-  const std::vector<cache::NamespaceState> own = merged->Namespaces();
-  for (const std::string& id : report_->plan.newer_snapshots) {
-    lease_->Renew();
-    LARDER_ASSIGN_OR_RETURN(const SnapshotEntry other, archive_.Find(id));
-    for (int i = 0; i < other.manifest.header().sources_size(); ++i) {
-      const format::SourceInfo& source = other.manifest.header().sources(i);
-      if (source.kind() != format::SOURCE_KIND_BLOB_CACHE ||
-          !IsOrDescendsFrom(source.cache(), cache) ||
-          other.manifest.trailer().sources(i).status_code() != 0) {
-        continue;
-      }
-      newer_.SetKnown(KnownThrough(cache, source.cache()), own);
-      for (InvalidationSet* set : {merged, &newer_}) {
-        const absl::Status read = backup_internal::ReadInvalidations(
-            archive_, other.manifest, static_cast<uint16_t>(i), quiet,
-            options_.cancellation, set);
-        if (read.ok()) continue;
-        if (!absl::IsDataLoss(read)) return read;
-        report_->outcome = Outcome::kPartial;
-        if (set == merged) warn(read);
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::Status RestoreRun::TakeLease() {
   std::vector<std::string> ids = report_->plan.newer_snapshots;
   for (const SnapshotEntry& layer : report_->plan.chain) {
@@ -266,7 +173,18 @@ absl::Status RestoreRun::PrepareCache() {
       cache_index_,
       ChooseSource(manifest_, format::SOURCE_KIND_BLOB_CACHE, ""));
   InvalidationSet merged;
-  LARDER_RETURN_IF_ERROR(CollectInvalidations(cache_index_, &merged));
+  LARDER_ASSIGN_OR_RETURN(
+      const bool all,
+      backup_internal::CollectInvalidations(
+          {.archive = &archive_,
+           .manifest = &manifest_,
+           .source = cache_index_,
+           .newer_snapshots = &report_->plan.newer_snapshots,
+           .lease = lease_.get(),
+           .cancellation = options_.cancellation,
+           .problem = [this](const absl::Status& problem) { Warn(problem); }},
+          &merged, &newer_, /*covering=*/nullptr));
+  if (!all) report_->outcome = Outcome::kPartial;
   LARDER_ASSIGN_OR_RETURN(
       cache_staging_, StagingDirectory::Create(options_.cache.l2_path,
                                                manifest_.header().snapshot_id(),
@@ -308,33 +226,6 @@ absl::Status RestoreRun::PrepareFiles() {
   return absl::OkStatus();
 }
 
-// The source of layer `at` that the restored one goes back to.
-// Errors: kDataLoss when the layer is not what the one above builds on.
-absl::StatusOr<uint16_t> RestoreRun::CacheIndexIn(size_t at) const {
-  const std::vector<SnapshotEntry>& chain = report_->plan.chain;
-  if (at + 1 == chain.size()) return cache_index_;
-  const format::SourceInfo& target = manifest_.header().sources(cache_index_);
-  const format::DumpHeader& header = chain[at].manifest.header();
-  for (int i = 0; i < header.sources_size(); ++i) {
-    const format::SourceInfo& info = header.sources(i);
-    if (info.name() != target.name() ||
-        info.kind() != format::SOURCE_KIND_BLOB_CACHE ||
-        info.cache().lineage() != target.cache().lineage() ||
-        chain[at].manifest.trailer().sources(i).status_code() != 0) {
-      continue;
-    }
-    for (const auto& above : chain[at + 1].manifest.header().sources()) {
-      if (above.name() == target.name() &&
-          above.cache().base_epoch() == info.cache().epoch()) {
-        return static_cast<uint16_t>(i);
-      }
-    }
-  }
-  return absl::DataLossError(absl::StrCat(
-      "snapshot ", chain[at].id, ": holds no source ", target.name(),
-      " of the epoch that snapshot ", chain[at + 1].id, " builds on"));
-}
-
 absl::Status RestoreRun::ReadLayer(size_t at) {
   const SnapshotEntry& layer = report_->plan.chain[at];
   const bool is_last = at + 1 == report_->plan.chain.size();
@@ -345,7 +236,9 @@ absl::Status RestoreRun::ReadLayer(size_t at) {
   const format::SourceTotals* totals = nullptr;
   backup_internal::PackFrames frames(&archive_, &layer.manifest);
   if (loader_ != nullptr) {
-    LARDER_ASSIGN_OR_RETURN(const uint16_t index, CacheIndexIn(at));
+    LARDER_ASSIGN_OR_RETURN(
+        const uint16_t index,
+        backup_internal::CacheSourceIn(report_->plan.chain, at, cache_index_));
     const format::SourceInfo& info = layer.manifest.header().sources(index);
     if (info.cache().base_epoch() != 0) {
       LARDER_RETURN_IF_ERROR(loader_->StartDelta());

@@ -4,6 +4,7 @@
 #include "bench/backup/deltas.h"
 #include "bench/backup/dumps.h"
 #include "bench/backup/foreground.h"
+#include "bench/backup/lazy.h"
 #include "bench/backup/memory.h"
 #include "bench/program.h"
 #include "bench/setting.h"
@@ -22,6 +23,9 @@ constexpr Work kWorks[] = {
     {"idle delta", "of 10,000 and of 1,000,000 records", IdleDelta},
     {"foreground", "get and put p99.9 beside backups", Foreground},
     {"pin hold", "p99 over snapshots beside puts", PinHold},
+    {"lazy restore",
+     "from the open to the first blob, of 4 GiB and of an eighth",
+     LazyRestoreFirstHit},
     {"memory of a dump", "most anonymous memory, of a small and a large one",
      MemoryOfDump},
 };

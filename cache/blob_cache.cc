@@ -74,6 +74,11 @@ class BlobCacheImpl : public BlobCache {
       absl::FunctionRef<bool(const OrphanChain&)> visit) override;
   absl::StatusOr<std::unique_ptr<Snapshot>> TakeSnapshot(
       EpochLock::PinOptions options) override;
+  absl::StatusOr<bool> Adopt(const StoredRecord& record, FrameSource read_frame,
+                             bool may_evict) override;
+  absl::Status EndHydration() override {
+    return l2_ == nullptr ? absl::OkStatus() : l2_->EndHydration();
+  }
   absl::StatusOr<SliceReport> SweepL1Slice(SliceLimit limit) override;
   absl::StatusOr<SliceReport> SweepDueSlice(SliceLimit limit) override;
   absl::StatusOr<SliceReport> SweepTombstonedSlice(SliceLimit limit) override;
@@ -126,6 +131,10 @@ class BlobCacheImpl : public BlobCache {
                                         uint64_t begun,
                                         const LoadFlights::Flight& flight,
                                         absl::Status* status);
+  // Whether nothing stands against adding it. Errors: kAborted: a damaged page
+  // hides that.
+  absl::StatusOr<bool> IsWanted(const Namespace& ns,
+                                const StoredRecord& record) const;
 
   const BlobCacheOptions options_;
   Clock* const clock_;
@@ -544,6 +553,10 @@ absl::StatusOr<Mutation> BlobCacheImpl::InvalidateKey(absl::string_view ns_name,
     const EpochLock::Guard guard = epoch_lock()->Enter();
     mutation = {hlc_.Next(), guard.epoch()};
     const Namespace* ns = namespaces_.Find(ns_name);
+    if (ns == nullptr && l2_ != nullptr && l2_->hydration_floor().value != 0) {
+      // The snapshot may have it.
+      LARDER_ASSIGN_OR_RETURN(ns, namespaces_.FindOrCreate(ns_name));
+    }
     if (ns != nullptr) {
       // L1 first, as in Place().
       l1_.Erase(ns_name, key);
@@ -709,6 +722,55 @@ absl::StatusOr<std::unique_ptr<Snapshot>> BlobCacheImpl::TakeSnapshot(
     return absl::FailedPreconditionError("snapshot: the cache has no L2");
   }
   return l2_->TakeSnapshot(std::move(options));
+}
+
+// --- Hydrating
+
+absl::StatusOr<bool> BlobCacheImpl::IsWanted(const Namespace& ns,
+                                             const StoredRecord& record) const {
+  const BlobAttributes& a = record.attributes;
+  if (Judge(a.expiry, clock_->NowUnixMillis(), record.last_access_unix_ms) ==
+          Liveness::kDead ||
+      !ns.IsValid(record.key, a.hlc, a.invalidation_hashes)) {
+    return false;
+  }
+  const auto reading = l2_->EnterRead();
+  std::optional<l2::Record> current;
+  const absl::Status found =
+      l2_->FindRecord(ns, record.key, ns.HashOf(record.key), &current);
+  if (!found.ok()) return absl::AbortedError(found.message());
+  return !current.has_value();
+}
+
+absl::StatusOr<bool> BlobCacheImpl::Adopt(const StoredRecord& record,
+                                          FrameSource read_frame,
+                                          bool may_evict) {
+  const Hlc floor = l2_ == nullptr ? Hlc() : l2_->hydration_floor();
+  if (floor.value == 0) {
+    return absl::FailedPreconditionError("adopt: the L2 is not hydrating");
+  }
+  if (record.attributes.hlc > floor) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("adopt: hlc ", record.attributes.hlc.value,
+                     " vs at most the snapshot's ", floor.value));
+  }
+  LARDER_ASSIGN_OR_RETURN(const Namespace* ns,
+                          namespaces_.FindOrCreate(record.ns));
+  LARDER_ASSIGN_OR_RETURN(bool wanted, IsWanted(*ns, record));
+  if (!wanted) return false;
+  LARDER_ASSIGN_OR_RETURN(
+      l2::PreparedPut put,
+      l2_->PrepareStored(*ns, record, read_frame, may_evict));
+  MutexLock stripe(key_locks_.Of(ns->HashOf(record.key)));
+  const EpochLock::Guard guard = epoch_lock()->Enter();
+  // A tombstone that comes now is newer than the record: readers ask it.
+  const absl::StatusOr<bool> still = IsWanted(*ns, record);
+  if (!still.ok() || !*still) {
+    l2_->Discard(put);
+    return still;
+  }
+  l2_->StageStored(guard, std::move(put));
+  return true;
 }
 
 // --- Sweeping

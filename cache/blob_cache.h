@@ -157,6 +157,26 @@ class BlobCache {
   virtual absl::StatusOr<std::unique_ptr<Snapshot>> TakeSnapshot(
       EpochLock::PinOptions options) = 0;
 
+  // --- Hydrating: the L2 does not hold yet all of a snapshot that it is
+  // restored from (cache/hydration.h). Meanwhile TakeSnapshot() is
+  // kUnavailable, and no tombstone retires.
+
+  // Adds a record of that snapshot, as it was, unless the key was put, deleted
+  // or invalidated since the L2 was made, or the record is dead by now.
+  // `read_frame` is called for each frame in order; they are verified.
+  // `may_evict`: what is less wanted goes where there is no room.
+  // Returns: whether it was added.
+  // Errors: kFailedPrecondition (not hydrating), kInvalidArgument (impossible,
+  // or newer than the snapshot), kDataLoss (frames), kAborted (a damaged page
+  // of L2 hides whether the key is there), kResourceExhausted, kUnavailable (L2
+  // degraded), and what `read_frame` says.
+  virtual absl::StatusOr<bool> Adopt(const StoredRecord& record,
+                                     FrameSource read_frame,
+                                     bool may_evict) = 0;
+  // What was not added until then stays a miss. Durable when it returns, as all
+  // that was flushed before. Requires: no Adopt() is running or comes later.
+  virtual absl::Status EndHydration() = 0;
+
   // The slices of sweeps. Each joins the epoch lock for its whole length and
   // keeps its place for the next call; any number of threads may call, one at
   // a time makes progress.

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "cache/hlc.h"
+#include "cache/hydration.h"
 #include "cache/l2/btree.h"
 #include "cache/l2/file.h"
 #include "cache/l2/journal.h"
@@ -162,6 +164,7 @@ class Repairer {
   absl::Status ReconcileLane(SpaceMap::Lane lane, const std::vector<bool>& live,
                              uint64_t unit_bytes, bool release);
   absl::Status ZeroUnreadable();
+  absl::Status GiveUpHydration();
 
   const Superblock& old() const { return old_.newest; }
   // None of the mutations of `epoch` and before is newer.
@@ -505,6 +508,24 @@ absl::Status Repairer::ZeroUnreadable() {
   return absl::OkStatus();
 }
 
+// Markers may be among what is lost. Before the commit: none of it may be there
+// while somebody can still add what they kept out.
+absl::Status Repairer::GiveUpHydration() {
+  l2::FileSystem* const fs = options_.file_system != nullptr
+                                 ? options_.file_system
+                                 : l2::PosixFileSystem();
+  const absl::StatusOr<std::optional<Hlc>> floor =
+      ReadHydration(fs, options_.l2_path);
+  if (floor.ok() && !floor->has_value()) return absl::OkStatus();
+  if (absl::IsDataLoss(floor.status())) {
+    report_.Damaged(std::string(floor.status().message()));
+  } else {
+    LARDER_RETURN_IF_ERROR(floor.status());
+  }
+  report_.ended_hydration = true;
+  return EndHydration(fs, options_.l2_path);
+}
+
 absl::StatusOr<RepairReport> Repairer::Run() {
   report_.epoch_before = old().epoch;
   new_ = old();
@@ -514,7 +535,10 @@ absl::StatusOr<RepairReport> Repairer::Run() {
                                  ": superblock: counts or digest are not those "
                                  "of the records"));
   }
-  if (MustCommit()) LARDER_RETURN_IF_ERROR(BuildAndPublish());
+  if (MustCommit()) {
+    LARDER_RETURN_IF_ERROR(GiveUpHydration());
+    LARDER_RETURN_IF_ERROR(BuildAndPublish());
+  }
   report_.epoch = new_.epoch;
   live_pages_.assign(pages_->count(), false);
   LARDER_RETURN_IF_ERROR(KeepReached(new_, /*must_be_whole=*/true));

@@ -15,6 +15,8 @@ namespace larder::cache {
 // the report; which loss follows from which damage: docs/adr/0006-repair.md.
 // What invalidations the journal holds take effect, as at an open.
 //
+// A repair that commits ends a hydration (hydration.h) before.
+//
 // Where nothing is damaged, nothing is written. Cut short at any point, by
 // whatever, the directory is as it was, but for one flipped bit that was mended
 // or a superblock that got its twin back, or it is repaired, but for orphans.

@@ -67,6 +67,8 @@ struct RepairReport {
   // Journals of which a part could not be read: invalidations that no commit
   // held may be lost, as if the power had gone before they were synced.
   std::vector<std::string> lost_journals;
+  // The L2 was hydrating (hydration.h): what it did not hold yet stays a miss.
+  bool ended_hydration = false;
   int64_t freed_bytes = 0;   // Orphans, and what was dropped or replaced.
   int64_t marked_bytes = 0;  // That were in use, and marked as free.
 

@@ -97,6 +97,9 @@ struct DeltaRange {
   std::vector<StoredRecord> changed;  // Written since; in order of their keys.
 };
 
+// Reads frame `i` of a record, as stored.
+using FrameSource = absl::FunctionRef<absl::StatusOr<std::string>(size_t i)>;
+
 // Thread-safe. Destroying it releases the pin. Must not outlive the cache.
 class Snapshot {
  public:

@@ -587,9 +587,10 @@ void AddPromote(Program* program) {
 void AddRestore(Program* program) {
   auto [command, flags] = AddCommand(
       program, "restore", "Restore a snapshot into a new L2",
-      "larder restore --from dir:/mnt/a --l2 /var/cache/new", cli::RunRestore);
+      "larder restore --from dir:/mnt/a --l2 /var/cache/new\n"
+      "  larder restore --lazy --from dir:/mnt/a --l2 /var/cache/new",
+      cli::RunRestore);
   AddArchive(command, &flags->directory);
-  command->get_option("--from")->required();
   command
       ->add_option("--snapshot", flags->snapshot,
                    "Which one (see 'larder list'); the newest complete "
@@ -609,9 +610,35 @@ void AddRestore(Program* program) {
   command->add_flag("--dry-run", flags->dry_run,
                     "Show what would be restored and write nothing; reads the "
                     "manifest only ('larder verify' reads all)");
+  CLI::Option* const lazy = command->add_flag(
+      "--lazy", flags->lazy,
+      "Serve at once and fill then: 'larder get' fetches what is not there "
+      "yet. After Ctrl-C or a crash the same command goes on");
+  lazy->needs("--l2")->excludes("--files")->excludes("--dry-run");
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--also-from",
+          [flags = flags](const std::vector<std::string>& places) {
+            for (const std::string& place : places) {
+              auto path = cli::ParseDirectoryLocation(place);
+              if (!path.ok()) {
+                throw CLI::ValidationError(
+                    "--also-from", std::string(path.status().message()));
+              }
+              flags->more_directories.push_back(*std::move(path));
+            }
+          },
+          "Another archive with the same snapshot, for what is damaged in the "
+          "first; may be given again")
+      ->allow_extra_args(false)
+      ->type_name("dir:PATH")
+      ->needs(lazy);
   command->parse_complete_callback([flags = flags] {
     if (flags->cache.l2.empty() && flags->files_out.empty()) {
       throw CLI::RequiredError("--l2 or --files");
+    }
+    if (flags->directory.empty() && !flags->lazy) {
+      throw CLI::RequiredError("--from");
     }
   });
 }

@@ -155,6 +155,11 @@ absl::Status PackStream::ReadHeader(uint64_t offset, Found* found) const {
   return absl::OkStatus();
 }
 
+void PackStream::StartAt(int pack) {
+  pack_index_ = pack - 1;
+  sequence_ = manifest_->packs(pack).first_sequence();
+}
+
 absl::StatusOr<StreamItem> PackStream::Next() {
   LARDER_RETURN_IF_ERROR(backup::CheckCancelled(cancellation_));
   if (resynced_ != nullptr) {

@@ -56,6 +56,9 @@ class PackStream {
              const backup::format::Manifest* manifest, FilterFn filter,
              ProblemFn problem, const backup::Cancellation* cancellation);
 
+  // Starts with the pack at this index of the manifest. Before any Next().
+  void StartAt(int pack);
+
   // Errors: kFailedPrecondition (a newer format; unknown critical chunk),
   // kCancelled, and what the file system says other than absent, damaged or
   // cut short.

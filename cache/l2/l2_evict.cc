@@ -57,6 +57,7 @@ int64_t L2Store::TakeReads(const Namespace& ns, absl::string_view key,
 L2Store::Verdict L2Store::JudgeForEviction(Eviction* e, uint64_t rank,
                                            const Namespace& ns,
                                            absl::string_view key, Record* r) {
+  if (hydration_floor().value != 0 && IsMarker(*r)) return Verdict::kKeep;
   const bool for_blobs = e->lane == SpaceMap::Lane::kBlobs;
   const bool frees_nothing = for_blobs && r->extents.empty();
   const uint64_t hash = ns.HashOf(key);

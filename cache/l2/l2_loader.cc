@@ -15,6 +15,7 @@
 #include "cache/l2/hash.h"
 #include "cache/l2/l2_store.h"
 #include "cache/l2/record_loader.h"
+#include "cache/l2/stored_record.h"
 #include "cache/l2/system_tree.h"
 #include "cache/l2/tombstone_coverage.h"
 #include "cache/namespace_table.h"
@@ -122,7 +123,7 @@ absl::StatusOr<std::unique_ptr<L2Loader>> Loader::Create(
 // No commit is held up meanwhile: what is staged is in the epoch for a moment
 // only, and what is forgotten is said outside of it.
 absl::Status Loader::TakeOver(const SnapshotInfo& source) {
-  LARDER_RETURN_IF_ERROR(CheckLoadedHlc(source.hlc));
+  LARDER_RETURN_IF_ERROR(CheckHlc(source.hlc));
   hlc_.Observe(source.hlc);
   for (const NamespaceState& n : source.namespaces) {
     LARDER_RETURN_IF_ERROR(TakeOver(n));
@@ -134,8 +135,8 @@ absl::Status Loader::TakeOver(const SnapshotInfo& source) {
 }
 
 absl::Status Loader::TakeOver(const NamespaceState& n) {
-  LARDER_RETURN_IF_ERROR(CheckLoadedHlc(n.forgotten_through));
-  LARDER_RETURN_IF_ERROR(CheckLoadedHlc(n.flushed_at));
+  LARDER_RETURN_IF_ERROR(CheckHlc(n.forgotten_through));
+  LARDER_RETURN_IF_ERROR(CheckHlc(n.flushed_at));
   LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(n.name));
   store_->SetForgotten(*ns, n.forgotten_through);
   if (n.generation == 0 && n.flushed_at.value == 0) return absl::OkStatus();

@@ -210,6 +210,7 @@ absl::Status L2Store::Load(Superblock superblock) {
   LARDER_RETURN_IF_ERROR(LoadSystem(TreeAt(superblock.system)));
   ResumeEvictionClock(TreeAt(superblock.age));
   NoteMetaLive();
+  LARDER_RETURN_IF_ERROR(LoadHydration());
   return ReplayJournal(superblock.epoch);
 }
 
@@ -363,8 +364,8 @@ absl::Status L2Store::ReplayJournal(uint64_t committed_epoch) {
     if (e.tombstone.kind == TombstoneKind::kKey) {
       // Whatever is committed of the key is older: a later put of it would be
       // in the same epoch as this, or in a later one.
-      StageChange(first_epoch, RecordKey(ns->id(), e.tombstone.value),
-                  MakeRemoval(e.tombstone.hlc));
+      StageAbsent(first_epoch, ns->id(), ns->HashOf(e.tombstone.value),
+                  e.tombstone.value, e.tombstone.hlc);
       continue;
     }
     if (e.tombstone.kind == TombstoneKind::kNamespace) {

@@ -198,6 +198,12 @@ absl::StatusOr<bool> PinnedSnapshot::Find(const Namespace& ns,
 
 absl::StatusOr<std::unique_ptr<Snapshot>> L2Store::TakeSnapshot(
     EpochLock::PinOptions options) {
+  if (hydration_floor().value != 0) {
+    // What is added later has an HLC from before the snapshot: a delta on it
+    // would take it for unchanged.
+    return absl::UnavailableError(absl::StrCat(
+        options_.l2_path, ": snapshot: not before all is hydrated"));
+  }
   LARDER_RETURN_IF_ERROR(EvictToWatermark(RoomFor::kSnapshot));
   return PinNow(std::move(options));
 }

@@ -199,6 +199,24 @@ class L2Store {
   // Fills the L2 fields.
   void FillNamespaceStats(NamespaceStats* stats) const;
 
+  // --- Hydrating (cache/hydration.h). l2_hydrate.cc
+  // 0: it is not. Only ever changes to that.
+  Hlc hydration_floor() const {
+    return Hlc{hydration_floor_.load(std::memory_order_acquire)};
+  }
+  absl::Status EndHydration();
+  // Writes the chain of a record as it was. As Prepare() otherwise.
+  absl::StatusOr<PreparedPut> PrepareStored(const Namespace& ns,
+                                            const StoredRecord& stored,
+                                            FrameSource read_frame,
+                                            bool may_evict);
+  // As StagePut(), but for the HLC, the rank and the last access, which the
+  // record has.
+  void StageStored(const EpochLock::Guard& guard, PreparedPut put) {
+    StageChange(guard.epoch(), put.record_key,
+                MakeChange(StagedChange::Kind::kPut, std::move(put.record)));
+  }
+
   // --- For the loader.
   absl::StatusOr<Extents> AllocateChain(absl::string_view record_key,
                                         const Record& record, bool may_evict);
@@ -375,6 +393,13 @@ class L2Store {
   uint64_t FixedBytes() const;
   bool ShouldCommitEarly() const;
 
+  // l2_hydrate.cc
+  absl::Status LoadHydration();
+  // Makes the key absent: by a marker while hydrating.
+  void StageAbsent(uint64_t epoch, uint32_t ns_id, uint64_t name_hash,
+                   absl::string_view key, Hlc hlc);
+  static bool IsMarker(const Record& record);
+
   // l2_commit.cc
   // `even_if_empty`: closes the current epoch also when nothing is staged, so
   // that whoever is inside has staged what it is about to.
@@ -492,6 +517,7 @@ class L2Store {
   std::atomic<const Superblock*> root_{nullptr};
   std::atomic<uint64_t> committed_epoch_{0};
   std::atomic<uint64_t> durable_epoch_{0};  // Synced.
+  std::atomic<uint64_t> hydration_floor_{0};
 
   mutable Mutex commit_mu_;
   // Closed and not yet committed (a commit failed), or 0.

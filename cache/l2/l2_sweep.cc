@@ -62,8 +62,14 @@ absl::StatusOr<std::optional<Record>> L2Store::Revisit(
     case Verdict::kRemove:
       break;
   }
-  LARDER_RETURN_IF_ERROR(StageRemove(guard, *ns, key, shared_.hlc->Next(),
-                                     /*journal=*/false));
+  if (const Hlc floor = hydration_floor();
+      floor.value != 0 && record->hlc <= floor) {
+    // It is in the snapshot, which may give it back.
+    StageChange(guard.epoch(), record_key, MakeRemoval(shared_.hlc->Next()));
+  } else {
+    LARDER_RETURN_IF_ERROR(StageRemove(guard, *ns, key, shared_.hlc->Next(),
+                                       /*journal=*/false));
+  }
   NoteLeaving(guard.epoch(), record->allocated_units() * kUnitBytes,
               TreeBytes(key, *record));
   if (shared_.on_removed) shared_.on_removed(*ns, key, record->hlc);
@@ -81,6 +87,7 @@ absl::Status L2Store::RevisitDue(absl::string_view record_key, int64_t now,
                                  SliceReport* report) {
   const auto judge = [&](const Namespace& ns, absl::string_view key,
                          Record* r) {
+    if (hydration_floor().value != 0 && IsMarker(*r)) return Verdict::kKeep;
     const int64_t due = DueAtUnixMillis(r->expiry, r->last_access_unix_ms);
     if (due == 0 || due > now) return Verdict::kKeep;
     const int64_t last_access = LastAccess(ns, key, *r);
@@ -122,7 +129,8 @@ absl::StatusOr<bool> L2Store::SweepDueEntry(uint64_t epoch,
     counters_.damaged_reads.fetch_add(1);
     return true;
   }
-  if (entry->idle_limited) {
+  // While hydrating the record tells whether it must leave a marker.
+  if (entry->idle_limited || hydration_floor().value != 0) {
     revisited_[epoch % 2].fetch_add(1);
     LARDER_RETURN_IF_ERROR(RevisitDue(record_key, now, report));
     return true;
@@ -227,6 +235,10 @@ absl::StatusOr<SliceReport> L2Store::SweepTombstonedSlice(
     absl::FunctionRef<bool(int64_t entries_max, SliceReport*)> sweep_l1) {
   LARDER_RETURN_IF_ERROR(CheckUsable());
   SliceReport report;
+  if (hydration_floor().value != 0) {
+    report.done = true;  // A tombstone may cover what is still to come.
+    return report;
+  }
   MutexLock lock(&tombstone_sweep_mu_);
   TombstoneSweep& t = tombstone_sweep_;
   if (!t.running) LARDER_RETURN_IF_ERROR(StartTombstoneRound());

@@ -286,7 +286,7 @@ absl::Status L2Store::StageRemove(const EpochLock::Guard& guard,
          {TombstoneKind::kKey, ns.name(), std::string(key), hlc},
          0}));
   }
-  StageChange(guard.epoch(), RecordKey(ns.id(), key), MakeRemoval(hlc));
+  StageAbsent(guard.epoch(), ns.id(), ns.HashOf(key), key, hlc);
   return absl::OkStatus();
 }
 

@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "cache/l2/chain.h"
+#include "cache/l2/stored_record.h"
 #include "cache/name_hash.h"
 #include "cache/policy.h"
 #include "cache/record_fingerprint.h"
@@ -14,31 +14,10 @@
 namespace larder::cache::l2 {
 namespace {
 
-constexpr uint64_t kHlcMax = uint64_t{1} << 62;
 // Records that one look at the tree may find gone.
 constexpr size_t kGoneMax = 4096;
 
-absl::Status CheckAttributes(const BlobAttributes& a) {
-  PutOptions o;
-  o.tags = a.tags;
-  o.dependencies = a.dependencies;
-  o.metadata = a.metadata;
-  LARDER_RETURN_IF_ERROR(ValidatePutOptions(o));
-  if (a.invalidation_hashes.size() != a.tags.size() + a.dependencies.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("invalidation hashes: ", a.invalidation_hashes.size(),
-                     " vs expected ", a.tags.size() + a.dependencies.size()));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
-
-absl::Status CheckLoadedHlc(Hlc hlc) {
-  if (hlc.value <= kHlcMax) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("hlc: ", hlc.value, " exceeds ", kHlcMax));
-}
 
 absl::Status CheckLoadedTombstone(const Tombstone& t) {
   const bool hashed =
@@ -49,59 +28,28 @@ absl::Status CheckLoadedTombstone(const Tombstone& t) {
     return absl::InvalidArgumentError(absl::StrCat(
         "tombstone: impossible kind ", static_cast<int>(t.kind), " or value"));
   }
-  return CheckLoadedHlc(t.hlc);
+  return CheckHlc(t.hlc);
 }
 
 absl::Status RecordLoader::Begin(const StoredRecord& record) {
   Abandon();
-  const auto in = [&](absl::Status s) {
-    return s.ok() ? s
-                  : absl::Status(s.code(),
-                                 absl::StrCat(absl::CHexEscape(record.ns), "/",
-                                              absl::CHexEscape(record.key),
-                                              ": ", s.message()));
-  };
-  LARDER_RETURN_IF_ERROR(in(ValidateKey(record.key)));
-  LARDER_RETURN_IF_ERROR(in(CheckAttributes(record.attributes)));
+  LARDER_RETURN_IF_ERROR(ValidateNamespace(record.ns));
   LARDER_ASSIGN_OR_RETURN(const Namespace* ns,
                           namespaces_->FindOrCreate(record.ns));
-  ChainHeader header;
-  header.name_hash = NameHash(record.ns, record.key);
-  header.raw_bytes = record.raw_bytes;
-  header.stored_bytes = record.stored_bytes;
-  header.frames = record.frames;
-  header.tags = record.attributes.tags;
-  header.dependencies = record.attributes.dependencies;
-  header.metadata = record.attributes.metadata;
-  const std::string bytes = EncodeChainHeader(header);
-  LARDER_RETURN_IF_ERROR(in(CheckFrames(header)));
+  LARDER_ASSIGN_OR_RETURN(NewRecord made, MakeStored(ns->id(), record));
   Pending p;
-  Record& r = p.loaded.record;
-  r = MakeRecord(record.attributes, header, bytes);
-  if (r.payload_checksum != record.payload_checksum) {
-    return in(absl::DataLossError(
-        absl::StrCat("payload checksum: found ", r.payload_checksum,
-                     " vs expected ", record.payload_checksum)));
-  }
-  p.loaded.record_key = RecordKey(ns->id(), record.key);
-  r.hlc = record.attributes.hlc;
-  r.rank = record.attributes.hlc.value;
-  r.last_access_unix_ms = record.last_access_unix_ms;
-  LARDER_RETURN_IF_ERROR(in(CheckLoadedHlc(record.attributes.hlc)));
+  p.loaded = {std::move(made.record_key), std::move(made.record)};
   p.frames = record.frames;
-  p.offset = bytes.size();
-  if (r.last_access_unix_ms < 0 ||
-      r.last_access_unix_ms >= (int64_t{1} << 48)) {
-    return in(absl::InvalidArgumentError(absl::StrCat(
-        "last access: ", r.last_access_unix_ms, " ms vs 0 to 2^48")));
-  }
+  p.offset = made.header.size();
+  Record& r = p.loaded.record;
   if (FitsInline(p.loaded.record_key, r)) {
-    p.inline_chain = bytes;
+    p.inline_chain = std::move(made.header);
   } else {
     LARDER_ASSIGN_OR_RETURN(r.extents,
                             store_->AllocateChain(p.loaded.record_key, r,
                                                   /*may_evict=*/false));
-    if (absl::Status s = WriteChainBytes(store_->blobs(), r.extents, 0, bytes);
+    if (absl::Status s =
+            WriteChainBytes(store_->blobs(), r.extents, 0, made.header);
         !s.ok()) {
       store_->FreeUnlinked(r.extents);
       return s;

@@ -53,9 +53,7 @@ class RecordLoader {
   std::optional<Pending> pending_;
 };
 
-// Half of what a superblock may hold is the most: what is put later comes
-// after it. Errors: kInvalidArgument.
-absl::Status CheckLoadedHlc(Hlc hlc);
+// Errors: kInvalidArgument.
 absl::Status CheckLoadedTombstone(const Tombstone& tombstone);
 
 // Tells `gone` the committed records in the key range [from, until) of `ns`

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "cache/check.h"
 #include "cache/l2/record.h"
+#include "cache/l2/stored_record.h"
 #include "cache/l2/system_tree.h"
 #include "cache/status_macros.h"
 
@@ -47,13 +48,13 @@ ReplicaDelta::~ReplicaDelta() {
 }
 
 absl::Status ReplicaDelta::TakeOver(const SnapshotInfo& target) {
-  LARDER_RETURN_IF_ERROR(CheckLoadedHlc(target.hlc));
+  LARDER_RETURN_IF_ERROR(CheckHlc(target.hlc));
   newest_ = target.hlc;
   state_.content_digest = target.content_digest;
   state_.namespaces = target.namespaces;
   for (const NamespaceState& n : target.namespaces) {
-    LARDER_RETURN_IF_ERROR(CheckLoadedHlc(n.flushed_at));
-    LARDER_RETURN_IF_ERROR(CheckLoadedHlc(n.forgotten_through));
+    LARDER_RETURN_IF_ERROR(CheckHlc(n.flushed_at));
+    LARDER_RETURN_IF_ERROR(CheckHlc(n.forgotten_through));
     newest_ = std::max({newest_, n.flushed_at, n.forgotten_through});
     LARDER_ASSIGN_OR_RETURN(const Namespace* own,
                             place_.namespaces->FindOrCreate(n.name));

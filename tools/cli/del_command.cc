@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "cache/blob_cache.h"
 #include "cache/status_macros.h"
+#include "tools/cli/serving_cache.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
 
@@ -15,8 +16,7 @@ namespace {
 
 absl::Status Del(const DelFlags& flags, Console* console,
                  CommandResult* result) {
-  LARDER_ASSIGN_OR_RETURN(const auto cache,
-                          OpenCache(flags.cache, OpenMode::kLook));
+  LARDER_ASSIGN_OR_RETURN(const auto cache, OpenToInvalidate(flags.cache));
   LARDER_RETURN_IF_ERROR(CheckNamespaceExists(*cache, flags.ns));
   absl::Status absent;
   int64_t removed = 0;

@@ -9,6 +9,7 @@
 #include "cache/status_macros.h"
 #include "sweeper/blob_cache_sweeper.h"
 #include "sweeper/reports.h"
+#include "tools/cli/serving_cache.h"
 #include "tools/cli/terminal.h"
 
 namespace larder::cli {
@@ -16,8 +17,7 @@ namespace {
 
 absl::Status FlushNamespace(const FlushNamespaceFlags& flags, Console* console,
                             CommandResult* result) {
-  LARDER_ASSIGN_OR_RETURN(const auto cache,
-                          OpenCache(flags.cache, OpenMode::kLook));
+  LARDER_ASSIGN_OR_RETURN(const auto cache, OpenToInvalidate(flags.cache));
   // A typing error must not look like success.
   LARDER_RETURN_IF_ERROR(CheckNamespaceExists(*cache, flags.ns));
   sweeper::BlobCacheSweeper sweeper(cache.get(), cache::SystemClock());

@@ -23,6 +23,7 @@
 #include "replication/replication.pb.h"
 #include "tools/cli/blob_reader.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/serving_cache.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/unique_fd.h"
 #include "tools/cli/write_all.h"
@@ -116,8 +117,7 @@ struct Written {
 };
 
 absl::Status ReadHere(const GetFlags& flags, Target* target, Written* written) {
-  LARDER_ASSIGN_OR_RETURN(const auto cache,
-                          OpenCache(flags.cache, OpenMode::kLook));
+  LARDER_ASSIGN_OR_RETURN(const auto cache, OpenServing(flags.cache));
   return ReadBlob(
       cache.get(), flags.ns, flags.key, [&](const cache::Hit& piece) {
         written->attributes = piece.attributes();

@@ -91,6 +91,7 @@ JsonObject Facts(const RepairReport& report) {
       .Int("rebuilt_synopses", report.rebuilt_synopses)
       .Int("applied_journal_entries", report.applied_journal_entries)
       .Array("lost_journals", journals)
+      .Bool("ended_hydration", report.ended_hydration)
       .Int("freed_bytes", report.freed_bytes)
       .Int("marked_bytes", report.marked_bytes);
 }
@@ -146,6 +147,10 @@ void Say(const RepairReport& report, Console* console) {
            absl::StrCat(Printable(i.ns),
                         ": what tells of its flushes is lost, so it is taken "
                         "as flushed"));
+  }
+  if (report.ended_hydration) {
+    SayRow(console, "ended",
+           "the lazy restore: what had not come yet stays away");
   }
   if (report.new_lineage) {
     SayRow(console, "lineage", "new: the newest commit may be lost");

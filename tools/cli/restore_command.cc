@@ -1,12 +1,9 @@
 #include "tools/cli/restore_command.h"
 
-#include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <utility>
 
-#include "absl/numeric/int128.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -20,6 +17,7 @@
 #include "tools/cli/instant.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/lazy_restore_command.h"
 #include "tools/cli/losses.h"
 #include "tools/cli/units.h"
 
@@ -39,20 +37,6 @@ RestoreOptions OptionsOf(const RestoreFlags& flags) {
   options.dry_run = flags.dry_run;
   options.cancellation = InterruptFlag();
   return options;
-}
-
-// Unless the user set one: a budget that what comes fits into, with room for
-// the trees and what rounding to pages takes.
-void FitBudget(const RestorePlan& plan, const CacheFlags& flags,
-               cache::BlobCacheOptions* options) {
-  if (flags.l2_bytes_max != 0) return;
-  constexpr int64_t kBytesPerRecord = 8192;
-  const absl::int128 need = absl::int128(plan.records_stored_bytes) * 5 / 4 +
-                            absl::int128(plan.records) * kBytesPerRecord +
-                            cache::kL2BytesMin;
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  options->l2_bytes_max = std::max(
-      options->l2_bytes_max, need > kMost ? kMost : static_cast<int64_t>(need));
 }
 
 void AddPlan(const RestorePlan& plan, bool dry_run, JsonObject* facts) {
@@ -146,7 +130,8 @@ absl::Status Restore(const RestoreFlags& flags, Console* console,
                           backup::PlanRestore(archive, options));
   // What is newest could change between plan and restore.
   options.snapshot_id = plan.snapshot.id;
-  FitBudget(plan, flags.cache, &options.cache);
+  FitBudget(plan.records, plan.records_stored_bytes, flags.cache,
+            &options.cache);
   AddPlan(plan, flags.dry_run, &result->facts);
   PrintPlan(plan, console);
   Progress* progress = console->StartProgress("restore", plan.bytes_to_read);
@@ -186,7 +171,8 @@ absl::Status Restore(const RestoreFlags& flags, Console* console,
 CommandResult RunRestore(const RestoreFlags& flags, Console* console) {
   InterruptScope interruptible;
   CommandResult result;
-  result.status = Restore(flags, console, &result);
+  result.status = flags.lazy ? RestoreLazily(flags, console, &result)
+                             : Restore(flags, console, &result);
   return result;
 }
 

@@ -1,0 +1,191 @@
+#include "backup/internal/lazy_start.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "backup/archive.h"
+#include "backup/format/record_codec.h"
+#include "backup/internal/hydration_files.h"
+#include "backup/internal/lineage_invalidations.h"
+#include "backup/internal/snapshot_replica.h"
+#include "backup/internal/staging_directory.h"
+#include "backup/restore.h"
+#include "cache/hlc.h"
+#include "cache/hydration.h"
+#include "cache/snapshot.h"
+#include "cache/status_macros.h"
+
+namespace larder::backup_internal {
+
+using backup::RestorePlan;
+using backup::format::HydrationState;
+using cache::Hlc;
+
+namespace {
+
+// Plans with the first archive that can be read. Errors: those of the last.
+absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
+                                        LazyStart* start, size_t* leader) {
+  absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
+  for (*leader = 0; *leader < options.archives.size(); ++*leader) {
+    const std::string& path = options.archives[*leader];
+    const absl::StatusOr<backup::Archive> archive =
+        backup::Archive::Open(path, options.cache.file_system);
+    last = archive.status();
+    if (archive.ok()) {
+      backup::RestoreOptions restore;
+      restore.snapshot_id = options.snapshot_id;
+      restore.not_after_unix_ms = options.not_after_unix_ms;
+      restore.cache = options.cache;
+      absl::StatusOr<RestorePlan> plan = PlanRestore(*archive, restore);
+      if (plan.ok()) return plan;
+      last = plan.status();
+    }
+    if (*leader + 1 < options.archives.size()) {
+      start->warnings.push_back(absl::StrCat(path, ": ", last.message()));
+    }
+  }
+  return last;
+}
+
+// Opens those that can be read, in order. Errors: those of the last, if none.
+// `newer`: snapshots that the first one, number `leader`, must keep, too.
+absl::Status OpenReplicas(const LazyStartOptions& options,
+                          const std::vector<std::string>& paths, size_t leader,
+                          const std::vector<std::string>& newer,
+                          LazyStart* start) {
+  absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
+  const HydrationState& state = start->state;
+  for (size_t i = leader; i < paths.size(); ++i) {
+    absl::StatusOr<std::unique_ptr<SnapshotReplica>> replica =
+        SnapshotReplica::Open(paths[i], state.snapshot_id(),
+                              i == leader ? newer : std::vector<std::string>(),
+                              options.cache.file_system, options.cache.clock);
+    if (replica.ok()) {
+      start->replicas.push_back(*std::move(replica));
+    } else {
+      last = replica.status();
+      start->warnings.push_back(absl::StrCat(paths[i], ": ", last.message()));
+    }
+  }
+  return start->replicas.empty() ? last : absl::OkStatus();
+}
+
+absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
+                     LazyStart* start) {
+  SnapshotReplica& first = *start->replicas.front();
+  const auto& manifest = first.chain().back().manifest;
+  const uint16_t source = first.sources().back();
+  InvalidationSet merged;
+  InvalidationSet newer;
+  LARDER_ASSIGN_OR_RETURN(
+      const bool all,
+      CollectInvalidations({.archive = &first.archive(),
+                            .manifest = &manifest,
+                            .source = source,
+                            .newer_snapshots = &plan.newer_snapshots,
+                            .lease = first.lease(),
+                            .cancellation = options.cancellation,
+                            .problem =
+                                [start](const absl::Status& problem) {
+                                  start->warnings.emplace_back(
+                                      problem.message());
+                                }},
+                           &merged, &newer, &start->covering));
+  if (!all) {
+    start->warnings.emplace_back(
+        "a newer snapshot's invalidations are unreadable: what was flushed "
+        "there may come back");
+  }
+  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<StagingDirectory> staging,
+                          StagingDirectory::Create(options.cache.l2_path,
+                                                   start->state.snapshot_id(),
+                                                   options.cache.file_system));
+  cache::SnapshotInfo info =
+      backup::format::FromMessage(manifest.header().sources(source).cache());
+  info.namespaces = merged.Namespaces();
+  info.tombstones = merged.Tombstones();
+  info.hlc = std::max({info.hlc, merged.newest(), Hlc{1}});
+  cache::BlobCacheOptions target = options.cache;
+  target.l2_path = staging->path();
+  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<cache::L2Loader> loader,
+                          cache::CreateL2Loader(target, info));
+  LARDER_RETURN_IF_ERROR(loader->Close().status());
+  cache::l2::FileSystem* const fs = options.cache.file_system;
+  LARDER_ASSIGN_OR_RETURN(
+      const uint32_t parts,
+      WriteHydrationInvalidations(fs, staging->path(), start->covering));
+  start->state.set_invalidation_parts(parts);
+  LARDER_RETURN_IF_ERROR(
+      WriteHydrationState(fs, staging->path(), start->state));
+  LARDER_RETURN_IF_ERROR(cache::BeginHydration(fs, staging->path(), info.hlc));
+  return staging->Publish();
+}
+
+absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
+  size_t leader = 0;
+  LARDER_ASSIGN_OR_RETURN(const RestorePlan plan,
+                          PlanWithAny(options, start, &leader));
+  HydrationState& state = start->state;
+  for (size_t i = leader; i < options.archives.size(); ++i) {
+    state.add_archives(options.archives[i]);
+  }
+  state.set_snapshot_id(plan.snapshot.id);
+  state.set_records(plan.records);
+  state.set_stored_bytes(plan.records_stored_bytes);
+  start->warnings.insert(start->warnings.end(), plan.warnings.begin(),
+                         plan.warnings.end());
+  LARDER_RETURN_IF_ERROR(OpenReplicas(options, options.archives, leader,
+                                      plan.newer_snapshots, start));
+  return BuildL2(options, plan, start);
+}
+
+absl::Status GoOn(const LazyStartOptions& options, LazyStart* start) {
+  start->resumed = true;
+  cache::l2::FileSystem* const fs = options.cache.file_system;
+  const std::string& path = options.cache.l2_path;
+  LARDER_ASSIGN_OR_RETURN(start->state, ReadHydrationState(fs, path));
+  HydrationState& state = start->state;
+  if (!options.snapshot_id.empty() &&
+      options.snapshot_id != state.snapshot_id()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": snapshot ", state.snapshot_id(),
+                     " is being restored vs ", options.snapshot_id));
+  }
+  LARDER_RETURN_IF_ERROR(ReadHydrationInvalidations(
+      fs, path, state.invalidation_parts(), &start->covering));
+  if (!options.archives.empty()) {
+    state.mutable_archives()->Assign(options.archives.begin(),
+                                     options.archives.end());
+  }
+  // All that newer snapshots had to tell is in the L2's directory.
+  return OpenReplicas(options,
+                      {state.archives().begin(), state.archives().end()},
+                      /*leader=*/0, /*newer=*/{}, start);
+}
+
+}  // namespace
+
+absl::StatusOr<LazyStart> StartLazily(const LazyStartOptions& options) {
+  LazyStart start;
+  LARDER_ASSIGN_OR_RETURN(
+      const std::optional<Hlc> floor,
+      cache::ReadHydration(options.cache.file_system, options.cache.l2_path));
+  if (!floor.has_value() &&
+      options.cache.file_system->Exists(options.cache.l2_path + "/meta")) {
+    // As of one that died just when it had ended.
+    LARDER_RETURN_IF_ERROR(
+        RemoveHydrationFiles(options.cache.file_system, options.cache.l2_path));
+  }
+  LARDER_RETURN_IF_ERROR(floor.has_value() ? GoOn(options, &start)
+                                           : Begin(options, &start));
+  cache::BlobCacheOptions cache = options.cache;
+  cache.l2_must_exist = true;
+  LARDER_ASSIGN_OR_RETURN(start.cache, cache::BlobCache::Open(cache));
+  return start;
+}
+
+}  // namespace larder::backup_internal

@@ -1,0 +1,194 @@
+#include "backup/internal/records_chunk.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "backup/format/message.h"
+#include "backup/format/names.h"
+#include "cache/status_macros.h"
+
+namespace larder::backup_internal {
+
+using backup::format::FrameRun;
+using backup::format::FramesIndex;
+using backup::format::KeyRange;
+using backup::format::Record;
+using backup::format::Records;
+
+namespace {
+
+absl::StatusOr<BlobPlace> PlaceOfName(absl::string_view name) {
+  absl::string_view ns;
+  absl::string_view key;
+  if (!backup::format::SplitBlobName(name, &ns, &key)) {
+    return absl::DataLossError("records: the range's end is no name");
+  }
+  return BlobPlace{std::string(ns), std::string(key)};
+}
+
+}  // namespace
+
+absl::StatusOr<RecordsChunk> RecordsChunk::Parse(
+    absl::string_view payload, uint64_t sequence, bool is_delta,
+    const backup::format::Manifest& manifest) {
+  Records message;
+  LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(payload, &message));
+  if (is_delta != !message.ranges().empty()) {
+    return absl::DataLossError("a delta has ranges, and a full dump has none");
+  }
+  RecordsChunk chunk;
+  chunk.sequence = sequence;
+  chunk.is_delta = is_delta;
+  chunk.first = is_delta ? message.first_range() : message.first_record();
+  chunk.count = static_cast<uint64_t>(is_delta ? message.ranges_size()
+                                               : message.records_size());
+  if (is_delta) {
+    LARDER_RETURN_IF_ERROR(chunk.TakeRanges(message));
+  } else {
+    if (!message.low().empty()) {
+      LARDER_ASSIGN_OR_RETURN(chunk.low, PlaceOfName(message.low()));
+    }
+    chunk.high_is_end = message.high().empty();
+    if (!chunk.high_is_end) {
+      LARDER_ASSIGN_OR_RETURN(chunk.high, PlaceOfName(message.high()));
+    }
+  }
+  LARDER_RETURN_IF_ERROR(chunk.TakeRecords(&message));
+  for (size_t i = 0; i < chunk.records.size(); ++i) {
+    LARDER_RETURN_IF_ERROR(chunk.TakeReferences(manifest, i));
+  }
+  return chunk;
+}
+
+absl::Status RecordsChunk::TakeRanges(const Records& message) {
+  BlobPlace before;
+  for (const KeyRange& range : message.ranges()) {
+    if (!ComesBehind(before, range)) {
+      return absl::DataLossError("ranges out of order");
+    }
+    ChunkRange r;
+    r.from = StartOf(range);
+    r.until = EndOf(range);
+    r.kept.insert(range.kept().begin(), range.kept().end());
+    before = r.until;
+    ranges.push_back(std::move(r));
+  }
+  low = ranges.front().from;
+  return absl::OkStatus();
+}
+
+absl::Status RecordsChunk::TakeRecords(Records* message) {
+  for (Record& record : *message->mutable_records()) {
+    PlacedRecord placed;
+    placed.record = std::move(record);
+    const BlobPlace place = placed.place();
+    if (!records.empty() && place <= records.back().place()) {
+      return absl::DataLossError("records out of order");
+    }
+    const bool in_range = StartsNotBehind(place) &&
+                          (is_delta ? RangeOf(place) != nullptr : Tells(place));
+    if (!in_range) return absl::DataLossError("a record is not in its range");
+    records.push_back(std::move(placed));
+  }
+  frames_seen_.resize(records.size());
+  return absl::OkStatus();
+}
+
+absl::Status RecordsChunk::TakeReferences(
+    const backup::format::Manifest& manifest, size_t record) {
+  PlacedRecord& placed = records[record];
+  const auto& sizes = placed.record.frame_stored_bytes();
+  for (const auto& at : placed.record.frames_at()) {
+    if (at.pack() >= static_cast<uint32_t>(manifest.references_size()) ||
+        at.frames() >
+            static_cast<uint32_t>(sizes.size()) - frames_seen_[record]) {
+      return absl::DataLossError("frames: places and record do not match");
+    }
+    FramesPlace place = {
+        .pack = manifest.references(static_cast<int>(at.pack())).name(),
+        .offset = at.offset(),
+        .frames = at.frames(),
+        .bytes = 0};
+    for (uint32_t i = 0; i < at.frames(); ++i) {
+      place.bytes += sizes.Get(static_cast<int>(frames_seen_[record]++));
+    }
+    placed.places.push_back(std::move(place));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RecordsChunk::TakeFrames(absl::string_view index,
+                                      const std::string& pack,
+                                      uint64_t frames_at,
+                                      uint64_t frames_bytes) {
+  FramesIndex message;
+  LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(index, &message));
+  if (message.records_sequence() != sequence) {
+    return absl::DataLossError(absl::StrFormat(
+        "frames: of chunk %d vs %d", message.records_sequence(), sequence));
+  }
+  uint64_t at = 0;
+  for (const FrameRun& run : message.runs()) {
+    if (run.record() >= records.size() || run.bytes() > frames_bytes - at) {
+      return absl::DataLossError("frames: index and records do not match");
+    }
+    if (run.unreadable()) unreadable_.insert(run.record());
+    const uint64_t start = at;
+    at += run.bytes();
+    // Behind a chunk of frames that is lost, those of this record are of no
+    // use; others' are.
+    if (run.first_frame() != frames_seen_[run.record()]) continue;
+    PlacedRecord& placed = records[run.record()];
+    const auto& sizes = placed.record.frame_stored_bytes();
+    if (run.frames() >
+        static_cast<uint32_t>(sizes.size()) - run.first_frame()) {
+      return absl::DataLossError("frames: more than the record has");
+    }
+    uint64_t expected = 0;
+    for (uint32_t i = 0; i < run.frames(); ++i) {
+      expected += sizes.Get(static_cast<int>(run.first_frame() + i));
+    }
+    if (expected != run.bytes()) {
+      return absl::DataLossError(absl::StrFormat(
+          "frames: run of %d bytes vs %d", run.bytes(), expected));
+    }
+    frames_seen_[run.record()] += run.frames();
+    if (run.frames() > 0) {
+      placed.places.push_back({.pack = pack,
+                               .offset = frames_at + start,
+                               .frames = run.frames(),
+                               .bytes = run.bytes()});
+    }
+  }
+  return absl::OkStatus();
+}
+
+bool RecordsChunk::StartsNotBehind(const BlobPlace& place) const {
+  if (is_delta) return low <= place;
+  return low < place || low == BlobPlace();
+}
+
+bool RecordsChunk::Tells(const BlobPlace& place) const {
+  return is_delta ? place < ranges.back().until : high_is_end || place <= high;
+}
+
+const ChunkRange* RecordsChunk::RangeOf(const BlobPlace& place) const {
+  auto it = std::upper_bound(
+      ranges.begin(), ranges.end(), place,
+      [](const BlobPlace& p, const ChunkRange& r) { return p < r.from; });
+  if (it == ranges.begin()) return nullptr;
+  --it;
+  return place < it->until ? &*it : nullptr;
+}
+
+size_t RecordsChunk::FirstNotBefore(const BlobPlace& place) const {
+  return static_cast<size_t>(
+      std::lower_bound(records.begin(), records.end(), place,
+                       [](const PlacedRecord& r, const BlobPlace& p) {
+                         return r.place() < p;
+                       }) -
+      records.begin());
+}
+
+}  // namespace larder::backup_internal

@@ -1,0 +1,62 @@
+// One archive that holds the snapshot which a lazy restore reads from.
+#ifndef LARDER_BACKUP_INTERNAL_SNAPSHOT_REPLICA_H_
+#define LARDER_BACKUP_INTERNAL_SNAPSHOT_REPLICA_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backup/archive.h"
+#include "backup/internal/lease.h"
+#include "backup/internal/pack_files.h"
+#include "cache/clock.h"
+#include "cache/l2/file.h"
+#include "cache/mutex.h"
+
+namespace larder::backup_internal {
+
+// Holds a lease on all that it names, and does not move: maps of it borrow its
+// parts. Thread-safe: nothing of it changes, but the lease.
+class SnapshotReplica {
+ public:
+  // `newer`: snapshots that are needed besides those of the chain.
+  // Errors: as Archive::Open(), Find(), Chain() and Lease::Take();
+  // kFailedPrecondition when the snapshot holds no cache.
+  static absl::StatusOr<std::unique_ptr<SnapshotReplica>> Open(
+      const std::string& path, const std::string& snapshot_id,
+      const std::vector<std::string>& newer, cache::l2::FileSystem* file_system,
+      cache::Clock* clock);
+
+  const backup::Archive& archive() const { return archive_; }
+  // The full dump first.
+  const std::vector<backup::SnapshotEntry>& chain() const { return chain_; }
+  // The index of the cache in each of the chain.
+  const std::vector<uint16_t>& sources() const { return sources_; }
+  PackFiles* files() { return &files_; }
+
+  // To be called again and again while reading. Cheap.
+  void RenewLease() ABSL_LOCKS_EXCLUDED(lease_mu_);
+  // Why nothing keeps it from being pruned; OK: a lease does.
+  absl::Status unprotected() ABSL_LOCKS_EXCLUDED(lease_mu_);
+  // Not thread-safe.
+  Lease* lease() ABSL_NO_THREAD_SAFETY_ANALYSIS { return lease_.get(); }
+
+ private:
+  explicit SnapshotReplica(backup::Archive archive)
+      : archive_(std::move(archive)), files_(&archive_) {}
+
+  const backup::Archive archive_;
+  std::vector<backup::SnapshotEntry> chain_;
+  std::vector<uint16_t> sources_;
+  PackFiles files_;
+  cache::Mutex lease_mu_;
+  std::unique_ptr<Lease> lease_ ABSL_GUARDED_BY(lease_mu_);
+};
+
+}  // namespace larder::backup_internal
+
+#endif  // LARDER_BACKUP_INTERNAL_SNAPSHOT_REPLICA_H_

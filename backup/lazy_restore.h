@@ -1,0 +1,139 @@
+// Restores a cache lazily: it serves at once, and fills while it serves.
+//
+//   auto cache = LazyRestore::Open({.archives = {"/backups"},
+//                                   .cache = {.l2_path = "/var/cache/pages"}});
+//   (*cache)->HydrateInBackground({});
+//   if (auto hit = (*cache)->Get("pages", "/index.html")) Send(hit->bytes());
+#ifndef LARDER_BACKUP_LAZY_RESTORE_H_
+#define LARDER_BACKUP_LAZY_RESTORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backup/cancellation.h"
+#include "backup/loss.h"
+#include "cache/blob_cache.h"
+#include "cache/options.h"
+
+namespace larder::backup {
+
+struct LazyRestoreOptions {
+  // Archives that hold the snapshot, each on its own: the next one is asked for
+  // what is damaged in one. To go on with: may be empty, those of before then.
+  std::vector<std::string> archives;
+  // As in RestoreOptions. To go on with: empty, or that of before.
+  std::string snapshot_id = {};
+  int64_t not_after_unix_ms = std::numeric_limits<int64_t>::max();
+  // The L2: `cache.l2_path`, absent, an empty directory, or one that is
+  // hydrating.
+  cache::BlobCacheOptions cache = {};
+  // Called for everything lost, maybe from the thread that hydrates.
+  std::function<void(const Loss&)> on_loss = nullptr;
+  // Stops hydrating and fetching; what is there is served on.
+  const Cancellation* cancellation = nullptr;
+  // What is done again after a restart at most, of what was hydrated.
+  int64_t checkpoint_bytes = int64_t{64} << 20;
+};
+
+struct LazyRestoreReport {
+  std::string snapshot_id;
+  bool resumed = false;  // A hydration that was begun before goes on.
+  bool done = false;     // The L2 is as any other.
+  int64_t records = 0;   // Of the snapshot.
+  int64_t stored_bytes = 0;
+  int64_t records_added = 0;
+  int64_t bytes_added = 0;          // As stored.
+  int64_t records_fetched = 0;      // Of those added: on a miss.
+  int64_t records_expired = 0;      // Since the snapshot.
+  int64_t records_invalidated = 0;  // Within the snapshot, or by newer ones.
+  int64_t records_without_room = 0;
+  // Not added: a damaged page of L2 hides whether it knows something newer.
+  int64_t records_hidden = 0;
+  int passes = 0;  // 0: not known yet.
+  int pass = 0;    // From 0.
+  LossTally lost;  // The first 1,000 are listed.
+  std::vector<std::string> warnings;
+  // Why nothing keeps the snapshot from being pruned; OK: leases do.
+  absl::Status unprotected;
+};
+
+// An L2 that is to go on, as it was left.
+struct HydratingL2 {
+  std::string snapshot_id;
+  std::vector<std::string> archives;
+  int64_t records = 0;
+  int64_t stored_bytes = 0;
+};
+
+// A cache in which the snapshot is there from the first moment: what nobody
+// put, deleted or invalidated since is as it was, and what was flushed before,
+// or since in a newer snapshot of the archive, does not come back.
+//
+// A get that misses fetches the blob from the archive into L2; of concurrent
+// callers for a key one fetches, the rest wait. Hydrate() takes the rest, the
+// hottest first. A restart, or a kill, loses at most `checkpoint_bytes` of the
+// hydration's progress, and nothing of what the cache promises: opening the L2
+// goes on. Once all is there the archive is not needed any more.
+//
+// Until then, beyond what BlobCache says: Exists() is never kAbsent; no
+// snapshot is taken (kUnavailable); no tombstone retires, so at most 65,536 a
+// namespace; a key that was deleted, expired or evicted since takes some 100
+// bytes of L2; Stats() counts a get that fetches as a miss and a hit. Whoever
+// opens the L2 as a plain BlobCache meanwhile has misses for what is not there,
+// and changes it without harm. A fetch that fails is a miss.
+//
+// A damaged chunk costs the blobs in it, each listed, where no other archive
+// has them. Holds a lease in each archive that can be written while it lives:
+// between a restart and the next Open() nothing does.
+//
+// Thread-safe. Memory: of each archive twice up to 4 chunks of records, and a
+// record with its frame lists for each get that fetches.
+class LazyRestore : public cache::BlobCache {
+ public:
+  // Goes on with the L2 when it is hydrating. Else plans as PlanRestore(),
+  // makes an L2 without blobs aside, publishes it by one rename and opens it:
+  // reads manifests and invalidations, so it takes as long for a large archive.
+  // Errors: as PlanRestore() and BlobCache::Open(); kFailedPrecondition when
+  // another snapshot is being hydrated; kUnavailable (being pruned); kNotFound
+  // and others when no archive can be read.
+  static absl::StatusOr<std::unique_ptr<LazyRestore>> Open(
+      LazyRestoreOptions options);
+
+  // What the L2 in `l2_path` waits for the rest of; nothing: it is as any
+  // other, or not there. Errors: kDataLoss.
+  static absl::StatusOr<std::optional<HydratingL2>> FindHydrating(
+      cache::l2::FileSystem* file_system, const std::string& l2_path);
+
+  // Deals with about `bytes_max` of records; the caller's thread does the work.
+  // Returns: whether all is done: then the L2 is as any other.
+  // Errors: kCancelled; what the file systems say but for damage. May be called
+  // again after each.
+  virtual absl::StatusOr<bool> Hydrate(int64_t bytes_max) = 0;
+
+  struct BackgroundOptions {
+    int64_t bytes_per_second = int64_t{256} << 20;
+    int64_t slice_bytes = int64_t{4} << 20;  // Between two looks at the rate.
+  };
+  // Starts a thread that calls Hydrate() until all is done, and stops with this
+  // object. An error ends it (see `status` of WaitForBackground()).
+  // Requires: it was not called before.
+  virtual void HydrateInBackground(BackgroundOptions options) = 0;
+  // Returns when that thread has ended. Requires: it was started.
+  virtual absl::Status WaitForBackground() = 0;
+
+  // Makes what was hydrated so far durable. As the destructor does.
+  virtual absl::Status Checkpoint() = 0;
+
+  virtual LazyRestoreReport Report() const = 0;
+};
+
+}  // namespace larder::backup
+
+#endif  // LARDER_BACKUP_LAZY_RESTORE_H_

@@ -1,0 +1,145 @@
+// larder restore --lazy, and an L2 that it was interrupted on.
+
+#include "backup/lazy_restore.h"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/cli/program.h"
+
+namespace larder::tests {
+namespace {
+
+using testing::HasSubstr;
+
+class LazyRestoreProgram : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = FreshDirectory();
+    for (int i = 0; i < kBlobs; ++i) {
+      WriteFile(At(absl::StrCat("tree/file", i)), Bytes(i));
+    }
+    ASSERT_EQ(Larder({"import", "--l2", At("l2"), "-n", "files", At("tree")})
+                  .exit_code,
+              0);
+    ASSERT_EQ(Larder({"backup", "--l2", At("l2"), "--include-blob-cache",
+                      "--to", Dir("a"), "--to", Dir("b")})
+                  .exit_code,
+              0);
+  }
+  std::string At(const std::string& name) const {
+    return directory_ + "/" + name;
+  }
+  std::string Dir(const std::string& name) const { return "dir:" + At(name); }
+  static std::string Bytes(int i) {
+    return RandomBytes(5000, static_cast<unsigned>(i) + 1);
+  }
+  void ExpectGets(const std::string& l2, int i) {
+    const ProgramEnd end =
+        Larder({"get", "--l2", At(l2), "-n", "files", absl::StrCat("file", i)});
+    EXPECT_EQ(end.exit_code, 0) << end.err;
+    EXPECT_TRUE(end.out == Bytes(i)) << i;
+  }
+  // Somebody began, and was killed at once.
+  void Begin(const std::string& l2) {
+    backup::LazyRestoreOptions options;
+    options.archives = {At("a")};
+    options.cache.l2_path = At(l2);
+    const auto lazy = backup::LazyRestore::Open(options);
+    ASSERT_TRUE(lazy.ok()) << lazy.status();
+  }
+
+  static constexpr int kBlobs = 100;
+  std::string directory_;
+};
+
+TEST_F(LazyRestoreProgram, PublishesAndFills) {
+  const ProgramEnd end =
+      Larder({"restore", "--lazy", "--from", Dir("a"), "--l2", At("new")});
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_THAT(end.out, HasSubstr("is published after"));
+  EXPECT_THAT(end.out, HasSubstr("restored   100 blobs"));
+  for (const int i : {0, 50, 99}) ExpectGets("new", i);
+  EXPECT_EQ(Larder({"verify", "--l2", At("new")}).exit_code, 0);
+  // It is an L2 as any other now.
+  EXPECT_NE(Larder({"restore", "--lazy", "--from", Dir("a"), "--l2", At("new")})
+                .exit_code,
+            0);
+}
+
+TEST_F(LazyRestoreProgram, GoesOnWithWhatWasBegun) {
+  Begin("new");
+  EXPECT_EQ(Larder({"del", "--l2", At("new"), "-n", "files", "none"}).exit_code,
+            10);
+  ExpectGets("new", 7);
+  EXPECT_EQ(
+      Larder({"del", "--l2", At("new"), "-n", "files", "file8"}).exit_code, 0);
+  EXPECT_EQ(Larder({"put", "--l2", At("new"), "-n", "files", "file9"}, "newer")
+                .exit_code,
+            0);
+  EXPECT_EQ(
+      Larder({"get", "--l2", At("new"), "-n", "files", "file8"}).exit_code, 10);
+  const ProgramEnd backup = Larder(
+      {"backup", "--l2", At("new"), "--to", Dir("c"), "--include-blob-cache"});
+  EXPECT_NE(backup.exit_code, 0);
+  EXPECT_THAT(backup.err, HasSubstr("not before all is hydrated"));
+  const ProgramEnd end = Larder({"restore", "--lazy", "--l2", At("new")});
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_THAT(end.out, HasSubstr("goes on after"));
+  EXPECT_EQ(
+      Larder({"get", "--l2", At("new"), "-n", "files", "file8"}).exit_code, 10);
+  EXPECT_EQ(Larder({"get", "--l2", At("new"), "-n", "files", "file9"}).out,
+            "newer");
+  for (const int i : {0, 7, 10, 99}) ExpectGets("new", i);
+}
+
+TEST_F(LazyRestoreProgram, AskedForAnArchiveThatIsGone) {
+  Begin("new");
+  std::filesystem::rename(At("a"), At("moved"));
+  const ProgramEnd get =
+      Larder({"get", "--l2", At("new"), "-n", "files", "file1"});
+  EXPECT_EQ(get.exit_code, 10);
+  EXPECT_THAT(get.err, HasSubstr("restored lazily from snapshot"));
+  // Another one will do.
+  EXPECT_EQ(Larder({"restore", "--lazy", "--l2", At("new"), "--from", Dir("b")})
+                .exit_code,
+            0);
+  ExpectGets("new", 1);
+}
+
+TEST_F(LazyRestoreProgram, DamageInOneArchiveOfTwo) {
+  std::string pack;
+  for (const auto& entry : std::filesystem::directory_iterator(At("a/packs"))) {
+    pack = entry.path().string();
+  }
+  FlipByte(pack, std::filesystem::file_size(pack) / 2);
+  const ProgramEnd alone =
+      Larder({"restore", "--lazy", "--from", Dir("a"), "--l2", At("alone")});
+  EXPECT_EQ(alone.exit_code, 3);
+  EXPECT_THAT(alone.err, HasSubstr("file"));
+  const ProgramEnd both = Larder({"restore", "--lazy", "--from", Dir("a"),
+                                  "--also-from", Dir("b"), "--l2", At("both")});
+  EXPECT_EQ(both.exit_code, 0) << both.err;
+  EXPECT_THAT(both.out, HasSubstr("restored   100 blobs"));
+}
+
+TEST_F(LazyRestoreProgram, WhatItIsNotFor) {
+  EXPECT_EQ(
+      Larder({"restore", "--lazy", "--from", Dir("a"), "--files", At("out")})
+          .exit_code,
+      2);
+  EXPECT_EQ(Larder({"restore", "--also-from", Dir("b"), "--from", Dir("a"),
+                    "--l2", At("new")})
+                .exit_code,
+            2);
+  EXPECT_EQ(Larder({"restore", "--l2", At("new")}).exit_code, 2);
+  EXPECT_NE(Larder({"restore", "--lazy", "--l2", At("new")}).exit_code, 0);
+}
+
+}  // namespace
+}  // namespace larder::tests
