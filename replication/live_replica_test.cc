@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "backup/orchestrator.h"
 #include "cache/blob_cache.h"
@@ -294,6 +295,54 @@ TEST_F(LiveReplicaTest, ALongApplyIsNotTakenForACut) {
   replica_.disk.SetHook(nullptr);
   ExpectBackup(report);
   EXPECT_GE(waited, 60'000);
+}
+
+// Two blobs that the primary changes together are never seen apart, and never
+// go back, whichever way the next snapshot is applied.
+TEST_F(LiveReplicaTest, ReadersSeeOneSnapshotOrTheNext) {
+  const auto put_both = [&](int round) {
+    Put("left", absl::StrCat(round));
+    Put("right", absl::StrCat(round, std::string(2000, ' ')));
+  };
+  put_both(0);
+  Fill(30);
+  ExpectBackup(primary_.Backup({&replica_}));
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> reads{0};
+  std::atomic<int> torn{0};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 2; ++i) {
+    readers.emplace_back([&] {
+      int last = 0;
+      while (!stop) {
+        const auto newest = replica_.live->Newest();
+        const auto left = newest->view->Get("ns", "left");
+        const auto right = newest->view->Get("ns", "right");
+        int l = -1, r = -2;
+        if (left.ok() && *left != nullptr) {
+          (void)absl::SimpleAtoi((*left)->bytes(), &l);
+        }
+        if (right.ok() && *right != nullptr) {
+          (void)absl::SimpleAtoi((*right)->bytes(), &r);
+        }
+        if (l != r || l < last) ++torn;
+        last = l;
+        ++reads;
+      }
+    });
+  }
+  for (int round = 1; round <= 12; ++round) {
+    put_both(round);
+    ExpectBackup(primary_.Backup({&replica_}, 1, {.full = round % 4 == 0}));
+    // Each snapshot is read.
+    for (const int64_t before = reads; reads < before + 2;) {
+      std::this_thread::yield();
+    }
+  }
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(torn, 0);
+  EXPECT_EQ(Get("left"), "12");
 }
 
 // Tags come and go; an L2 that never sweeps must not keep all of them live.
