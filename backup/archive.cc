@@ -65,6 +65,12 @@ std::string Archive::PackPath(absl::string_view pack_name) const {
   return absl::StrCat(packs_path_, "/", pack_name);
 }
 
+absl::Status Archive::CheckThere() const {
+  if (file_system_->Exists(packs_path_)) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat(packs_path_, ": is not there: not mounted?"));
+}
+
 void Archive::CheckPack(const format::Pack& pack, SnapshotEntry* entry) const {
   const std::string path = PackPath(pack.name());
   const auto file = file_system_->Open(path, {.read_only = true});

@@ -70,6 +70,9 @@ class Archive {
   cache::l2::FileSystem* file_system() const { return file_system_; }
   std::string ManifestPath(absl::string_view id) const;
   std::string PackPath(absl::string_view pack_name) const;
+  // That a pack is missing means damage only while this is OK.
+  // Errors: kUnavailable: none is there, as when a disk is not mounted.
+  absl::Status CheckThere() const;
 
  private:
   Archive(std::string path, std::string packs_path,

@@ -79,15 +79,19 @@ struct HydratingL2 {
 // A get that misses fetches the blob from the archive into L2; of concurrent
 // callers for a key one fetches, the rest wait. Hydrate() takes the rest, the
 // hottest first. A restart, or a kill, loses at most `checkpoint_bytes` of the
-// hydration's progress, and nothing of what the cache promises: opening the L2
-// goes on. Once all is there the archive is not needed any more.
+// hydration's progress, or a gap that another archive fills, and nothing of
+// what the cache promises: opening the L2 goes on. Once all is there the
+// archive is not needed any more.
 //
 // Until then, beyond what BlobCache says: Exists() is never kAbsent; no
 // snapshot is taken (kUnavailable); no tombstone retires, so at most 65,536 a
 // namespace; a key that was deleted, expired or evicted since takes some 100
 // bytes of L2; Stats() counts a get that fetches as a miss and a hit. Whoever
 // opens the L2 as a plain BlobCache meanwhile has misses for what is not there,
-// and changes it without harm. A fetch that fails is a miss.
+// and may change it: but only LazyRestore, EndHydration() and a repair end the
+// hydration, and what it costs lasts until then. So with an L2 that is nearly
+// full of records, or churns for long, let the hydration run: markers take the
+// room of `meta` that records need. A fetch that fails is a miss.
 //
 // A damaged chunk costs the blobs in it, each listed, where no other archive
 // has them. Holds a lease in each archive that can be written while it lives:

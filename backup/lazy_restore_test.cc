@@ -610,6 +610,42 @@ TEST_F(LazyRestoreTest, AMissingPackOrArchiveIsNoError) {
   EXPECT_EQ(lazy->Report().lost.blobs, 0);
 }
 
+TEST_F(LazyRestoreTest, AnArchiveThatIsAwayIsWaitedFor) {
+  const auto cache = Filled(200);
+  Backup(cache.get(), {"/a"});
+  auto lazy = Open("/new", {"/a"});
+  ASSERT_TRUE(disk.Rename("/a/packs", "/a/away").ok());
+  absl::StatusOr<bool> done = false;
+  for (int i = 0; i < 10'000 && done.ok() && !*done; ++i) {
+    done = lazy->Hydrate(10'000);
+  }
+  EXPECT_EQ(done.status().code(), absl::StatusCode::kUnavailable)
+      << done.status();
+  for (const auto& [name, blob] : model) {
+    EXPECT_FALSE(lazy->Get(name.first, name.second).has_value());
+  }
+  ASSERT_TRUE(disk.Rename("/a/away", "/a/packs").ok());
+  HydrateAll(lazy.get());
+  EXPECT_EQ(lazy->Report().lost.blobs, 0);
+  ExpectHolds(lazy.get(), model);
+}
+
+TEST_F(LazyRestoreTest, ALeaseThatLapsedProtectedNothing) {
+  const auto cache = Filled(20);
+  Backup(cache.get(), {"/a"});
+  const auto lazy = Open("/new", {"/a"});
+  clock.AdvanceMillis(11 * 60 * 1000);
+  const auto manifests = disk.List("/a/manifests");
+  ASSERT_TRUE(manifests.ok()) << manifests.status();
+  ASSERT_FALSE(manifests->empty());
+  for (const std::string& name : *manifests) {
+    ASSERT_TRUE(disk.Remove("/a/manifests/" + name).ok());
+  }
+  lazy->Hydrate(1).IgnoreError();
+  EXPECT_EQ(lazy->Report().unprotected.code(), absl::StatusCode::kNotFound)
+      << lazy->Report().unprotected;
+}
+
 TEST_F(LazyRestoreTest, WhereThereIsNoRoomTheRestStaysInTheArchive) {
   const auto cache = Filled(20);
   for (int i = 0; i < 100; ++i) {

@@ -161,14 +161,19 @@ absl::Status LiveL2::OpenCurrent() {
 
 absl::Status LiveL2::Settle() {
   const std::string& path = options_.cache.l2_path;
-  if (!file_system_->Exists(Path(kNextSuffix))) return absl::OkStatus();
-  if (file_system_->Exists(path)) {
-    LARDER_RETURN_IF_ERROR(RemoveAside(kOldSuffix));
-    LARDER_RETURN_IF_ERROR(file_system_->Rename(path, Path(kOldSuffix)));
+  if (file_system_->Exists(Path(kNextSuffix))) {
+    // Until the new one is shown, what is shown is not at `path` any more.
+    is_swapping_ = true;
+    if (file_system_->Exists(path)) {
+      LARDER_RETURN_IF_ERROR(RemoveAside(kOldSuffix));
+      LARDER_RETURN_IF_ERROR(file_system_->Rename(path, Path(kOldSuffix)));
+    }
+    LARDER_RETURN_IF_ERROR(file_system_->Rename(Path(kNextSuffix), path));
   }
-  LARDER_RETURN_IF_ERROR(file_system_->Rename(Path(kNextSuffix), path));
+  if (!is_swapping_) return absl::OkStatus();
   LARDER_RETURN_IF_ERROR(file_system_->SyncDirectory(ParentOf(path)));
   LARDER_RETURN_IF_ERROR(OpenCurrent());
+  is_swapping_ = false;
   // Readers of it have its files open; what cannot go now goes with the next.
   RemoveAside(kOldSuffix).IgnoreError();
   return absl::OkStatus();
@@ -187,7 +192,8 @@ absl::StatusOr<std::optional<PublishedDump>> LiveL2::Applied() const {
 
 bool LiveL2::TakesDeltas() const {
   MutexLock lock(&mu_);
-  return current_ != nullptr && !needs_full_ && current_->l2->status().ok();
+  return current_ != nullptr && !needs_full_ && !is_swapping_ &&
+         current_->l2->status().ok();
 }
 
 absl::Status LiveL2::CheckAcceptable(const DumpHeader& header) const {
@@ -264,7 +270,10 @@ absl::Status LiveL2::ApplyLocked(const backup::Archive& packs,
     return BuildAside(packs, manifest, note, /*base=*/nullptr);
   }
   const absl::Status in_place = ApplyInPlace(packs, manifest, note);
-  if (!absl::IsOutOfRange(in_place)) return in_place;
+  // In place there must be room for what goes and what comes at once.
+  if (!absl::IsOutOfRange(in_place) && !absl::IsResourceExhausted(in_place)) {
+    return in_place;
+  }
   return BuildAside(packs, manifest, note, current()->l2.get());
 }
 

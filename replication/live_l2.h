@@ -2,6 +2,7 @@
 #ifndef LARDER_REPLICATION_LIVE_L2_H_
 #define LARDER_REPLICATION_LIVE_L2_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -127,6 +128,8 @@ class LiveL2 : public BlobReader {
   std::shared_ptr<const Current> current_ ABSL_GUARDED_BY(mu_);
   bool applying_ ABSL_GUARDED_BY(mu_) = false;
   bool needs_full_ ABSL_GUARDED_BY(mu_) = false;
+  // L2.next was taken for L2 and is not shown yet. Written by who applies.
+  std::atomic<bool> is_swapping_{false};
 };
 
 }  // namespace larder::replication

@@ -155,6 +155,40 @@ TEST_F(LiveReplicaTest, ADeltaOfManyChangesIsBuiltAside) {
   EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".old")));
 }
 
+// What is shown after a swap that failed halfway is at another place than what
+// the next start opens: it takes no delta.
+TEST_F(LiveReplicaTest, ASwapThatFailedHalfwayIsFinished) {
+  using Operation = cache::l2::SimulatedDisk::OperationKind;
+  LiveReplica small(&clock_, {.changes = 20});
+  ASSERT_TRUE(small.Start().ok());
+  Fill(100);
+  ASSERT_EQ(primary_.Backup({&small}).outcome, Outcome::kOk);
+  for (const Operation failing :
+       {Operation::kSyncDirectory, Operation::kOpen}) {
+    Fill(60, 1000 + static_cast<int>(failing));
+    bool is_swapped = false, has_failed = false;
+    small.disk.SetHook([&](const cache::l2::SimulatedDisk::Operation& o) {
+      if (is_swapped && !has_failed && o.kind == failing) {
+        has_failed = true;
+        return absl::InternalError("injected");
+      }
+      is_swapped |= o.kind == Operation::kRename &&
+                    o.path == absl::StrCat(kLiveL2, ".next");
+      return absl::OkStatus();
+    });
+    EXPECT_EQ(primary_.Backup({&small}).outcome, Outcome::kFailed);
+    EXPECT_TRUE(has_failed);
+    small.disk.SetHook(nullptr);
+    Fill(5, 2000 + static_cast<int>(failing));
+    const BackupReport next = primary_.Backup({&small});
+    ASSERT_EQ(next.outcome, Outcome::kOk) << next.sinks[0].status;
+    EXPECT_EQ(small.digest(), primary_.digest());
+    small.Stop();
+    ASSERT_TRUE(small.Start().ok());
+    EXPECT_EQ(small.digest(), primary_.digest());
+  }
+}
+
 // Two processes went on with copies of one directory: lineage and epochs agree,
 // contents do not.
 TEST_F(LiveReplicaTest, AWrongDeltaIsRefusedAndThenAFullDumpTaken) {

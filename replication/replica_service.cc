@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "backup/format/archive_file.h"
@@ -304,6 +305,18 @@ absl::StatusOr<std::string> ReplicaService::NewestHeader() {
   return bytes;
 }
 
+absl::StatusOr<bool> ReplicaService::TellPublished(const Claim& claim,
+                                                   ServerStream* stream) {
+  LARDER_ASSIGN_OR_RETURN(const std::optional<PublishedDump> published,
+                          receiver_->FindPublished(claim.header));
+  if (!published.has_value()) return false;
+  TransferReply reply;
+  reply.mutable_hello()->set_term(terms_->highest());
+  *reply.mutable_hello()->mutable_published() = MakeAck(*published);
+  stream->Write(reply);
+  return true;
+}
+
 absl::Status ReplicaService::Transfer(const std::string& peer,
                                       ServerStream* stream) {
   TransferRequest request;
@@ -320,21 +333,18 @@ absl::Status ReplicaService::Transfer(const std::string& peer,
   LARDER_ASSIGN_OR_RETURN(const Claim claim,
                           CheckClaim(peer, hello.lineage(), hello.header()));
   LARDER_RETURN_IF_ERROR(terms_->Admit(hello.term()));
-  LARDER_ASSIGN_OR_RETURN(const std::optional<PublishedDump> published,
-                          receiver_->FindPublished(claim.header));
-  if (published.has_value()) {
-    TransferReply reply;
-    reply.mutable_hello()->set_term(terms_->highest());
-    *reply.mutable_hello()->mutable_published() = MakeAck(*published);
-    stream->Write(reply);
-    return absl::OkStatus();
-  }
+  LARDER_ASSIGN_OR_RETURN(bool is_published, TellPublished(claim, stream));
+  if (is_published) return absl::OkStatus();
   if (!hello.resume_token().empty()) {
     LARDER_RETURN_IF_ERROR(tokens_.Verify(hello.resume_token(), claim.binding,
                                           clock_->NowUnixMillis()));
   }
   LARDER_ASSIGN_OR_RETURN(const std::shared_ptr<Kept> kept,
                           Take(claim, hello.term(), stream));
+  const absl::Cleanup release = [&] { Release(kept.get()); };
+  // Whoever had it until now may have published it meanwhile.
+  LARDER_ASSIGN_OR_RETURN(is_published, TellPublished(claim, stream));
+  if (is_published) return absl::OkStatus();
   absl::Status status =
       Session(this, claim, hello.term(), kept.get(), stream).Run(hello);
   if (!status.ok() && !Resumable(status) && kept->dump != nullptr) {
@@ -342,7 +352,6 @@ absl::Status ReplicaService::Transfer(const std::string& peer,
     // What stays behind expires.
     receiver_->Discard(kept->id()).IgnoreError();
   }
-  Release(kept.get());
   return status;
 }
 

@@ -91,6 +91,8 @@ class ReplicaService {
                                              ServerStream* stream)
       ABSL_LOCKS_EXCLUDED(mu_);
   void Release(Kept* kept) ABSL_LOCKS_EXCLUDED(mu_);
+  // Answers with its Ack when the dump is there already. Returns: whether.
+  absl::StatusOr<bool> TellPublished(const Claim& claim, ServerStream* stream);
   // Sees to it that `kept`, which the caller holds, has its dump.
   absl::Status Open(const Claim& claim, const Hello& hello, Kept* kept);
   absl::Status MakeRoom() ABSL_LOCKS_EXCLUDED(mu_);

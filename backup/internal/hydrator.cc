@@ -239,17 +239,16 @@ absl::StatusOr<int64_t> Hydrator::TakeNext() {
       absl::StatusOr<Fetched> fetched =
           fetcher_->Take(0, **placed, /*may_evict=*/false, &added);
       why = fetched.status();
-      if (!absl::IsDataLoss(why)) {
+      if (why.ok() || absl::IsResourceExhausted(why)) {
         LARDER_RETURN_IF_ERROR(Count(fetched, added));
         why = absl::OkStatus();
       }
       bytes += StoredBytes((*placed)->record);
     }
   }
-  if (absl::IsDataLoss(why)) {
+  if (absl::IsCancelled(why)) return why;
+  if (!why.ok()) {
     LARDER_RETURN_IF_ERROR(TakeElsewhere(place, why, /*first=*/1, &bytes));
-  } else {
-    LARDER_RETURN_IF_ERROR(why);
   }
   move_on();
   return bytes;
@@ -294,6 +293,8 @@ absl::Status Hydrator::TakeElsewhere(const BlobPlace& place,
       fetcher_->Fetch(place, first, /*may_evict=*/false, &added);
   *bytes += added;
   if (!absl::IsDataLoss(fetched.status())) return Count(fetched, added);
+  // An archive that is away may come back.
+  if (!absl::IsDataLoss(why)) return why;
   Lose(place, why);
   return absl::OkStatus();
 }

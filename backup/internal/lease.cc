@@ -97,10 +97,12 @@ absl::Status Lease::Write() {
 
 void Lease::Renew() {
   // Also when the clock was set back: it would be renewed too late.
-  if (taken_ &&
-      std::abs(clock_->NowUnixMillis() - written_unix_ms_) >= kRenewMs) {
-    problem_ = Write();
-  }
+  if (!taken_) return;
+  const int64_t age_ms = std::abs(clock_->NowUnixMillis() - written_unix_ms_);
+  if (age_ms < kRenewMs) return;
+  problem_ = Write();
+  // Meanwhile nothing was protected.
+  if (problem_.ok() && age_ms >= kLeaseMs) problem_ = CheckAllThere();
 }
 
 absl::Status Lease::CheckAllThere() const {

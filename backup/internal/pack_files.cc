@@ -18,6 +18,7 @@ absl::StatusOr<std::shared_ptr<File>> PackFiles::Open(const std::string& name) {
   absl::StatusOr<std::unique_ptr<File>> file = archive_->file_system()->Open(
       archive_->PackPath(name), {.read_only = true});
   if (absl::IsNotFound(file.status())) {
+    LARDER_RETURN_IF_ERROR(archive_->CheckThere());
     return absl::DataLossError(file.status().message());
   }
   LARDER_RETURN_IF_ERROR(file.status());

@@ -22,7 +22,8 @@ class PackFiles {
 
   // Bytes [offset, offset + bytes) of the pack `name`, which nothing verifies.
   // Allocates nothing that is not there.
-  // Errors: kDataLoss when they are not there, or the device fails; else what
+  // Errors: kDataLoss when they are not there, or the device fails;
+  // kUnavailable when nothing of the archive is there; else what
   // the file system says.
   absl::StatusOr<std::string> Read(const std::string& name, uint64_t offset,
                                    uint64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);

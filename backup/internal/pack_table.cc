@@ -1,5 +1,6 @@
 #include "backup/internal/pack_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -40,6 +41,10 @@ absl::StatusOr<std::shared_ptr<const PackTable>> PackTables::Table(int pack) {
     }
     table->entries.push_back(std::move(entry));
   }
+  const bool has_gaps =
+      std::any_of(table->entries.begin(), table->entries.end(),
+                  [](const TableEntry& entry) { return entry.is_gap; });
+  if (has_gaps) LARDER_RETURN_IF_ERROR(archive_->CheckThere());
   if (tables_.size() == kTablesMax) tables_.clear();
   tables_[pack] = table;
   return std::shared_ptr<const PackTable>(std::move(table));

@@ -84,7 +84,11 @@ absl::StatusOr<Fetched> RecordFetcher::Fetch(const BlobPlace& place,
     }
     if (!found->has_value()) return Fetched::kAbsent;
     const absl::StatusOr<Fetched> taken = Take(i, **found, may_evict, bytes);
-    if (!absl::IsDataLoss(taken.status())) return taken;
+    // Others than of this archive are the same with the next one.
+    if (taken.ok() || absl::IsResourceExhausted(taken.status()) ||
+        absl::IsCancelled(taken.status())) {
+      return taken;
+    }
     last = taken.status();
   }
   return last;

@@ -120,7 +120,13 @@ absl::Status RestoreLazily(const RestoreFlags& flags, Console* console,
   const int64_t open_nanos =
       cache::SystemClock()->NowSteadyNanos() - start_nanos;
   const LazyRestoreReport before = lazy->Report();
-  for (const std::string& warning : before.warnings) console->Warn(warning);
+  for (const std::string& warning : before.warnings) {
+    console->Fail(before.snapshot_id, warning, &result->failures);
+  }
+  // What was lost before an interrupt is lost still.
+  for (const backup::Loss& loss : before.lost.listed) {
+    console->Fail(LossName(loss), loss.reason, &result->failures);
+  }
   if (!before.unprotected.ok()) {
     console->Warn(absl::StrCat("no lease: ", before.unprotected.message()));
   }
