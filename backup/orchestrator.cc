@@ -1,9 +1,11 @@
 #include "backup/orchestrator.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <optional>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -323,13 +325,22 @@ std::string MakeSnapshotId(int64_t unix_ms, uint64_t random) {
       static_cast<uint32_t>(random));
 }
 
+BackupOrchestrator::Options WithWait(BackupOrchestrator::Options options) {
+  if (!options.wait) {
+    options.wait = [](int64_t nanos) {
+      std::this_thread::sleep_for(std::chrono::nanoseconds(nanos));
+    };
+  }
+  return options;
+}
+
 }  // namespace
 
 BackupOrchestrator::BackupOrchestrator(Options options)
-    : options_(options),
-      clock_(options.clock != nullptr ? options.clock : cache::SystemClock()),
-      random_(options.random_seed != 0
-                  ? options.random_seed
+    : options_(WithWait(std::move(options))),
+      clock_(options_.clock != nullptr ? options_.clock : cache::SystemClock()),
+      random_(options_.random_seed != 0
+                  ? options_.random_seed
                   : (uint64_t{std::random_device()()} << 32 |
                      std::random_device()())) {}
 
@@ -406,6 +417,9 @@ void BackupOrchestrator::Transfer(const BackupRequest& request,
        .lag_max = std::chrono::milliseconds(options_.sink_lag_ms_max),
        .zstd_level = options_.zstd_level,
        .base_wanted = {.any = !request.full, .id = request.base_id},
+       .bytes_per_second_max = request.bytes_per_second_max,
+       .clock = clock_,
+       .wait = options_.wait,
        .cancellation = request.cancellation});
   absl::Status status = fan_out.AwaitBegun();
   if (status.ok()) {

@@ -44,6 +44,10 @@ struct BackupRequest {
   // or the sink fails, kNotFound, when it cannot build on that one.
   bool full = false;
   std::string base_id = "";
+  // Of chunks that are read and sent, to however many sinks; no bursts. 0: no
+  // limit. A chunk of 1 MiB goes at once: with less than 64 KiB a second a
+  // replica may take the pause for a cut.
+  int64_t bytes_per_second_max = 0;
   std::function<void(const BackupProgress&)> progress =
       nullptr;                                 // May be empty.
   const Cancellation* cancellation = nullptr;  // Borrowed; may be null.
@@ -103,7 +107,9 @@ class BackupOrchestrator {
     int64_t sink_lag_ms_max = 600'000;
     int32_t zstd_level = 1;
     cache::Clock* clock = nullptr;  // Null: SystemClock().
-    uint64_t random_seed = 0;       // 0: from the system. Names snapshots.
+    // Lets so many nanoseconds of the clock pass. Empty: sleeps.
+    std::function<void(int64_t)> wait = nullptr;
+    uint64_t random_seed = 0;  // 0: from the system. Names snapshots.
   };
 
   explicit BackupOrchestrator(Options options);

@@ -1,5 +1,6 @@
 #include "backup/orchestrator.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <memory>
 #include <optional>
@@ -250,6 +251,53 @@ TEST_F(OrchestratorTest, CancelledAtAnyChunkNothingIsListed) {
       EXPECT_EQ(log->aborts, 1);
     }
   }
+}
+
+TEST_F(OrchestratorTest, ARateIsKept) {
+  constexpr int64_t kRate = 10'000;
+  cache::ManualClock clock(1'700'000'000'000);
+  constexpr int64_t kTick = 1'000'000;  // Of this clock.
+  int64_t longest = 0;
+  BackupOrchestrator orchestrator({.clock = &clock, .wait = [&](int64_t nanos) {
+                                     longest = std::max(longest, nanos);
+                                     clock.AdvanceMillis((nanos + kTick - 1) /
+                                                         kTick);
+                                   }});
+  AddCache(&orchestrator);
+  const auto log = AddSink(&orchestrator), other = AddSink(&orchestrator);
+  BackupRequest request = WithBlobs();
+  request.bytes_per_second_max = kRate;
+  const BackupReport report = orchestrator.Run(request);
+  ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+  EXPECT_EQ(log->chunks, other->chunks);
+  // All but the last chunk have had their time.
+  const int64_t paced =
+      report.bytes_sent - static_cast<int64_t>(log->chunks.back().size());
+  const int64_t expected = paced * (1'000'000'000 / kRate);
+  EXPECT_GE(report.elapsed_nanos, expected - kTick);
+  EXPECT_LE(report.elapsed_nanos, expected + report.chunks * kTick);
+  // Cancellation is looked for meanwhile.
+  EXPECT_LE(longest, 20 * kTick);
+}
+
+TEST_F(OrchestratorTest, CancellationReachesAWaitForTheRate) {
+  cache::ManualClock clock(1'700'000'000'000);
+  Cancellation cancellation;
+  int waits = 0;
+  BackupOrchestrator orchestrator({.clock = &clock, .wait = [&](int64_t) {
+                                     // Time stands still.
+                                     if (++waits == 3) cancellation.Cancel();
+                                   }});
+  AddCache(&orchestrator);
+  const auto log = AddSink(&orchestrator);
+  BackupRequest request = WithBlobs();
+  request.bytes_per_second_max = 1;
+  request.cancellation = &cancellation;
+  const BackupReport report = orchestrator.Run(request);
+  EXPECT_EQ(report.status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(waits, 3);
+  EXPECT_EQ(log->finishes, 0);
+  EXPECT_EQ(log->aborts, 1);
 }
 
 TEST_F(OrchestratorTest, CancellationReachesAWaitForASlowSink) {

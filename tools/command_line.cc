@@ -518,6 +518,11 @@ void AddBackup(Program* program) {
   AddPlaces(command, flags);
   AddCredentials(command, &flags->credentials,
                  "Bearer token to show to replicas: the first line");
+  AddParsed(command, "--limit-rate", &flags->bytes_per_second_max,
+            cli::ParseBytes,
+            "Read and send at most so much a second, such as 50M (default: no "
+            "limit)")
+      ->type_name("BYTES");
   CLI::Option* const full = command->add_flag(
       "--full", flags->full,
       "Write everything; otherwise an archive gets what changed since the "

@@ -21,7 +21,9 @@ constexpr milliseconds kSlice{20};
 
 FanOut::FanOut(const std::vector<std::shared_ptr<backup::SnapshotSink>>& sinks,
                const backup::format::DumpHeader& header, const Options& options)
-    : options_(options), stream_(header.stream_id(), options.zstd_level) {
+    : options_(options),
+      stream_(header.stream_id(), options.zstd_level),
+      rate_(options.bytes_per_second_max) {
   for (const auto& sink : sinks) {
     workers_.push_back(std::make_unique<SinkWorker>(
         sink, header, options_.base_wanted, options_.queue_chunks_max));
@@ -105,8 +107,21 @@ absl::Status FanOut::SendInPlace(ChunkType type, uint16_t source,
   return Push(stream_.Seal(type, source, std::move(room_and_payload)));
 }
 
+absl::Status FanOut::AwaitRate(const Chunk& chunk) {
+  const int64_t start = options_.clock->NowSteadyNanos();
+  const int64_t until =
+      start + rate_.Take(static_cast<int64_t>(chunk.bytes.size()), start);
+  while (true) {
+    LARDER_RETURN_IF_ERROR(backup::CheckCancelled(options_.cancellation));
+    const int64_t left = until - options_.clock->NowSteadyNanos();
+    if (left <= 0) return absl::OkStatus();
+    options_.wait(
+        std::min<int64_t>(left, std::chrono::nanoseconds(kSlice).count()));
+  }
+}
+
 absl::Status FanOut::Push(Chunk built) {
-  LARDER_RETURN_IF_ERROR(backup::CheckCancelled(options_.cancellation));
+  LARDER_RETURN_IF_ERROR(AwaitRate(built));
   const std::shared_ptr<const Chunk> chunk =
       in_flight_->Track(std::move(built));
   for (const size_t i : active_) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -17,8 +18,10 @@
 #include "backup/format/dump.pb.h"
 #include "backup/internal/chunk_stream.h"
 #include "backup/internal/in_flight.h"
+#include "backup/internal/rate_limit.h"
 #include "backup/internal/sink_worker.h"
 #include "backup/sink.h"
+#include "cache/clock.h"
 
 namespace larder::backup_internal {
 
@@ -33,6 +36,10 @@ class FanOut {
     std::chrono::milliseconds lag_max{0};
     int zstd_level = 1;
     SinkWorker::BaseWanted base_wanted;
+    int64_t bytes_per_second_max = 0;  // 0: no limit.
+    cache::Clock* clock = nullptr;
+    // Lets so many nanoseconds of the clock pass.
+    std::function<void(int64_t)> wait;
     const backup::Cancellation* cancellation = nullptr;
   };
 
@@ -79,6 +86,8 @@ class FanOut {
   template <typename Ready>
   absl::Status Await(SinkWorker* worker, bool cancellable, Ready ready);
   absl::Status Push(backup::format::Chunk built);
+  // Errors: kCancelled.
+  absl::Status AwaitRate(const backup::format::Chunk& chunk);
   bool OthersIdle(const SinkWorker* worker) const;
   // Errors: kUnavailable when none of `workers` is alive.
   absl::Status CheckAlive(const std::vector<size_t>& workers) const;
@@ -86,6 +95,7 @@ class FanOut {
   const Options options_;
   const std::shared_ptr<InFlight> in_flight_ = std::make_shared<InFlight>();
   ChunkStream stream_;
+  RateLimit rate_;
   std::vector<std::unique_ptr<SinkWorker>> workers_;
   std::vector<size_t> active_;  // Of the stream under way.
   // By worker: how long others had to wait for it.

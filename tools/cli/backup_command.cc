@@ -30,6 +30,9 @@
 namespace larder::cli {
 namespace {
 
+// Of --limit-rate: see BackupRequest::bytes_per_second_max.
+constexpr int64_t kBytesPerSecondMin = 64 * 1024;
+
 using backup::BackupReport;
 using backup::SinkResult;
 using backup::SourceResult;
@@ -241,6 +244,12 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
     return absl::InvalidArgumentError(
         absl::StrCat("--quorum: ", quorum, " vs ", places, " that --to names"));
   }
+  if (flags.bytes_per_second_max != 0 &&
+      flags.bytes_per_second_max < kBytesPerSecondMin) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--limit-rate: ", flags.bytes_per_second_max,
+                     " bytes a second vs at least ", kBytesPerSecondMin));
+  }
   LARDER_ASSIGN_OR_RETURN(const auto cache,
                           OpenCache(flags.cache, OpenMode::kLook));
   backup::BackupOrchestrator orchestrator({});
@@ -263,6 +272,7 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   request.include_blob_cache = flags.include_blob_cache;
   request.full = flags.full;
   request.base_id = flags.base_id;
+  request.bytes_per_second_max = flags.bytes_per_second_max;
   request.cancellation = InterruptFlag();
   request.progress = [progress](const backup::BackupProgress& done) {
     progress->Set(done.bytes_done, done.bytes_total);

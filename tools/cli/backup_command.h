@@ -26,6 +26,7 @@ struct BackupFlags {
   // BackupRequest's.
   bool full = false;
   std::string base_id;
+  int64_t bytes_per_second_max = 0;
   std::string files;  // A directory that is backed up too; empty: none.
 };
 
