@@ -258,8 +258,11 @@ absl::StatusOr<cache::CompareAndSetResult> LazyRestoreImpl::CompareAndSet(
     absl::string_view ns, absl::string_view key, uint64_t expected_version,
     absl::string_view bytes, const PutOptions& options) {
   const absl::Status fetched = Fetch(ns, key);
-  // What is lost is absent.
-  if (!fetched.ok() && !absl::IsDataLoss(fetched)) return fetched;
+  // What is lost is absent; what is here needs no archive.
+  if (!fetched.ok() && !absl::IsDataLoss(fetched) &&
+      !cache_->Get(ns, key).has_value()) {
+    return fetched;
+  }
   return cache_->CompareAndSet(ns, key, expected_version, bytes, options);
 }
 

@@ -624,6 +624,17 @@ TEST_F(LazyRestoreTest, AnArchiveThatIsAwayIsWaitedFor) {
   for (const auto& [name, blob] : model) {
     EXPECT_FALSE(lazy->Get(name.first, name.second).has_value());
   }
+  // What is here needs no archive; of the rest nobody knows the version.
+  const auto put = lazy->Put("own", "key", "1", {.version = 1});
+  ASSERT_TRUE(put.ok()) << put.status();
+  const auto swapped =
+      lazy->CompareAndSet("own", "key", 1, "2", {.version = 2});
+  EXPECT_TRUE(swapped.ok()) << swapped.status();
+  const auto& cold = model.begin()->first;
+  EXPECT_EQ(lazy->CompareAndSet(cold.first, cold.second, 0, "2", {.version = 1})
+                .status()
+                .code(),
+            absl::StatusCode::kUnavailable);
   ASSERT_TRUE(disk.Rename("/a/away", "/a/packs").ok());
   HydrateAll(lazy.get());
   EXPECT_EQ(lazy->Report().lost.blobs, 0);
