@@ -42,7 +42,8 @@ class ArchiveDump : public IncomingDump {
     owner_.expires_unix_ms = unix_ms;
     return kept_->WriteOwner(owner_);
   }
-  absl::StatusOr<PublishedDump> Publish() override {
+  absl::StatusOr<PublishedDump> Publish(FenceFn fence) override {
+    LARDER_RETURN_IF_ERROR(fence());
     LARDER_ASSIGN_OR_RETURN(const backup::SinkReceipt receipt,
                             dump_->Publish());
     PublishedDump published;

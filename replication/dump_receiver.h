@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -34,6 +35,8 @@ struct PublishedDump {
   uint64_t packs = 0;
 };
 
+using FenceFn = absl::FunctionRef<absl::Status()>;
+
 // A dump on its way. Single-owner at any time, from changing threads.
 // Destroying it keeps what a DumpReceiver can resume.
 class IncomingDump {
@@ -48,10 +51,11 @@ class IncomingDump {
   virtual absl::Status Sync() = 0;
   // Lets the dump live until then; durable when it returns.
   virtual absl::Status SetExpiry(int64_t unix_ms) = 0;
-  // Makes it visible in one step. Requires: check().complete().
-  // Errors: kUnavailable: try again later. All others, here and above, are
-  // final: the dump will be discarded.
-  virtual absl::StatusOr<PublishedDump> Publish() = 0;
+  // Makes it visible in one step. Requires: check().complete(). `fence` says
+  // whether its sender may still write; it is asked as late as can be.
+  // Errors: kUnavailable: try again later. All others, here and above, and
+  // those of `fence`, are final: the dump will be discarded.
+  virtual absl::StatusOr<PublishedDump> Publish(FenceFn fence) = 0;
 };
 
 // Thread-safe, but one snapshot's Begin(), Resume(), Discard() and dump do not

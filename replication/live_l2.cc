@@ -233,7 +233,8 @@ absl::Status LiveL2::CheckAcceptable(const DumpHeader& header) const {
 }
 
 absl::StatusOr<PublishedDump> LiveL2::Apply(const backup::Archive& packs,
-                                            const Manifest& manifest) {
+                                            const Manifest& manifest,
+                                            FenceFn fence) {
   {
     MutexLock lock(&mu_);
     if (applying_) {
@@ -250,7 +251,8 @@ absl::StatusOr<PublishedDump> LiveL2::Apply(const backup::Archive& packs,
   // One that was swapped in halfway.
   LARDER_RETURN_IF_ERROR(Settle());
   LARDER_RETURN_IF_ERROR(CheckAcceptable(manifest.header()));
-  const absl::Status applied = ApplyLocked(packs, manifest, ToNote(published));
+  const absl::Status applied =
+      ApplyLocked(packs, manifest, ToNote(published), fence);
   MutexLock lock(&mu_);
   // A full dump makes good whatever is wrong here.
   if (absl::IsDataLoss(applied)) needs_full_ = true;
@@ -263,18 +265,19 @@ absl::StatusOr<PublishedDump> LiveL2::Apply(const backup::Archive& packs,
 
 absl::Status LiveL2::ApplyLocked(const backup::Archive& packs,
                                  const Manifest& manifest,
-                                 const std::string& note) {
+                                 const std::string& note, FenceFn fence) {
+  LARDER_RETURN_IF_ERROR(fence());
   LARDER_ASSIGN_OR_RETURN(const uint16_t source,
                           backup::LiveSource(manifest.header()));
   if (manifest.header().sources(source).cache().base_epoch() == 0) {
-    return BuildAside(packs, manifest, note, /*base=*/nullptr);
+    return BuildAside(packs, manifest, note, /*base=*/nullptr, fence);
   }
   const absl::Status in_place = ApplyInPlace(packs, manifest, note);
   // In place there must be room for what goes and what comes at once.
   if (!absl::IsOutOfRange(in_place) && !absl::IsResourceExhausted(in_place)) {
     return in_place;
   }
-  return BuildAside(packs, manifest, note, current()->l2.get());
+  return BuildAside(packs, manifest, note, current()->l2.get(), fence);
 }
 
 absl::Status LiveL2::ApplyInPlace(const backup::Archive& packs,
@@ -293,8 +296,8 @@ absl::Status LiveL2::ApplyInPlace(const backup::Archive& packs,
 
 absl::Status LiveL2::BuildAside(const backup::Archive& packs,
                                 const Manifest& manifest,
-                                const std::string& note,
-                                const ReplicaL2* base) {
+                                const std::string& note, const ReplicaL2* base,
+                                FenceFn fence) {
   LARDER_RETURN_IF_ERROR(RemoveAside(kBuildingSuffix));
   cache::BlobCacheOptions options = options_.cache;
   options.l2_path = Path(kBuildingSuffix);
@@ -311,6 +314,8 @@ absl::Status LiveL2::BuildAside(const backup::Archive& packs,
             return loader;
           })
           .status();
+  // A primary of a higher term may have come while it was built.
+  if (built.ok()) built = fence();
   if (!built.ok()) {
     RemoveAside(kBuildingSuffix).IgnoreError();
     return absl::IsOutOfRange(built)

@@ -70,13 +70,14 @@ class LiveL2 : public BlobReader {
 
   // Applies a dump that is complete. Either all of it is visible, durable, and
   // has the primary's digest when this returns OK, or nothing has changed.
-  // Reads go on meanwhile.
-  // Errors: kUnavailable: another one is being applied; kDataLoss: damage, or
-  // the digest differs: no delta is taken after that; CheckAcceptable()'s;
+  // Reads go on meanwhile. `fence` is asked before a delta is applied in place,
+  // and before what was built aside is put there.
+  // Errors: its; kUnavailable: another one is being applied; kDataLoss: damage,
+  // or the digest differs: no delta is taken after that; CheckAcceptable()'s;
   // what the file system says.
   absl::StatusOr<PublishedDump> Apply(const backup::Archive& packs,
-                                      const backup::format::Manifest& manifest)
-      ABSL_LOCKS_EXCLUDED(mu_);
+                                      const backup::format::Manifest& manifest,
+                                      FenceFn fence) ABSL_LOCKS_EXCLUDED(mu_);
 
   // One dump, for as long as the caller keeps it; null: none yet.
   std::shared_ptr<const cache::ReplicaView> View() const
@@ -111,11 +112,11 @@ class LiveL2 : public BlobReader {
   // `base`: what the delta builds on; null: the dump is full.
   absl::Status BuildAside(const backup::Archive& packs,
                           const backup::format::Manifest& manifest,
-                          const std::string& note,
-                          const cache::ReplicaL2* base);
+                          const std::string& note, const cache::ReplicaL2* base,
+                          FenceFn fence);
   absl::Status ApplyLocked(const backup::Archive& packs,
                            const backup::format::Manifest& manifest,
-                           const std::string& note);
+                           const std::string& note, FenceFn fence);
   std::string Path(absl::string_view suffix) const;
   absl::Status RemoveAside(absl::string_view suffix) const;
 

@@ -37,7 +37,7 @@ class LiveDump : public IncomingDump {
     owner_.expires_unix_ms = unix_ms;
     return live_->kept().WriteOwner(owner_);
   }
-  absl::StatusOr<PublishedDump> Publish() override {
+  absl::StatusOr<PublishedDump> Publish(FenceFn fence) override {
     LARDER_ASSIGN_OR_RETURN(const backup::format::Manifest manifest,
                             dump_->Seal());
     const std::string& id = manifest.header().snapshot_id();
@@ -45,7 +45,7 @@ class LiveDump : public IncomingDump {
         const PublishedDump published,
         live_->Apply(backup::Archive::OfPacks(live_->kept().Directory(id),
                                               live_->kept().file_system()),
-                     manifest));
+                     manifest, fence));
     // It is applied already; what stays is discarded when it expires.
     live_->kept().Discard(id).IgnoreError();
     return published;

@@ -155,6 +155,31 @@ TEST_F(LiveReplicaTest, ADeltaOfManyChangesIsBuiltAside) {
   EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".old")));
 }
 
+TEST_F(LiveReplicaTest, AHigherTermThatComesWhileADumpIsBuiltFencesIt) {
+  using Operation = cache::l2::SimulatedDisk::OperationKind;
+  Fill(20);
+  ExpectBackup(primary_.Backup({&replica_}));
+  const absl::uint128 before = replica_.digest();
+  Fill(20, 1000);
+  bool has_come = false;
+  replica_.disk.SetHook([&](const cache::l2::SimulatedDisk::Operation& o) {
+    if (!has_come && o.kind == Operation::kWrite &&
+        absl::StartsWith(o.path, absl::StrCat(kLiveL2, ".building"))) {
+      has_come = true;  // First: to persist the term is an operation, too.
+      EXPECT_TRUE(replica_.terms->Admit(2).ok());
+    }
+    return absl::OkStatus();
+  });
+  const BackupReport fenced =
+      primary_.Backup({&replica_}, /*term=*/1, {.full = true});
+  replica_.disk.SetHook(nullptr);
+  EXPECT_TRUE(has_come);
+  EXPECT_EQ(fenced.sinks[0].status.code(), absl::StatusCode::kPermissionDenied)
+      << fenced.sinks[0].status;
+  EXPECT_EQ(replica_.digest(), before);
+  EXPECT_FALSE(replica_.disk.Exists(absl::StrCat(kLiveL2, ".building")));
+}
+
 // What is shown after a swap that failed halfway is at another place than what
 // the next start opens: it takes no delta.
 TEST_F(LiveReplicaTest, ASwapThatFailedHalfwayIsFinished) {

@@ -64,12 +64,14 @@ class LiveReplica {
     live = *std::move(opened);
     const std::string own =
         KeptDumps::OwnDirectory(LiveL2::StateDirectory(kLiveL2));
-    auto terms = TermStore::Open(&disk, own);
-    if (!terms.ok()) return terms.status();
+    auto opened_terms = TermStore::Open(&disk, own);
+    if (!opened_terms.ok()) return opened_terms.status();
+    terms = opened_terms->get();
     auto tokens = ResumeTokens::Open(&disk, own);
     if (!tokens.ok()) return tokens.status();
     service = std::make_unique<ReplicaService>(
-        MakeLiveReceiver(live.get()), *std::move(terms), *std::move(tokens),
+        MakeLiveReceiver(live.get()), *std::move(opened_terms),
+        *std::move(tokens),
         ReplicaService::Options{.heartbeat_ms = heartbeat_ms, .clock = clock_});
     network.SetReplica(service.get());
     return absl::OkStatus();
@@ -119,6 +121,7 @@ class LiveReplica {
   int64_t heartbeat_ms = 5'000;
   std::unique_ptr<LiveL2> live;
   std::unique_ptr<ReplicaService> service;
+  TermStore* terms = nullptr;  // The service's.
 
  private:
   cache::ManualClock* const clock_;

@@ -229,7 +229,8 @@ class ReplicaService::Session {
       reply.mutable_progress()->set_durable_bytes(kept_->durable);
       stream_->Write(reply);
     });
-    return kept_->dump->Publish();
+    return kept_->dump->Publish(
+        [this] { return service_->terms_->Check(term_); });
   }
 
   absl::Status Finish(const replication::Finish& finish) {
@@ -242,7 +243,6 @@ class ReplicaService::Session {
           " that came", check.complete() ? "" : ", without a trailer",
           "; or another digest"));
     }
-    LARDER_RETURN_IF_ERROR(service_->terms_->Check(term_));
     LARDER_ASSIGN_OR_RETURN(const PublishedDump published, Publish());
     kept_->dump.reset();
     TransferReply reply;
