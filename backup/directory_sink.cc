@@ -14,6 +14,7 @@
 #include "backup/internal/chain_fold.h"
 #include "backup/internal/leftovers.h"
 #include "backup/internal/pack_writer.h"
+#include "backup/path.h"
 #include "cache/check.h"
 #include "cache/status_macros.h"
 
@@ -23,17 +24,6 @@ namespace {
 using cache::l2::File;
 using cache::l2::FileLock;
 using cache::l2::FileSystem;
-
-std::string ParentOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-std::string WithoutSlash(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
 
 class DirectorySinkImpl : public SnapshotSink {
  public:
@@ -322,12 +312,12 @@ void DirectorySinkImpl::Abort() {
 
 std::unique_ptr<SnapshotSink> DirectorySink::Create(std::string path,
                                                     Options options) {
-  return std::make_unique<DirectorySinkImpl>(WithoutSlash(std::move(path)),
+  return std::make_unique<DirectorySinkImpl>(WithoutSlashes(std::move(path)),
                                              options);
 }
 
 absl::Status DirectorySink::CreateArchive(std::string path, Options options) {
-  return DirectorySinkImpl(WithoutSlash(std::move(path)), options)
+  return DirectorySinkImpl(WithoutSlashes(std::move(path)), options)
       .CreateDirectories();
 }
 
@@ -340,7 +330,7 @@ absl::StatusOr<SinkReceipt> DirectorySink::Adopt(
   for (const format::Pack& pack : packs) *complete.add_packs() = pack;
   LARDER_RETURN_IF_ERROR(
       format::DecodeManifest(format::EncodeManifest(complete)).status());
-  DirectorySinkImpl sink(WithoutSlash(std::move(path)), options);
+  DirectorySinkImpl sink(WithoutSlashes(std::move(path)), options);
   LARDER_RETURN_IF_ERROR(sink.Begin(manifest.header()));
   LARDER_RETURN_IF_ERROR(sink.CheckBase(manifest.header()));
   return sink.Adopt(from, manifest, packs);

@@ -18,6 +18,7 @@
 #include "backup/internal/hydrator.h"
 #include "backup/internal/invalidation_set.h"
 #include "backup/internal/lazy_start.h"
+#include "backup/internal/rate_limit.h"
 #include "backup/internal/record_fetcher.h"
 #include "cache/check.h"
 #include "cache/clock.h"
@@ -36,6 +37,7 @@ using backup_internal::BlobPlace;
 using backup_internal::Fetched;
 using backup_internal::Hydrator;
 using backup_internal::LazyStart;
+using backup_internal::RateLimit;
 using backup_internal::RecordFetcher;
 using cache::BlobCache;
 using cache::Hit;
@@ -410,17 +412,16 @@ void LazyRestoreImpl::HydrateInBackground(BackgroundOptions options) {
 }
 
 absl::Status LazyRestoreImpl::RunInBackground(BackgroundOptions options) {
-  const auto slice_time = std::chrono::nanoseconds(
-      static_cast<int64_t>(1e9 * static_cast<double>(options.slice_bytes) /
-                           static_cast<double>(options.bytes_per_second)));
-  auto next = std::chrono::steady_clock::now();
+  RateLimit rate(options.bytes_per_second);
   while (true) {
+    const std::chrono::nanoseconds now =
+        std::chrono::steady_clock::now().time_since_epoch();
+    if (Pause(std::chrono::nanoseconds(
+            rate.Take(options.slice_bytes, now.count())))) {
+      return absl::CancelledError("stopped");
+    }
     LARDER_ASSIGN_OR_RETURN(const bool done, Hydrate(options.slice_bytes));
     if (done) return absl::OkStatus();
-    const auto now = std::chrono::steady_clock::now();
-    // Time that was lost is not made up for.
-    next = std::max(next, now - slice_time) + slice_time;
-    if (Pause(next - now)) return absl::CancelledError("stopped");
   }
 }
 

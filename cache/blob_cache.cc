@@ -758,9 +758,8 @@ absl::StatusOr<bool> BlobCacheImpl::Adopt(const StoredRecord& record,
                           namespaces_.FindOrCreate(record.ns));
   LARDER_ASSIGN_OR_RETURN(bool wanted, IsWanted(*ns, record));
   if (!wanted) return false;
-  LARDER_ASSIGN_OR_RETURN(
-      l2::PreparedPut put,
-      l2_->PrepareStored(*ns, record, read_frame, may_evict));
+  LARDER_ASSIGN_OR_RETURN(l2::PreparedPut put,
+                          l2_->PrepareStored(record, read_frame, may_evict));
   MutexLock stripe(key_locks_.Of(ns->HashOf(record.key)));
   const EpochLock::Guard guard = epoch_lock()->Enter();
   // A tombstone that comes now is newer than the record: readers ask it.

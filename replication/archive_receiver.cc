@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
 #include "backup/partial_dump.h"
+#include "backup/path.h"
 #include "cache/status_macros.h"
 #include "replication/kept_dumps.h"
 
@@ -133,7 +134,7 @@ std::string ArchiveReceiver::OwnDirectory(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<DumpReceiver>> ArchiveReceiver::Open(
     std::string path, DirectorySink::Options options) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  path = backup::WithoutSlashes(std::move(path));
   if (options.file_system == nullptr) {
     options.file_system = cache::l2::PosixFileSystem();
   }

@@ -35,6 +35,7 @@ struct PublishedDump {
   uint64_t packs = 0;
 };
 
+// Whether whoever sends a dump may still write; else why not.
 using FenceFn = absl::FunctionRef<absl::Status()>;
 
 // A dump on its way. Single-owner at any time, from changing threads.

@@ -8,12 +8,14 @@
 #include "absl/strings/string_view.h"
 #include "backup/apply_dump.h"
 #include "backup/format/message.h"
+#include "backup/path.h"
 #include "cache/status_macros.h"
 #include "replication/applied.pb.h"
 
 namespace larder::replication {
 namespace {
 
+using backup::ParentOf;
 using backup::format::DumpHeader;
 using backup::format::Manifest;
 using cache::MutexLock;
@@ -25,12 +27,6 @@ constexpr absl::string_view kStateSuffix = ".replica";
 constexpr absl::string_view kBuildingSuffix = ".building";
 constexpr absl::string_view kNextSuffix = ".next";
 constexpr absl::string_view kOldSuffix = ".old";
-
-std::string ParentOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 // Makes `path` and its missing parents, durably.
 absl::Status MakeDirectories(FileSystem* file_system, const std::string& path) {
@@ -108,7 +104,7 @@ LiveL2::LiveL2(Options options, KeptDumps kept, std::unique_ptr<FileLock> lock)
 
 absl::StatusOr<std::unique_ptr<LiveL2>> LiveL2::Open(Options options) {
   std::string& path = options.cache.l2_path;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  path = backup::WithoutSlashes(std::move(path));
   FileSystem*& file_system = options.cache.file_system;
   if (file_system == nullptr) file_system = cache::l2::PosixFileSystem();
   const std::string state = StateDirectory(path);

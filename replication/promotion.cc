@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "backup/path.h"
 #include "cache/status_macros.h"
 #include "replication/kept_dumps.h"
 #include "replication/live_l2.h"
@@ -14,12 +15,8 @@
 namespace larder::replication {
 namespace {
 
+using backup::WithoutSlashes;
 using cache::l2::FileSystem;
-
-std::string WithoutSlashes(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
 
 absl::StatusOr<uint64_t> RaiseTerm(FileSystem* file_system,
                                    const std::string& own, uint64_t term) {

@@ -357,37 +357,32 @@ bool Hydrator::IsNewLoss(const BlobPlace& place) {
 
 void Hydrator::Lose(const BlobPlace& place, const absl::Status& why) {
   if (!IsNewLoss(place)) return;
-  Loss loss = {.kind = Loss::Kind::kBlob,
-               .source = source_name_,
-               .ns = place.ns,
-               .name = place.key,
-               .count = 1,
-               .reason = std::string(why.message())};
-  state_->set_records_lost(state_->records_lost() + 1);
-  if (state_->lost_size() < kLostListedMax) {
-    LostBlob* listed = state_->add_lost();
-    listed->set_ns(loss.ns);
-    listed->set_key(loss.name);
-    listed->set_count(1);
-    listed->set_source(loss.source);
-    listed->set_reason(loss.reason);
-  }
-  if (on_loss_) on_loss_(loss);
+  Tell({.kind = Loss::Kind::kBlob,
+        .source = source_name_,
+        .ns = place.ns,
+        .name = place.key,
+        .count = 1,
+        .reason = std::string(why.message())});
 }
 
 void Hydrator::LoseUnnamed(int64_t count, const absl::Status& why) {
   // No blob has an empty namespace.
   if (!IsNewLoss({"", std::string(why.message())})) return;
-  Loss loss = {.kind = Loss::Kind::kUnnamedBlobs,
-               .source = source_name_,
-               .ns = "",
-               .name = "",
-               .count = count,
-               .reason = std::string(why.message())};
-  state_->set_records_lost(state_->records_lost() + count);
+  Tell({.kind = Loss::Kind::kUnnamedBlobs,
+        .source = source_name_,
+        .ns = "",
+        .name = "",
+        .count = count,
+        .reason = std::string(why.message())});
+}
+
+void Hydrator::Tell(const Loss& loss) {
+  state_->set_records_lost(state_->records_lost() + loss.count);
   if (state_->lost_size() < kLostListedMax) {
     LostBlob* listed = state_->add_lost();
-    listed->set_count(count);
+    listed->set_ns(loss.ns);
+    listed->set_key(loss.name);
+    listed->set_count(loss.count);
     listed->set_source(loss.source);
     listed->set_reason(loss.reason);
   }

@@ -54,7 +54,6 @@ class Hydrator {
   // Of ages before the snapshot was made: four to an octave of milliseconds.
   static constexpr size_t kBuckets = 256;
 
-  void StartSurvey();
   absl::StatusOr<int64_t> SurveyChunk();
   void FinishSurvey();
   size_t BucketOf(const backup::format::Record& record) const;
@@ -74,6 +73,8 @@ class Hydrator {
   bool IsNewLoss(const BlobPlace& place);
   void Lose(const BlobPlace& place, const absl::Status& why);
   void LoseUnnamed(int64_t count, const absl::Status& why);
+  // Counts and lists it.
+  void Tell(const backup::Loss& loss);
   std::string ChainName() const;
 
   const RecordFetcher::Replicas* const replicas_;

@@ -15,7 +15,6 @@ using backup::format::ChunkHeader;
 using backup::format::ChunkType;
 using backup::format::FrameRun;
 using backup::format::FramesIndex;
-using backup::format::KeyRange;
 using backup::format::Record;
 
 LayerReader::LayerReader(const backup::Archive* archive,
@@ -35,7 +34,7 @@ LayerReader::LayerReader(const backup::Archive* archive,
           cancellation) {}
 
 absl::Status LayerReader::Bad(const StreamItem& item,
-                              const std::string& what) const {
+                              absl::string_view what) const {
   return absl::DataLossError(absl::StrFormat(
       "%s: at byte %d: chunk %d: %s", archive_->PackPath(item.pack),
       item.payload_at, item.header.sequence, what));
@@ -78,7 +77,7 @@ bool LayerReader::Hides(const BlobPlace& place, uint64_t fingerprint) {
     ++range_at_;
   }
   if (range_at_ == ranges_.size()) return false;
-  const Range& range = ranges_[range_at_];
+  const KeptRange& range = ranges_[range_at_];
   return range.from <= place && !range.kept.contains(fingerprint);
 }
 
@@ -131,16 +130,10 @@ absl::Status LayerReader::TakeRecords(const StreamItem& item) {
   if (is_delta_ != !message.ranges().empty()) {
     return Bad(item, "a delta has ranges, and a full dump has none");
   }
-  BlobPlace before = last_;
-  for (const KeyRange& range : message.ranges()) {
-    if (!ComesBehind(before, range)) return Bad(item, "ranges out of order");
-    Range r;
-    r.from = StartOf(range);
-    r.until = EndOf(range);
-    r.kept.insert(range.kept().begin(), range.kept().end());
-    before = r.until;
-    ranges_.push_back(std::move(r));
-  }
+  absl::StatusOr<std::vector<KeptRange>> ranges =
+      ReadKeptRanges(message, last_);
+  if (!ranges.ok()) return Bad(item, ranges.status().message());
+  ranges_ = *std::move(ranges);
   for (Record& record : *message.mutable_records()) {
     PlacedRecord placed;
     placed.record = std::move(record);
@@ -152,34 +145,13 @@ absl::Status LayerReader::TakeRecords(const StreamItem& item) {
   }
   frames_seen_.resize(records_.size());
   for (size_t i = 0; i < records_.size(); ++i) {
-    LARDER_RETURN_IF_ERROR(TakePlaces(item, i));
+    const absl::Status placed =
+        PlaceReferences(*manifest_, &records_[i], &frames_seen_[i]);
+    if (!placed.ok()) return Bad(item, placed.message());
   }
-  last_ = is_delta_          ? before
+  last_ = is_delta_          ? ranges_.back().until
           : records_.empty() ? last_
                              : records_.back().place();
-  return absl::OkStatus();
-}
-
-// Of a folded dump.
-absl::Status LayerReader::TakePlaces(const StreamItem& item, size_t record) {
-  PlacedRecord& placed = records_[record];
-  const auto& sizes = placed.record.frame_stored_bytes();
-  for (const auto& at : placed.record.frames_at()) {
-    if (at.pack() >= static_cast<uint32_t>(manifest_->references_size()) ||
-        at.frames() >
-            static_cast<uint32_t>(sizes.size()) - frames_seen_[record]) {
-      return Bad(item, "frames: places and record do not match");
-    }
-    FramesPlace place = {
-        .pack = manifest_->references(static_cast<int>(at.pack())).name(),
-        .offset = at.offset(),
-        .frames = at.frames(),
-        .bytes = 0};
-    for (uint32_t i = 0; i < at.frames(); ++i) {
-      place.bytes += sizes.Get(static_cast<int>(frames_seen_[record]++));
-    }
-    placed.places.push_back(std::move(place));
-  }
   return absl::OkStatus();
 }
 
@@ -225,26 +197,10 @@ absl::Status LayerReader::TakeFrames(const StreamItem& item) {
         run.bytes() > frames_bytes - at) {
       return Bad(item, "frames: index and records do not match");
     }
-    PlacedRecord& placed = records_[run.record()];
-    const auto& sizes = placed.record.frame_stored_bytes();
-    uint64_t expected = 0;
-    for (uint32_t i = 0; i < run.frames(); ++i) {
-      const uint32_t frame = frames_seen_[run.record()]++;
-      if (static_cast<int>(frame) >= sizes.size()) {
-        return Bad(item, "frames: more than the record has");
-      }
-      expected += sizes.Get(static_cast<int>(frame));
-    }
-    if (expected != run.bytes()) {
-      return Bad(item, absl::StrFormat("frames: run of %d bytes vs %d",
-                                       run.bytes(), expected));
-    }
-    if (run.frames() > 0) {
-      placed.places.push_back({.pack = item.pack,
-                               .offset = item.payload_at + at,
-                               .frames = run.frames(),
-                               .bytes = run.bytes()});
-    }
+    const absl::Status placed =
+        PlaceRun(run, item.pack, item.payload_at + at, &records_[run.record()],
+                 &frames_seen_[run.record()]);
+    if (!placed.ok()) return Bad(item, placed.message());
     at += run.bytes();
   }
   return absl::OkStatus();

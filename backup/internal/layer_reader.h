@@ -9,32 +9,19 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "backup/archive.h"
 #include "backup/cancellation.h"
 #include "backup/format/dump.pb.h"
 #include "backup/internal/blob_place.h"
+#include "backup/internal/frame_places.h"
+#include "backup/internal/kept_ranges.h"
 #include "backup/internal/pack_stream.h"
 #include "cache/l2/file.h"
 
 namespace larder::backup_internal {
-
-// Where frames of a record that follow each other lie, back to back.
-struct FramesPlace {
-  std::string pack;     // Its name.
-  uint64_t offset = 0;  // In the pack.
-  uint32_t frames = 0;
-  uint64_t bytes = 0;
-};
-
-struct PlacedRecord {
-  backup::format::Record record;
-  std::vector<FramesPlace> places;
-
-  BlobPlace place() const { return {record.ns(), record.key()}; }
-};
 
 // Strict: damage of what it reads is an error. It does not look at frames;
 // their checksums are in the records. Records whose frames the source could not
@@ -67,11 +54,10 @@ class LayerReader {
  private:
   absl::Status ReadChunk();
   absl::Status TakeRecords(const StreamItem& item);
-  absl::Status TakePlaces(const StreamItem& item, size_t record);
   absl::Status TakeFrames(const StreamItem& item);
   absl::StatusOr<std::string> ReadAt(const StreamItem& item, uint64_t offset,
                                      uint64_t bytes);
-  absl::Status Bad(const StreamItem& item, const std::string& what) const;
+  absl::Status Bad(const StreamItem& item, absl::string_view what) const;
 
   const backup::Archive* const archive_;
   const backup::format::Manifest* const manifest_;
@@ -91,12 +77,7 @@ class LayerReader {
   std::vector<PlacedRecord> records_;
   std::vector<uint32_t> frames_seen_;  // Of each record.
   size_t at_ = 0;                      // In `records_`.
-  struct Range {
-    BlobPlace from;
-    BlobPlace until;  // Exclusive.
-    absl::flat_hash_set<uint64_t> kept;
-  };
-  std::vector<Range> ranges_;
+  std::vector<KeptRange> ranges_;
   size_t range_at_ = 0;
   BlobPlace last_;  // The end of the last range, or the last record.
 };

@@ -96,8 +96,8 @@ absl::Status Lease::Write() {
 }
 
 void Lease::Renew() {
-  // Also when the clock was set back: it would be renewed too late.
   if (!taken_) return;
+  // Also when the clock was set back: it would be renewed too late.
   const int64_t age_ms = std::abs(clock_->NowUnixMillis() - written_unix_ms_);
   if (age_ms < kRenewMs) return;
   problem_ = Write();

@@ -12,7 +12,6 @@ namespace larder::backup_internal {
 
 using backup::format::FrameRun;
 using backup::format::FramesIndex;
-using backup::format::KeyRange;
 using backup::format::Record;
 using backup::format::Records;
 
@@ -44,7 +43,8 @@ absl::StatusOr<RecordsChunk> RecordsChunk::Parse(
   chunk.count = static_cast<uint64_t>(is_delta ? message.ranges_size()
                                                : message.records_size());
   if (is_delta) {
-    LARDER_RETURN_IF_ERROR(chunk.TakeRanges(message));
+    LARDER_ASSIGN_OR_RETURN(chunk.ranges, ReadKeptRanges(message, BlobPlace()));
+    chunk.low = chunk.ranges.front().from;
   } else {
     if (!message.low().empty()) {
       LARDER_ASSIGN_OR_RETURN(chunk.low, PlaceOfName(message.low()));
@@ -56,26 +56,10 @@ absl::StatusOr<RecordsChunk> RecordsChunk::Parse(
   }
   LARDER_RETURN_IF_ERROR(chunk.TakeRecords(&message));
   for (size_t i = 0; i < chunk.records.size(); ++i) {
-    LARDER_RETURN_IF_ERROR(chunk.TakeReferences(manifest, i));
+    LARDER_RETURN_IF_ERROR(
+        PlaceReferences(manifest, &chunk.records[i], &chunk.frames_seen_[i]));
   }
   return chunk;
-}
-
-absl::Status RecordsChunk::TakeRanges(const Records& message) {
-  BlobPlace before;
-  for (const KeyRange& range : message.ranges()) {
-    if (!ComesBehind(before, range)) {
-      return absl::DataLossError("ranges out of order");
-    }
-    ChunkRange r;
-    r.from = StartOf(range);
-    r.until = EndOf(range);
-    r.kept.insert(range.kept().begin(), range.kept().end());
-    before = r.until;
-    ranges.push_back(std::move(r));
-  }
-  low = ranges.front().from;
-  return absl::OkStatus();
 }
 
 absl::Status RecordsChunk::TakeRecords(Records* message) {
@@ -92,29 +76,6 @@ absl::Status RecordsChunk::TakeRecords(Records* message) {
     records.push_back(std::move(placed));
   }
   frames_seen_.resize(records.size());
-  return absl::OkStatus();
-}
-
-absl::Status RecordsChunk::TakeReferences(
-    const backup::format::Manifest& manifest, size_t record) {
-  PlacedRecord& placed = records[record];
-  const auto& sizes = placed.record.frame_stored_bytes();
-  for (const auto& at : placed.record.frames_at()) {
-    if (at.pack() >= static_cast<uint32_t>(manifest.references_size()) ||
-        at.frames() >
-            static_cast<uint32_t>(sizes.size()) - frames_seen_[record]) {
-      return absl::DataLossError("frames: places and record do not match");
-    }
-    FramesPlace place = {
-        .pack = manifest.references(static_cast<int>(at.pack())).name(),
-        .offset = at.offset(),
-        .frames = at.frames(),
-        .bytes = 0};
-    for (uint32_t i = 0; i < at.frames(); ++i) {
-      place.bytes += sizes.Get(static_cast<int>(frames_seen_[record]++));
-    }
-    placed.places.push_back(std::move(place));
-  }
   return absl::OkStatus();
 }
 
@@ -139,27 +100,9 @@ absl::Status RecordsChunk::TakeFrames(absl::string_view index,
     // Behind a chunk of frames that is lost, those of this record are of no
     // use; others' are.
     if (run.first_frame() != frames_seen_[run.record()]) continue;
-    PlacedRecord& placed = records[run.record()];
-    const auto& sizes = placed.record.frame_stored_bytes();
-    if (run.frames() >
-        static_cast<uint32_t>(sizes.size()) - run.first_frame()) {
-      return absl::DataLossError("frames: more than the record has");
-    }
-    uint64_t expected = 0;
-    for (uint32_t i = 0; i < run.frames(); ++i) {
-      expected += sizes.Get(static_cast<int>(run.first_frame() + i));
-    }
-    if (expected != run.bytes()) {
-      return absl::DataLossError(absl::StrFormat(
-          "frames: run of %d bytes vs %d", run.bytes(), expected));
-    }
-    frames_seen_[run.record()] += run.frames();
-    if (run.frames() > 0) {
-      placed.places.push_back({.pack = pack,
-                               .offset = frames_at + start,
-                               .frames = run.frames(),
-                               .bytes = run.bytes()});
-    }
+    LARDER_RETURN_IF_ERROR(PlaceRun(run, pack, frames_at + start,
+                                    &records[run.record()],
+                                    &frames_seen_[run.record()]));
   }
   return absl::OkStatus();
 }
@@ -173,10 +116,10 @@ bool RecordsChunk::Tells(const BlobPlace& place) const {
   return is_delta ? place < ranges.back().until : high_is_end || place <= high;
 }
 
-const ChunkRange* RecordsChunk::RangeOf(const BlobPlace& place) const {
+const KeptRange* RecordsChunk::RangeOf(const BlobPlace& place) const {
   auto it = std::upper_bound(
       ranges.begin(), ranges.end(), place,
-      [](const BlobPlace& p, const ChunkRange& r) { return p < r.from; });
+      [](const BlobPlace& p, const KeptRange& r) { return p < r.from; });
   if (it == ranges.begin()) return nullptr;
   --it;
   return place < it->until ? &*it : nullptr;

@@ -12,16 +12,10 @@
 #include "absl/strings/string_view.h"
 #include "backup/format/dump.pb.h"
 #include "backup/internal/blob_place.h"
-#include "backup/internal/layer_reader.h"
+#include "backup/internal/frame_places.h"
+#include "backup/internal/kept_ranges.h"
 
 namespace larder::backup_internal {
-
-// A key range of a delta.
-struct ChunkRange {
-  BlobPlace from;
-  BlobPlace until;  // Exclusive.
-  absl::flat_hash_set<uint64_t> kept;
-};
 
 // What a Records chunk says, checked in itself. A plain value.
 class RecordsChunk {
@@ -46,7 +40,7 @@ class RecordsChunk {
   // StartsNotBehind(place).
   bool Tells(const BlobPlace& place) const;
   // The range of a delta that has the place in it; null: none has.
-  const ChunkRange* RangeOf(const BlobPlace& place) const;
+  const KeptRange* RangeOf(const BlobPlace& place) const;
   // The index of the first record at or behind `place`.
   size_t FirstNotBefore(const BlobPlace& place) const;
   // How many of the frames of record `i` were found.
@@ -65,14 +59,11 @@ class RecordsChunk {
   BlobPlace low;             // Exclusive, unless it is the first of all places.
   BlobPlace high;            // Inclusive; not of a delta.
   bool high_is_end = false;  // Then `high` means nothing.
-  std::vector<ChunkRange> ranges;  // Of a delta.
+  std::vector<KeptRange> ranges;  // Of a delta.
   std::vector<PlacedRecord> records;
 
  private:
-  absl::Status TakeRanges(const backup::format::Records& message);
   absl::Status TakeRecords(backup::format::Records* message);
-  absl::Status TakeReferences(const backup::format::Manifest& manifest,
-                              size_t record);
 
   std::vector<uint32_t> frames_seen_;  // Of each record.
   absl::flat_hash_set<size_t> unreadable_;

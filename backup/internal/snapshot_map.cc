@@ -41,7 +41,7 @@ absl::StatusOr<std::optional<PlacedRecord>> SnapshotMap::Find(
     if (i < chunk.records.size() && chunk.records[i].place() == place) {
       const uint64_t fingerprint = FingerprintOf(chunk.records[i].record);
       for (const LayerMap::Answer& newer : above) {
-        const ChunkRange* range = newer.chunk->records.RangeOf(place);
+        const KeptRange* range = newer.chunk->records.RangeOf(place);
         if (!range->kept.contains(fingerprint)) {
           return std::optional<PlacedRecord>();
         }
@@ -49,7 +49,7 @@ absl::StatusOr<std::optional<PlacedRecord>> SnapshotMap::Find(
       return TakeRecord(layer.get(), answer.chunk.get(), i);
     }
     if (!chunk.is_delta) break;
-    const ChunkRange* range = chunk.RangeOf(place);
+    const KeptRange* range = chunk.RangeOf(place);
     if (range == nullptr) continue;
     if (range->kept.empty()) break;
     above.push_back(std::move(answer));
@@ -64,7 +64,7 @@ absl::StatusOr<bool> SnapshotMap::IsHidden(size_t i, const BlobPlace& place,
                             layers_[newer]->Ask(place));
     if (answer.gap != nullptr) return answer.gap->reason;
     if (answer.chunk == nullptr) continue;
-    const ChunkRange* range = answer.chunk->records.RangeOf(place);
+    const KeptRange* range = answer.chunk->records.RangeOf(place);
     if (range != nullptr && !range->kept.contains(fingerprint)) return true;
   }
   return false;

@@ -12,8 +12,8 @@
 #include "backup/archive.h"
 #include "backup/cancellation.h"
 #include "backup/internal/blob_place.h"
+#include "backup/internal/frame_places.h"
 #include "backup/internal/layer_map.h"
-#include "backup/internal/layer_reader.h"
 #include "backup/internal/pack_files.h"
 
 namespace larder::backup_internal {

@@ -13,10 +13,13 @@
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "backup/format/archive_file.h"
+#include "backup/path.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup_internal {
 
+using backup::ParentOf;
+using backup::WithoutSlashes;
 using cache::l2::File;
 using cache::l2::FileLock;
 using cache::l2::FileSystem;
@@ -30,17 +33,6 @@ constexpr absl::string_view kMarkSuffix = ".mark";
 constexpr absl::string_view kMark =
     "A restore was building the directory of this name, without .mark. The "
     "next restore to the same place removes both.\n";
-
-std::string ParentOf(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-std::string WithoutSlashes(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
 
 std::string MarkOf(absl::string_view path) {
   return absl::StrCat(path, kMarkSuffix);

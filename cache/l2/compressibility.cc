@@ -41,7 +41,7 @@ constexpr size_t kWordBytes = sizeof(uint64_t);
 
 using ByteCounts = std::array<int16_t, 256>;
 
-// Unrolled, which halves the time of it.
+// Without a loop around each byte.
 template <size_t... kByte>
 void CountBytes(uint64_t word, ByteCounts* counts,
                 std::index_sequence<kByte...>) {

@@ -195,11 +195,10 @@ absl::Status Commit::ApplyReplicated(TreeChanges* system) {
         absl::Uint128Low64(next_.content_digest), absl::Uint128High64(*digest),
         absl::Uint128Low64(*digest)));
   }
-  const absl::string_view key(&kReplicaTag, 1);
   if (replicated_->note.empty()) {
-    system->Erase(key);
+    system->Erase(kReplicaKey);
   } else {
-    system->Put(key, replicated_->note);
+    system->Put(kReplicaKey, replicated_->note);
   }
   for (const NamespaceState& n : replicated_->namespaces) {
     const Namespace* ns = store_->shared_.namespaces->Find(n.name);
@@ -270,9 +269,7 @@ void Commit::ForgetOldest() {
                            committed->second.spent;
     spent += (t->retire ? 1 : 0) - (was_spent ? 1 : 0);
   }
-  const auto is_gone = [this](const std::string& key) {
-    return replicated_ != nullptr && forgotten_.contains(key);
-  };
+  // So far those that a replicated state says are gone.
   for (const std::string& key : forgotten_) {
     const auto gone = store_->committed_tombstones_.find(key);
     if (gone == store_->committed_tombstones_.end()) continue;
@@ -282,7 +279,8 @@ void Commit::ForgetOldest() {
   if (spent <= most) return;
   std::vector<std::pair<Hlc, const std::string*>> oldest;
   for (const auto& [key, committed] : store_->committed_tombstones_) {
-    if (committed.spent && !newest_.contains(key) && !is_gone(key)) {
+    if (committed.spent && !newest_.contains(key) &&
+        !forgotten_.contains(key)) {
       oldest.emplace_back(committed.tombstone.hlc, &key);
     }
   }

@@ -1,11 +1,12 @@
 // An L2 that does not hold yet all of what it is restored from.
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "cache/check.h"
 #include "cache/hydration.h"
 #include "cache/l2/l2_store.h"
-#include "cache/l2/stored_record.h"
+#include "cache/l2/record_loader.h"
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
@@ -64,41 +65,18 @@ void L2Store::StageAbsent(uint64_t epoch, uint32_t ns_id, uint64_t name_hash,
               MakeChange(StagedChange::Kind::kPut, std::move(marker)));
 }
 
-absl::StatusOr<PreparedPut> L2Store::PrepareStored(const Namespace& ns,
-                                                   const StoredRecord& stored,
+absl::StatusOr<PreparedPut> L2Store::PrepareStored(const StoredRecord& stored,
                                                    FrameSource read_frame,
                                                    bool may_evict) {
   LARDER_RETURN_IF_ERROR(CheckUsable());
   if (ShouldCommitEarly()) LARDER_RETURN_IF_ERROR(CommitNow());
-  LARDER_ASSIGN_OR_RETURN(NewRecord made, MakeStored(ns.id(), stored));
-  PreparedPut put{std::move(made.record_key), std::move(made.record)};
-  const bool is_inline = FitsInline(put.record_key, put.record);
-  if (!is_inline) {
-    LARDER_ASSIGN_OR_RETURN(
-        put.record.extents,
-        AllocateChain(put.record_key, put.record, may_evict));
+  RecordLoader loader(this, shared_.namespaces, may_evict);
+  LARDER_RETURN_IF_ERROR(loader.Begin(stored));
+  for (size_t i = 0; i < stored.frames.size(); ++i) {
+    LARDER_ASSIGN_OR_RETURN(const std::string frame, read_frame(i));
+    LARDER_RETURN_IF_ERROR(loader.AppendFrame(frame));
   }
-  uint64_t at = 0;
-  const auto append = [&](absl::string_view bytes) {
-    const uint64_t offset = at;
-    at += bytes.size();
-    if (!is_inline) {
-      return WriteChainBytes(files_.blobs.get(), put.record.extents, offset,
-                             bytes);
-    }
-    put.record.inline_chain.append(bytes.data(), bytes.size());
-    return absl::OkStatus();
-  };
-  absl::Status status = append(made.header);
-  for (size_t i = 0; status.ok() && i < stored.frames.size(); ++i) {
-    const absl::StatusOr<std::string> frame = read_frame(i);
-    status = frame.status();
-    if (status.ok()) status = VerifyFrame(stored.frames[i], *frame);
-    if (status.ok()) status = append(*frame);
-  }
-  if (status.ok()) return put;
-  Discard(put);
-  return status;
+  return loader.Finish();
 }
 
 }  // namespace larder::cache::l2

@@ -191,7 +191,7 @@ absl::Status Loader::SpendTombstones() {
 }
 
 absl::Status Loader::Finish() {
-  LARDER_ASSIGN_OR_RETURN(RecordLoader::Loaded loaded, records_->Finish());
+  LARDER_ASSIGN_OR_RETURN(PreparedPut loaded, records_->Finish());
   hlc_.Observe(loaded.record.hlc);
   uint32_t id;
   absl::string_view key;

@@ -276,7 +276,7 @@ absl::Status L2Store::LoadSystem(const Tree& system) {
       absl::string_view(&kNamespaceTag, 1),
       [&](absl::string_view key, absl::string_view value) {
         if (key[0] == kNamespaceTag) bad = LoadNamespace(key.substr(1), value);
-        if (key == absl::string_view(&kReplicaTag, 1)) {
+        if (key == kReplicaKey) {
           MutexLock lock(&commit_mu_);
           replica_note_ = std::string(value);
         }

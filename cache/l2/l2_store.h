@@ -206,8 +206,7 @@ class L2Store {
   }
   absl::Status EndHydration();
   // Writes the chain of a record as it was. As Prepare() otherwise.
-  absl::StatusOr<PreparedPut> PrepareStored(const Namespace& ns,
-                                            const StoredRecord& stored,
+  absl::StatusOr<PreparedPut> PrepareStored(const StoredRecord& stored,
                                             FrameSource read_frame,
                                             bool may_evict);
   // As StagePut(), but for the HLC, the rank and the last access, which the

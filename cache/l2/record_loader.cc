@@ -38,16 +38,15 @@ absl::Status RecordLoader::Begin(const StoredRecord& record) {
                           namespaces_->FindOrCreate(record.ns));
   LARDER_ASSIGN_OR_RETURN(NewRecord made, MakeStored(ns->id(), record));
   Pending p;
-  p.loaded = {std::move(made.record_key), std::move(made.record)};
+  p.put = {std::move(made.record_key), std::move(made.record)};
   p.frames = record.frames;
   p.offset = made.header.size();
-  Record& r = p.loaded.record;
-  if (FitsInline(p.loaded.record_key, r)) {
+  Record& r = p.put.record;
+  if (FitsInline(p.put.record_key, r)) {
     p.inline_chain = std::move(made.header);
   } else {
-    LARDER_ASSIGN_OR_RETURN(r.extents,
-                            store_->AllocateChain(p.loaded.record_key, r,
-                                                  /*may_evict=*/false));
+    LARDER_ASSIGN_OR_RETURN(
+        r.extents, store_->AllocateChain(p.put.record_key, r, may_evict_));
     if (absl::Status s =
             WriteChainBytes(store_->blobs(), r.extents, 0, made.header);
         !s.ok()) {
@@ -66,30 +65,30 @@ absl::Status RecordLoader::AppendFrame(absl::string_view stored) {
   }
   Pending& p = *pending_;
   LARDER_RETURN_IF_ERROR(VerifyFrame(p.frames[p.next_frame], stored));
-  if (p.loaded.record.extents.empty()) {
+  if (p.put.record.extents.empty()) {
     p.inline_chain.append(stored.data(), stored.size());
   } else {
     LARDER_RETURN_IF_ERROR(WriteChainBytes(
-        store_->blobs(), p.loaded.record.extents, p.offset, stored));
+        store_->blobs(), p.put.record.extents, p.offset, stored));
   }
   p.offset += stored.size();
   ++p.next_frame;
   return absl::OkStatus();
 }
 
-absl::StatusOr<RecordLoader::Loaded> RecordLoader::Finish() {
+absl::StatusOr<PreparedPut> RecordLoader::Finish() {
   if (!pending_.has_value() ||
       pending_->next_frame != pending_->frames.size()) {
     return absl::FailedPreconditionError("loader: frames are missing");
   }
   Pending p = *std::exchange(pending_, std::nullopt);
-  p.loaded.record.inline_chain = std::move(p.inline_chain);
-  return std::move(p.loaded);
+  p.put.record.inline_chain = std::move(p.inline_chain);
+  return std::move(p.put);
 }
 
 void RecordLoader::Abandon() {
   if (pending_.has_value()) {
-    store_->FreeUnlinked(pending_->loaded.record.extents);
+    store_->FreeUnlinked(pending_->put.record.extents);
   }
   pending_.reset();
 }

@@ -25,23 +25,21 @@ namespace larder::cache::l2 {
 // a record that is whole is the caller's. Single-owner. Borrows both.
 class RecordLoader {
  public:
-  RecordLoader(L2Store* store, NamespaceTable* namespaces)
-      : store_(store), namespaces_(namespaces) {}
+  // `may_evict`: see L2Store::AllocateChain().
+  RecordLoader(L2Store* store, NamespaceTable* namespaces,
+               bool may_evict = false)
+      : store_(store), namespaces_(namespaces), may_evict_(may_evict) {}
   ~RecordLoader() { Abandon(); }
 
   absl::Status Begin(const StoredRecord& record);
   absl::Status AppendFrame(absl::string_view stored);
-  struct Loaded {
-    std::string record_key;
-    Record record;
-  };
   // Its chain is the caller's from here on: to be staged, or to be freed.
-  absl::StatusOr<Loaded> Finish();
+  absl::StatusOr<PreparedPut> Finish();
   void Abandon();
 
  private:
   struct Pending {
-    Loaded loaded;
+    PreparedPut put;
     std::vector<Frame> frames;
     size_t next_frame = 0;
     uint64_t offset = 0;  // In the chain.
@@ -50,6 +48,7 @@ class RecordLoader {
 
   L2Store* const store_;
   NamespaceTable* const namespaces_;
+  const bool may_evict_;
   std::optional<Pending> pending_;
 };
 

@@ -86,7 +86,7 @@ void SystemRepair::ReadEntry(absl::string_view key, absl::string_view value) {
     if (good && !ReadChunk(id, chunk, value)) {
       spaces_[id].synopsis_is_bad = true;
     }
-  } else if (key == absl::string_view(&kReplicaTag, 1)) {
+  } else if (key == kReplicaKey) {
     good = true;
   } else {
     bool spent;
@@ -389,7 +389,7 @@ bool SystemRepair::KeepEntry(absl::string_view key,
     const Space* space = Find(id);
     return space != nullptr && !space->synopsis_is_bad;
   }
-  if (key == absl::string_view(&kReplicaTag, 1)) return true;
+  if (key == kReplicaKey) return true;
   bool spent;
   return DecodeTombstoneEntry(key, value, &id, &spent).ok() &&
          Find(id) != nullptr;

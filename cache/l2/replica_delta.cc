@@ -109,7 +109,7 @@ absl::Status ReplicaDelta::NoteStaged(absl::string_view record_key,
 }
 
 absl::Status ReplicaDelta::Finish() {
-  LARDER_ASSIGN_OR_RETURN(RecordLoader::Loaded loaded, records_.Finish());
+  LARDER_ASSIGN_OR_RETURN(PreparedPut loaded, records_.Finish());
   absl::Status counted =
       Count(loaded.record_key, loaded.record.inline_chain.size());
   counted.Update(NoteStaged(loaded.record_key, loaded.record));

@@ -16,9 +16,10 @@ namespace larder::cache::l2 {
 
 // First byte of a key.
 inline constexpr char kNamespaceTag = 'n';
-inline constexpr char kReplicaTag = 'r';  // The whole key; a note (bytes).
 inline constexpr char kSynopsisTag = 's';
 inline constexpr char kTombstoneTag = 't';
+// The whole key of a replica's note (bytes).
+inline constexpr absl::string_view kReplicaKey = "r";
 
 // A plain value.
 struct NamespaceEntry {
