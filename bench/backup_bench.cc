@@ -6,6 +6,7 @@
 #include "bench/backup/foreground.h"
 #include "bench/backup/lazy.h"
 #include "bench/backup/memory.h"
+#include "bench/backup/replicas.h"
 #include "bench/program.h"
 #include "bench/setting.h"
 #include "bench/work.h"
@@ -26,12 +27,15 @@ constexpr Work kWorks[] = {
     {"lazy restore",
      "from the open to the first blob, of 4 GiB and of an eighth",
      LazyRestoreFirstHit},
+    {"3 replicas", "the primary's CPU time, beside that with one", ReplicaCpu},
+    {"100 cuts", "bytes that one transfer sends over them", CutTransfer},
     {"memory of a dump", "most anonymous memory, of a small and a large one",
      MemoryOfDump},
 };
 
-int RunChild(const std::string&, const Setting& setting) {
-  return RunDumpChild(setting.dir);
+int RunChild(const std::string& child, const Setting& setting) {
+  return child == "replica" ? RunReplicaChild(setting.dir)
+                            : RunDumpChild(setting.dir);
 }
 
 }  // namespace

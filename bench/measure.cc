@@ -1,5 +1,7 @@
 #include "bench/measure.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -34,6 +36,16 @@ int64_t AnonymousBytes() {
     if (word == "RssAnon:" && status >> kilobytes) return kilobytes * 1024;
   }
   return 0;
+}
+
+double CpuNanos() {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  const auto nanos = [](const struct timeval& t) {
+    return static_cast<double>(t.tv_sec) * 1e9 +
+           static_cast<double>(t.tv_usec) * 1e3;
+  };
+  return nanos(usage.ru_utime) + nanos(usage.ru_stime);
 }
 
 void Samples::Add(absl::string_view name, double value) {

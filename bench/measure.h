@@ -37,6 +37,9 @@ double Quantile(std::vector<double> values, double share);
 // say.
 int64_t AnonymousBytes();
 
+// CPU time of this process, in nanoseconds.
+double CpuNanos();
+
 // What each store took in each round. Thread-compatible.
 class Samples {
  public:

@@ -1,6 +1,7 @@
 #include "bench/backup/archives.h"
 
 #include <memory>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -11,28 +12,51 @@
 
 namespace larder::bench {
 
-absl::StatusOr<Taken> BackUp(cache::BlobCache* cache, const std::string& dir,
-                             const BackupOrder& order) {
+namespace {
+
+absl::StatusOr<Taken> Run(
+    cache::BlobCache* cache, const std::string& base_id,
+    std::vector<std::unique_ptr<backup::SnapshotSink>> sinks) {
   backup::BackupOrchestrator orchestrator({});
   orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
       [cache](const cache::EpochLock::PinOptions& pin) {
         return cache->TakeSnapshot(pin);
       },
       backup::BlobCacheSource::Options()));
-  orchestrator.AddSink(
-      backup::DirectorySink::Create(dir, {.sync = order.sync}));
+  for (std::unique_ptr<backup::SnapshotSink>& sink : sinks) {
+    orchestrator.AddSink(std::move(sink));
+  }
   const backup::BackupReport report =
       orchestrator.Run({.include_blob_cache = true,
-                        .full = order.base_id.empty(),
-                        .base_id = order.base_id});
-  if (report.outcome != backup::Outcome::kOk ||
-      report.sinks[0].base_snapshot_id != order.base_id) {
-    return absl::InternalError(absl::StrCat(
-        dir, ": backup on \"", report.sinks[0].base_snapshot_id,
-        "\": not all of what was asked: ", report.status.ToString()));
+                        .full = base_id.empty(),
+                        .base_id = base_id});
+  for (const backup::SinkResult& sink : report.sinks) {
+    if (sink.status.ok() && sink.base_snapshot_id == base_id) continue;
+    return absl::InternalError(
+        absl::StrCat(sink.name, ": backup on \"", sink.base_snapshot_id,
+                     "\": not what was asked: ", sink.status.ToString()));
+  }
+  if (report.outcome != backup::Outcome::kOk) {
+    return absl::InternalError(
+        absl::StrCat("backup: not all of it: ", report.status.ToString()));
   }
   return Taken{report.snapshot_id, report.sinks[0].receipt.bytes_written,
-               report.sources[0].totals.stored_bytes()};
+               report.sources[0].totals.stored_bytes(), report.bytes_sent};
+}
+
+}  // namespace
+
+absl::StatusOr<Taken> BackUpTo(
+    cache::BlobCache* cache,
+    std::vector<std::unique_ptr<backup::SnapshotSink>> sinks) {
+  return Run(cache, "", std::move(sinks));
+}
+
+absl::StatusOr<Taken> BackUp(cache::BlobCache* cache, const std::string& dir,
+                             const BackupOrder& order) {
+  std::vector<std::unique_ptr<backup::SnapshotSink>> sinks;
+  sinks.push_back(backup::DirectorySink::Create(dir, {.sync = order.sync}));
+  return Run(cache, order.base_id, std::move(sinks));
 }
 
 }  // namespace larder::bench

@@ -1,11 +1,14 @@
-// Larder's backups into archives, as the benchmarks take them.
+// Larder's backups, as the benchmarks take them.
 #ifndef LARDER_BENCH_BACKUP_ARCHIVES_H_
 #define LARDER_BENCH_BACKUP_ARCHIVES_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "backup/sink.h"
 #include "cache/blob_cache.h"
 
 namespace larder::bench {
@@ -21,7 +24,14 @@ struct Taken {
   std::string id;
   int64_t archive_bytes = 0;  // Written: packs and manifest.
   int64_t stored_bytes = 0;   // Of the blobs in it, as L2 holds them.
+  int64_t sent_bytes = 0;     // Of its chunks.
 };
+
+// Takes a full backup of `cache`, with its blobs, to all `sinks`.
+// Errors: also when anything is missing from it.
+absl::StatusOr<Taken> BackUpTo(
+    cache::BlobCache* cache,
+    std::vector<std::unique_ptr<backup::SnapshotSink>> sinks);
 
 // Takes a backup of `cache`, with its blobs, into the archive `dir`.
 // Errors: also when anything is missing from it, or it is full where a delta

@@ -1,6 +1,5 @@
 #include "bench/backup/dumps.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -102,17 +101,6 @@ class Sides {
   Stores stores_;
   std::vector<Side> sides_;
 };
-
-// CPU time of this process, in nanoseconds.
-double CpuNanos() {
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  const auto nanos = [](const struct timeval& t) {
-    return static_cast<double>(t.tv_sec) * 1e9 +
-           static_cast<double>(t.tv_usec) * 1e3;
-  };
-  return nanos(usage.ru_utime) + nanos(usage.ru_stime);
-}
 
 struct Cost {
   double seconds = 0;

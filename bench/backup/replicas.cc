@@ -1,0 +1,179 @@
+#include "bench/backup/replicas.h"
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "backup/sink.h"
+#include "bench/backup/archives.h"
+#include "bench/child.h"
+#include "bench/data.h"
+#include "bench/measure.h"
+#include "bench/stores/larder.h"
+#include "cache/l2/file.h"
+#include "cache/status_macros.h"
+#include "replication/archive_receiver.h"
+#include "replication/connection.h"
+#include "replication/endpoint.h"
+#include "replication/grpc_connector.h"
+#include "replication/grpc_server.h"
+#include "replication/replica_service.h"
+#include "replication/replica_sink.h"
+#include "replication/resume_token.h"
+#include "replication/tcp_proxy.h"
+#include "replication/term_store.h"
+
+namespace larder::bench {
+namespace {
+
+constexpr int64_t kBlobBytes = 16 * kKiB;
+constexpr int kReplicas = 3;
+constexpr int64_t kCuts = 100;
+
+absl::StatusOr<std::unique_ptr<LarderStore>> Filled(const Scratch& scratch,
+                                                    int64_t count) {
+  LARDER_ASSIGN_OR_RETURN(
+      std::unique_ptr<LarderStore> store,
+      LarderStore::Open(
+          L2Options(scratch.Sub("l2"), 2 * count * kBlobBytes + 512 * kMiB)));
+  const RandomValues values(kBlobBytes);
+  for (int64_t i = 0; i < count; ++i) {
+    LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
+  }
+  LARDER_RETURN_IF_ERROR(store->Settle());
+  return store;
+}
+
+absl::StatusOr<std::unique_ptr<ServingChild>> StartReplica(
+    const std::string& archive) {
+  return ServingChild::Start({"--child=replica", "--dir", archive});
+}
+
+absl::StatusOr<std::unique_ptr<replication::ReplicaSink>> SinkTo(
+    const replication::Endpoint& replica) {
+  LARDER_ASSIGN_OR_RETURN(
+      std::unique_ptr<replication::ReplicaConnector> connector,
+      replication::GrpcConnector::Create({.replica = replica}));
+  return replication::ReplicaSink::Create(
+      std::move(connector),
+      {.name = absl::StrCat("grpc://", replica.Text()), .lineage = "bench"});
+}
+
+// CPU milliseconds of this process for a full dump to so many replicas.
+absl::StatusOr<double> CpuOfDump(const Setting& setting,
+                                 cache::BlobCache* cache, int replicas) {
+  LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
+                          Scratch::Make(setting, "replicas"));
+  std::vector<std::unique_ptr<ServingChild>> children;
+  std::vector<std::unique_ptr<backup::SnapshotSink>> sinks;
+  for (int i = 0; i < replicas; ++i) {
+    LARDER_ASSIGN_OR_RETURN(auto child,
+                            StartReplica(scratch.Sub(absl::StrCat(i))));
+    LARDER_ASSIGN_OR_RETURN(const replication::Endpoint endpoint,
+                            replication::ParseEndpoint(child->line()));
+    LARDER_ASSIGN_OR_RETURN(auto sink, SinkTo(endpoint));
+    sinks.push_back(std::move(sink));
+    children.push_back(std::move(child));
+  }
+  sync();
+  const double before = CpuNanos();
+  LARDER_RETURN_IF_ERROR(BackUpTo(cache, std::move(sinks)).status());
+  return (CpuNanos() - before) / 1e6;
+}
+
+}  // namespace
+
+int RunReplicaChild(const std::string& dir) {
+  const auto serve = [&]() -> absl::Status {
+    LARDER_ASSIGN_OR_RETURN(auto receiver, replication::ArchiveReceiver::Open(
+                                               dir, {.sync = false}));
+    const std::string own = replication::ArchiveReceiver::OwnDirectory(dir);
+    cache::l2::FileSystem* const files = cache::l2::PosixFileSystem();
+    LARDER_ASSIGN_OR_RETURN(auto terms,
+                            replication::TermStore::Open(files, own));
+    LARDER_ASSIGN_OR_RETURN(auto tokens,
+                            replication::ResumeTokens::Open(files, own));
+    replication::ReplicaService service(std::move(receiver), std::move(terms),
+                                        std::move(tokens), {});
+    LARDER_ASSIGN_OR_RETURN(
+        const auto server,
+        replication::GrpcReplicaServer::Start(
+            {.listen = {.host = "127.0.0.1", .port = 0}}, &service));
+    ServeUntilDone(server->endpoint().Text());
+    return absl::OkStatus();
+  };
+  const absl::Status status = serve();
+  if (!status.ok()) std::cerr << status << "\n";
+  return status.ok() ? 0 : 1;
+}
+
+absl::StatusOr<Rows> ReplicaCpu(const Setting& setting) {
+  LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
+                          Scratch::Make(setting, "primary"));
+  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LarderStore> store,
+                          Filled(scratch, setting.Scaled(32'768, 100)));
+  Samples cpu;
+  for (int round = -1; round < setting.rounds; ++round) {  // -1 warms up.
+    for (const int replicas : {1, kReplicas}) {
+      LARDER_ASSIGN_OR_RETURN(const double millis,
+                              CpuOfDump(setting, store->cache(), replicas));
+      if (round < 0) continue;
+      cpu.Add(replicas == 1 ? "1 replica" : "larder", millis);
+    }
+  }
+  Row row{"3 replicas, CPU time of the primary",
+          "ms",
+          cpu.Median("larder"),
+          cpu.Others("larder"),
+          {}};
+  row.bar = {
+      AtMost("3 replicas / 1", row.larder / cpu.Median("1 replica"), 1.6)};
+  return Rows{std::move(row)};
+}
+
+absl::StatusOr<Rows> CutTransfer(const Setting& setting) {
+  LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
+                          Scratch::Make(setting, "primary"));
+  const int64_t count = setting.Scaled(32'768, 4096);
+  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LarderStore> store,
+                          Filled(scratch, count));
+  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<ServingChild> replica,
+                          StartReplica(scratch.Sub("archive")));
+  LARDER_ASSIGN_OR_RETURN(const replication::Endpoint endpoint,
+                          replication::ParseEndpoint(replica->line()));
+  // The last cut comes before the end, so that all of them come.
+  const int64_t between = count * kBlobBytes * 9 / 10 / kCuts;
+  int64_t connections = 0;
+  replication::TcpProxy proxy(endpoint.port, [&connections, between] {
+    return connections++ < kCuts ? between : int64_t{-1};
+  });
+  LARDER_ASSIGN_OR_RETURN(auto sink,
+                          SinkTo({.host = "127.0.0.1", .port = proxy.port()}));
+  std::vector<std::unique_ptr<backup::SnapshotSink>> sinks;
+  sinks.push_back(std::move(sink));
+  const Stopwatch watch;
+  LARDER_ASSIGN_OR_RETURN(const Taken taken,
+                          BackUpTo(store->cache(), std::move(sinks)));
+  const double seconds = watch.seconds();
+  const auto sent = static_cast<double>(proxy.bytes_from_client());
+  const auto dump = static_cast<double>(taken.sent_bytes);
+  Row row{"100 cuts in one transfer, bytes sent",
+          "MB",
+          sent / 1e6,
+          {{"dump", dump / 1e6},
+           {"cuts", static_cast<double>(proxy.cuts())},
+           {"seconds", seconds}},
+          {}};
+  row.bar = {AtMost("sent / dump", sent / dump, 1.1),
+             AtLeast("cuts", static_cast<double>(proxy.cuts()), double{kCuts})};
+  return Rows{std::move(row)};
+}
+
+}  // namespace larder::bench
