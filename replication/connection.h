@@ -2,10 +2,12 @@
 #ifndef LARDER_REPLICATION_CONNECTION_H_
 #define LARDER_REPLICATION_CONNECTION_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "replication/replication.pb.h"
 
 namespace larder::replication {
@@ -17,6 +19,10 @@ class TransferCall {
   // Each blocks; one thread may write while another reads. False: the call is
   // over, cut or cancelled.
   virtual bool Write(const TransferRequest& request) = 0;
+  // As Write() of a Piece. `data` lies in what `owner` keeps alive, so that it
+  // need not be copied.
+  virtual bool WritePiece(uint64_t position, absl::string_view data,
+                          std::shared_ptr<const void> owner) = 0;
   virtual bool Read(TransferReply* reply) = 0;
   // Makes both return false soon. From any thread.
   virtual void Cancel() = 0;

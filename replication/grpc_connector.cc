@@ -3,17 +3,65 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cache/status_macros.h"
 #include "replication/grpc_quiet.h"
 #include "replication/limits.h"
+#include "replication/piece_head.h"
 #include "replication/replication.grpc.pb.h"
 
 namespace larder::replication {
 namespace {
 
+// A TransferRequest: a message, or else a piece.
+struct Outgoing {
+  const TransferRequest* message = nullptr;
+  uint64_t position = 0;
+  absl::string_view data = {};
+  std::shared_ptr<const void> owner = nullptr;  // Of `data`.
+};
+
+// The piece's data are not copied: gRPC has them until it has sent them.
+grpc::Status SerializePiece(const Outgoing& piece, grpc::ByteBuffer* out) {
+  const grpc::Slice slices[] = {
+      grpc::Slice(EncodePieceHead(piece.position, piece.data.size())),
+      grpc::Slice(
+          const_cast<char*>(piece.data.data()), piece.data.size(),
+          [](void* owner) {
+            delete static_cast<std::shared_ptr<const void>*>(owner);
+          },
+          new std::shared_ptr<const void>(piece.owner))};
+  *out = grpc::ByteBuffer(slices, std::size(slices));
+  return grpc::Status::OK;
+}
+
+}  // namespace
+}  // namespace larder::replication
+
+// How gRPC asks for the bytes of what a stream writes.
+template <>
+class grpc::SerializationTraits<larder::replication::Outgoing> {
+ public:
+  static grpc::Status Serialize(const larder::replication::Outgoing& request,
+                                grpc::ByteBuffer* out, bool* own_buffer) {
+    if (request.message == nullptr) {
+      *own_buffer = true;
+      return larder::replication::SerializePiece(request, out);
+    }
+    return grpc::SerializationTraits<
+        larder::replication::TransferRequest>::Serialize(*request.message, out,
+                                                         own_buffer);
+  }
+};
+
+namespace larder::replication {
+namespace {
+
+// Replication::Transfer, as the generated stub calls it.
+constexpr char kTransferMethod[] = "/larder.replication.Replication/Transfer";
 constexpr int kKeepaliveMillis = 20'000;
 constexpr int kKeepaliveTimeoutMillis = 10'000;
 
@@ -37,8 +85,7 @@ std::shared_ptr<grpc::ChannelCredentials> MakeCredentials(
 // A connection of its own for each call: a channel that has failed makes those
 // after it wait as it sees fit, for seconds, while ReplicaSink has its own mind
 // about when to try again.
-std::unique_ptr<Replication::Stub> Connect(
-    const GrpcConnector::Options& options) {
+std::shared_ptr<grpc::Channel> Connect(const GrpcConnector::Options& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
@@ -47,8 +94,8 @@ std::unique_ptr<Replication::Stub> Connect(
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return Replication::NewStub(grpc::CreateCustomChannel(
-      options.replica.Text(), MakeCredentials(options.tls), arguments));
+  return grpc::CreateCustomChannel(options.replica.Text(),
+                                   MakeCredentials(options.tls), arguments);
 }
 
 void Prepare(const GrpcConnector::Options& options, int64_t ms_max,
@@ -61,25 +108,35 @@ void Prepare(const GrpcConnector::Options& options, int64_t ms_max,
   }
 }
 
+// What a stub does for Transfer, but for requests that need no copies.
 class GrpcCall : public TransferCall {
  public:
-  using Stream = grpc::ClientReaderWriter<TransferRequest, TransferReply>;
+  using Stream = grpc::ClientReaderWriter<Outgoing, TransferReply>;
 
   explicit GrpcCall(const GrpcConnector::Options& options)
-      : stub_(Connect(options)) {
+      : channel_(Connect(options)) {
     Prepare(options, options.transfer_ms_max, &context_);
-    stream_ = stub_->Transfer(&context_);
+    const grpc::internal::RpcMethod method(
+        kTransferMethod, grpc::internal::RpcMethod::BIDI_STREAMING, channel_);
+    stream_.reset(grpc::internal::ClientReaderWriterFactory<
+                  Outgoing, TransferReply>::Create(channel_.get(), method,
+                                                   &context_));
   }
 
   bool Write(const TransferRequest& request) override {
-    return stream_->Write(request);
+    return stream_->Write({.message = &request});
+  }
+  bool WritePiece(uint64_t position, absl::string_view data,
+                  std::shared_ptr<const void> owner) override {
+    return stream_->Write(
+        {.position = position, .data = data, .owner = std::move(owner)});
   }
   bool Read(TransferReply* reply) override { return stream_->Read(reply); }
   void Cancel() override { context_.TryCancel(); }
   absl::Status Close() override { return FromGrpc(stream_->Finish()); }
 
  private:
-  const std::unique_ptr<Replication::Stub> stub_;
+  const std::shared_ptr<grpc::Channel> channel_;
   grpc::ClientContext context_;
   std::unique_ptr<Stream> stream_;
 };
@@ -115,8 +172,8 @@ class GrpcConnectorImpl : public ReplicaConnector {
                     const Request& request, Reply* reply) const {
     grpc::ClientContext context;
     Prepare(options_, options_.call_ms_max, &context);
-    return FromGrpc(
-        (Connect(options_).get()->*method)(&context, request, reply));
+    return FromGrpc((Replication::NewStub(Connect(options_)).get()->*method)(
+        &context, request, reply));
   }
 
   const GrpcConnector::Options options_;
@@ -146,7 +203,8 @@ absl::Status GrpcConnector::Get(
     absl::FunctionRef<absl::Status(const GetReply& piece)> take) {
   LARDER_RETURN_IF_ERROR(CheckOptions(options));
   QuietGrpc();
-  const std::unique_ptr<Replication::Stub> stub = Connect(options);
+  const std::unique_ptr<Replication::Stub> stub =
+      Replication::NewStub(Connect(options));
   grpc::ClientContext context;
   Prepare(options, options.transfer_ms_max, &context);
   GetRequest request;

@@ -242,6 +242,13 @@ class LoopbackConnector : public ReplicaConnector {
                                       ? network_->on_request(request)
                                       : Fate::kArrives);
     }
+    bool WritePiece(uint64_t position, absl::string_view data,
+                    std::shared_ptr<const void>) override {
+      TransferRequest request;
+      request.mutable_piece()->set_position(position);
+      request.mutable_piece()->set_data(data.data(), data.size());
+      return Write(request);
+    }
     bool Read(TransferReply* reply) override { return pipe_->Receive(reply); }
     void Cancel() override { pipe_->Cut(/*server_sees=*/true); }
     absl::Status Close() override { return pipe_->AwaitStatus(); }

@@ -282,15 +282,12 @@ absl::Status ReplicaSinkImpl::SendPiece() {
   const uint64_t piece_max =
       std::min({std::max(window / 4, kSmallPieceBytes), state.piece_bytes_max,
                 uint64_t{kPieceBytesMax}});
-  const absl::string_view bytes =
+  Spool::Range piece =
       spool_.At(sent_, std::min(piece_max, window - (sent_ - state.received)));
-  TransferRequest request;
-  Piece* const piece = request.mutable_piece();
-  piece->set_position(sent_);
-  piece->set_data(bytes.data(), bytes.size());
-  counts_.bytes_sent += static_cast<int64_t>(bytes.size());
-  if (link_->Write(request)) {
-    sent_ += bytes.size();
+  const size_t size = piece.bytes.size();
+  counts_.bytes_sent += static_cast<int64_t>(size);
+  if (link_->WritePiece(sent_, piece.bytes, std::move(piece.chunk))) {
+    sent_ += size;
     return absl::OkStatus();
   }
   const absl::Status status = EndLink();

@@ -481,6 +481,10 @@ class LyingConnector : public ReplicaConnector {
     explicit Call(std::deque<TransferReply> replies)
         : replies_(std::move(replies)) {}
     bool Write(const TransferRequest&) override { return true; }
+    bool WritePiece(uint64_t, absl::string_view,
+                    std::shared_ptr<const void>) override {
+      return true;
+    }
     bool Read(TransferReply* reply) override {
       if (replies_.empty()) return false;
       *reply = replies_.front();

@@ -19,13 +19,14 @@ void Spool::ReleaseThrough(uint64_t position) {
   }
 }
 
-absl::string_view Spool::At(uint64_t position, uint64_t bytes_max) const {
+Spool::Range Spool::At(uint64_t position, uint64_t bytes_max) const {
   LARDER_CHECK(position >= begin_ && position < end_);
   const auto entry = std::upper_bound(
       entries_.begin(), entries_.end(), position,
       [](uint64_t at, const Entry& e) { return at < e.end(); });
-  return absl::string_view(entry->chunk->bytes)
-      .substr(position - entry->position, bytes_max);
+  return {absl::string_view(entry->chunk->bytes)
+              .substr(position - entry->position, bytes_max),
+          entry->chunk};
 }
 
 }  // namespace larder::replication

@@ -25,9 +25,14 @@ class Spool {
   uint64_t first_end() const { return entries_.front().end(); }
   int64_t bytes() const { return static_cast<int64_t>(end_ - begin_); }
 
-  // Some bytes from `position` on, at most `bytes_max`; valid until the next
-  // call of Add() or ReleaseThrough(). Requires: begin() <= position < end().
-  absl::string_view At(uint64_t position, uint64_t bytes_max) const;
+  // Bytes that `chunk` keeps alive.
+  struct Range {
+    absl::string_view bytes;
+    std::shared_ptr<const backup::format::Chunk> chunk;
+  };
+  // Some bytes from `position` on, at most `bytes_max`.
+  // Requires: begin() <= position < end().
+  Range At(uint64_t position, uint64_t bytes_max) const;
 
  private:
   struct Entry {

@@ -19,9 +19,15 @@ TransferLink::TransferLink(std::unique_ptr<TransferCall> call)
 TransferLink::~TransferLink() { End().IgnoreError(); }
 
 bool TransferLink::Write(const TransferRequest& request) {
-  if (call_->Write(request)) return true;
-  write_failed_ = true;
-  return false;
+  write_failed_ = !call_->Write(request) || write_failed_;
+  return !write_failed_;
+}
+
+bool TransferLink::WritePiece(uint64_t position, absl::string_view data,
+                              std::shared_ptr<const void> owner) {
+  write_failed_ =
+      !call_->WritePiece(position, data, std::move(owner)) || write_failed_;
+  return !write_failed_;
 }
 
 void TransferLink::ReadAll() {

@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "cache/clock.h"
 #include "cache/mutex.h"
 #include "replication/connection.h"
@@ -42,6 +43,9 @@ class TransferLink {
 
   // False: the link is over; End() tells why.
   bool Write(const TransferRequest& request);
+  // As TransferCall.
+  bool WritePiece(uint64_t position, absl::string_view data,
+                  std::shared_ptr<const void> owner);
 
   State state() const ABSL_LOCKS_EXCLUDED(mu_);
   // Waits until `ready(state)`, or the link is over, or `stop()`, which is
