@@ -15,14 +15,10 @@ namespace larder::bench {
 namespace {
 
 absl::StatusOr<Taken> Run(
-    cache::BlobCache* cache, const std::string& base_id,
+    std::unique_ptr<backup::SnapshotSource> source, const std::string& base_id,
     std::vector<std::unique_ptr<backup::SnapshotSink>> sinks) {
   backup::BackupOrchestrator orchestrator({});
-  orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
-      [cache](const cache::EpochLock::PinOptions& pin) {
-        return cache->TakeSnapshot(pin);
-      },
-      backup::BlobCacheSource::Options()));
+  orchestrator.AddSource(std::move(source));
   for (std::unique_ptr<backup::SnapshotSink>& sink : sinks) {
     orchestrator.AddSink(std::move(sink));
   }
@@ -46,17 +42,25 @@ absl::StatusOr<Taken> Run(
 
 }  // namespace
 
+std::unique_ptr<backup::SnapshotSource> SourceOf(cache::BlobCache* cache) {
+  return std::make_unique<backup::BlobCacheSource>(
+      [cache](const cache::EpochLock::PinOptions& pin) {
+        return cache->TakeSnapshot(pin);
+      },
+      backup::BlobCacheSource::Options());
+}
+
 absl::StatusOr<Taken> BackUpTo(
-    cache::BlobCache* cache,
+    std::unique_ptr<backup::SnapshotSource> source,
     std::vector<std::unique_ptr<backup::SnapshotSink>> sinks) {
-  return Run(cache, "", std::move(sinks));
+  return Run(std::move(source), "", std::move(sinks));
 }
 
 absl::StatusOr<Taken> BackUp(cache::BlobCache* cache, const std::string& dir,
                              const BackupOrder& order) {
   std::vector<std::unique_ptr<backup::SnapshotSink>> sinks;
   sinks.push_back(backup::DirectorySink::Create(dir, {.sync = order.sync}));
-  return Run(cache, order.base_id, std::move(sinks));
+  return Run(SourceOf(cache), order.base_id, std::move(sinks));
 }
 
 }  // namespace larder::bench

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "backup/sink.h"
+#include "backup/source.h"
 #include "cache/blob_cache.h"
 
 namespace larder::bench {
@@ -27,10 +28,13 @@ struct Taken {
   int64_t sent_bytes = 0;     // Of its chunks.
 };
 
-// Takes a full backup of `cache`, with its blobs, to all `sinks`.
+// Borrows `cache`.
+std::unique_ptr<backup::SnapshotSource> SourceOf(cache::BlobCache* cache);
+
+// Takes a full backup of `source`, with its blobs, to all `sinks`.
 // Errors: also when anything is missing from it.
 absl::StatusOr<Taken> BackUpTo(
-    cache::BlobCache* cache,
+    std::unique_ptr<backup::SnapshotSource> source,
     std::vector<std::unique_ptr<backup::SnapshotSink>> sinks);
 
 // Takes a backup of `cache`, with its blobs, into the archive `dir`.

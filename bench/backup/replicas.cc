@@ -9,14 +9,19 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "backup/directory_source.h"
 #include "backup/sink.h"
+#include "backup/source.h"
 #include "bench/backup/archives.h"
 #include "bench/child.h"
 #include "bench/data.h"
 #include "bench/measure.h"
 #include "bench/stores/larder.h"
+#include "bench/stores/plain_copy.h"
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
 #include "replication/archive_receiver.h"
@@ -66,9 +71,11 @@ absl::StatusOr<std::unique_ptr<replication::ReplicaSink>> SinkTo(
       {.name = absl::StrCat("grpc://", replica.Text()), .lineage = "bench"});
 }
 
+using MakeSource = absl::FunctionRef<std::unique_ptr<backup::SnapshotSource>()>;
+
 // CPU milliseconds of this process for a full dump to so many replicas.
-absl::StatusOr<double> CpuOfDump(const Setting& setting,
-                                 cache::BlobCache* cache, int replicas) {
+absl::StatusOr<double> CpuOfDump(const Setting& setting, MakeSource source,
+                                 int replicas) {
   LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
                           Scratch::Make(setting, "replicas"));
   std::vector<std::unique_ptr<ServingChild>> children;
@@ -84,8 +91,25 @@ absl::StatusOr<double> CpuOfDump(const Setting& setting,
   }
   sync();
   const double before = CpuNanos();
-  LARDER_RETURN_IF_ERROR(BackUpTo(cache, std::move(sinks)).status());
+  LARDER_RETURN_IF_ERROR(BackUpTo(source(), std::move(sinks)).status());
   return (CpuNanos() - before) / 1e6;
+}
+
+absl::StatusOr<Row> RowOf(const Setting& setting, const char* work,
+                          MakeSource source) {
+  Samples cpu;
+  for (int round = -1; round < setting.rounds; ++round) {  // -1 warms up.
+    for (const int replicas : {1, kReplicas}) {
+      LARDER_ASSIGN_OR_RETURN(const double millis,
+                              CpuOfDump(setting, source, replicas));
+      if (round < 0) continue;
+      cpu.Add(replicas == 1 ? "1 replica" : "larder", millis);
+    }
+  }
+  Row row{work, "ms", cpu.Median("larder"), cpu.Others("larder"), {}};
+  row.bar = {
+      AtMost("3 replicas / 1", row.larder / cpu.Median("1 replica"), 1.6)};
+  return row;
 }
 
 }  // namespace
@@ -115,27 +139,26 @@ int RunReplicaChild(const std::string& dir) {
 }
 
 absl::StatusOr<Rows> ReplicaCpu(const Setting& setting) {
+  const int64_t count = setting.Scaled(32'768, 100);
   LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
                           Scratch::Make(setting, "primary"));
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LarderStore> store,
-                          Filled(scratch, setting.Scaled(32'768, 100)));
-  Samples cpu;
-  for (int round = -1; round < setting.rounds; ++round) {  // -1 warms up.
-    for (const int replicas : {1, kReplicas}) {
-      LARDER_ASSIGN_OR_RETURN(const double millis,
-                              CpuOfDump(setting, store->cache(), replicas));
-      if (round < 0) continue;
-      cpu.Add(replicas == 1 ? "1 replica" : "larder", millis);
-    }
-  }
-  Row row{"3 replicas, CPU time of the primary",
-          "ms",
-          cpu.Median("larder"),
-          cpu.Others("larder"),
-          {}};
-  row.bar = {
-      AtMost("3 replicas / 1", row.larder / cpu.Median("1 replica"), 1.6)};
-  return Rows{std::move(row)};
+                          Filled(scratch, count));
+  LARDER_ASSIGN_OR_RETURN(
+      Row blobs, RowOf(setting, "3 replicas, CPU time, incompressible blobs",
+                       [&store] { return SourceOf(store->cache()); }));
+  const std::string files = scratch.Sub("files");
+  std::string value;
+  LARDER_RETURN_IF_ERROR(
+      FillPlainFiles(files, count, [&value](int64_t i) -> absl::string_view {
+        return value = JsonValue(i, kBlobBytes);
+      }));
+  LARDER_ASSIGN_OR_RETURN(
+      Row json, RowOf(setting, "3 replicas, CPU time, files of JSON", [&files] {
+        return std::make_unique<backup::DirectorySource>(
+            files, backup::DirectorySource::Options());
+      }));
+  return Rows{std::move(blobs), std::move(json)};
 }
 
 absl::StatusOr<Rows> CutTransfer(const Setting& setting) {
@@ -160,7 +183,7 @@ absl::StatusOr<Rows> CutTransfer(const Setting& setting) {
   sinks.push_back(std::move(sink));
   const Stopwatch watch;
   LARDER_ASSIGN_OR_RETURN(const Taken taken,
-                          BackUpTo(store->cache(), std::move(sinks)));
+                          BackUpTo(SourceOf(store->cache()), std::move(sinks)));
   const double seconds = watch.seconds();
   const auto sent = static_cast<double>(proxy.bytes_from_client());
   const auto dump = static_cast<double>(taken.sent_bytes);
