@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -67,6 +68,11 @@ void TcpProxy::Serve() {
     sockaddr_in address = Loopback(target_port_);
     if (::connect(server, reinterpret_cast<sockaddr*>(&address),
                   sizeof address) == 0) {
+      // As both ends do: what is small does not wait for an acknowledgement.
+      const int now = 1;
+      for (int fd : {client, server}) {
+        ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof now);
+      }
       Relay(client, server);
     }
     // A reset, not an orderly end: as a cut is.
