@@ -117,6 +117,7 @@ class BlobCacheView : public SourceView {
   int64_t bytes_estimate() const override {
     return info_.cache().blobs_included() ? info_.cache().stored_bytes() : 0;
   }
+  bool pressed() const override { return snapshot_->pressed(); }
   absl::Status Produce(const format::SourceInfo* base, ChunkEmitter* out,
                        format::SourceTotals* totals) override;
 
@@ -218,7 +219,7 @@ absl::Status BlobCacheView::EmitInvalidations() {
 absl::Status BlobCacheView::EmitRecords() {
   Snapshot::Position position;
   Range range;
-  while (!position.at_end) {
+  const auto emit_some = [&]() -> absl::StatusOr<bool> {
     std::vector<StoredRecord> read;
     std::vector<std::string> damage;
     LARDER_RETURN_IF_ERROR(
@@ -232,7 +233,9 @@ absl::Status BlobCacheView::EmitRecords() {
       }
       AddRecord(std::move(record), &range);
     }
-  }
+    return !position.at_end;
+  };
+  LARDER_RETURN_IF_ERROR(out_->Repeat(emit_some));
   return EmitUpTo("", &range);
 }
 
@@ -255,15 +258,15 @@ absl::Status BlobCacheView::EmitDelta(const cache::DeltaBase& base) {
       .kept = options_.range_kept_max,
       .bytes = std::min(options_.range_metadata_bytes, kRangeBytesMax)};
   Snapshot::Position position;
-  while (!position.at_end) {
+  return out_->Repeat([&]() -> absl::StatusOr<bool> {
     std::vector<cache::DeltaRange> ranges;
     std::vector<std::string> damage;
     LARDER_RETURN_IF_ERROR(
         snapshot_->ReadDelta(base, limits, &position, &ranges, &damage));
     for (const std::string& line : damage) Problem(line);
     LARDER_RETURN_IF_ERROR(EmitDeltaRanges(std::move(ranges)));
-  }
-  return absl::OkStatus();
+    return !position.at_end;
+  });
 }
 
 absl::Status BlobCacheView::EmitDeltaRanges(

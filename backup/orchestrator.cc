@@ -9,18 +9,21 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "backup/format/archive_file.h"
 #include "backup/format/message.h"
 #include "backup/internal/fan_out.h"
+#include "backup/internal/giving_way.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup {
 namespace {
 
 using backup_internal::FanOut;
+using backup_internal::GivingWay;
 
 // Whether an error of Emit() ended the whole backup, rather than a source.
 bool EndsBackup(const absl::Status& status) {
@@ -30,11 +33,14 @@ bool EndsBackup(const absl::Status& status) {
 // Chunks of one source, into the stream.
 class SourceEmitter : public ChunkEmitter {
  public:
-  SourceEmitter(FanOut* fan_out, uint16_t source,
+  SourceEmitter(FanOut* fan_out, uint16_t source, const SourceView* view,
+                GivingWay* giving_way,
                 const std::function<void(const BackupProgress&)>* report,
                 BackupProgress* progress)
       : fan_out_(fan_out),
         source_(source),
+        view_(view),
+        giving_way_(giving_way),
         report_(report),
         progress_(progress) {}
 
@@ -63,6 +69,17 @@ class SourceEmitter : public ChunkEmitter {
         std::max(progress_->bytes_total, progress_->bytes_done);
   }
 
+  absl::Status Repeat(absl::FunctionRef<absl::StatusOr<bool>()> step) override {
+    absl::Status status;
+    giving_way_->Repeat([&] {
+      const absl::StatusOr<bool> more = step();
+      status = more.status();
+      if (view_->pressed()) giving_way_->End();
+      return more.ok() && *more;
+    });
+    return status;
+  }
+
   // Why the whole backup must end; OK: it need not.
   const absl::Status& ended() const { return ended_; }
 
@@ -77,6 +94,8 @@ class SourceEmitter : public ChunkEmitter {
 
   FanOut* const fan_out_;
   const uint16_t source_;
+  const SourceView* const view_;
+  GivingWay* const giving_way_;
   const std::function<void(const BackupProgress&)>* const report_;
   BackupProgress* const progress_;
   absl::Status ended_;
@@ -216,8 +235,8 @@ Views OpenSources(const std::vector<std::unique_ptr<SnapshotSource>>& sources,
 }
 
 absl::Status SendAll(const Views& views, const BackupRequest& request,
-                     Stream* stream, FanOut* fan_out, BackupReport* report,
-                     BackupProgress* progress) {
+                     Stream* stream, GivingWay* giving_way, FanOut* fan_out,
+                     BackupReport* report, BackupProgress* progress) {
   fan_out->StartStream(stream->sinks);
   stream->totals.resize(views.size());
   LARDER_RETURN_IF_ERROR(fan_out->Send(
@@ -227,8 +246,8 @@ absl::Status SendAll(const Views& views, const BackupRequest& request,
     SourceResult& source = report->sources[i];
     if (views[i] == nullptr || !source.status.ok()) continue;
     progress->source = source.name;
-    SourceEmitter emitter(fan_out, static_cast<uint16_t>(i), &request.progress,
-                          progress);
+    SourceEmitter emitter(fan_out, static_cast<uint16_t>(i), views[i].get(),
+                          giving_way, &request.progress, progress);
     source.status = views[i]->Produce(stream->BaseOf(source.name), &emitter,
                                       &stream->totals[i]);
     LARDER_RETURN_IF_ERROR(emitter.ended());
@@ -370,6 +389,7 @@ BackupReport BackupOrchestrator::Run(const BackupRequest& request) {
 // Sends each sink what it needs; none is told to finish before all have it.
 absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
                                              uint64_t stream_id,
+                                             GivingWay* giving_way,
                                              FanOut* fan_out,
                                              BackupReport* report) {
   BackupProgress progress;
@@ -382,8 +402,8 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
   absl::Status none_left = absl::OkStatus();
   std::vector<const Stream*> sent;
   for (Stream& stream : streams) {
-    const absl::Status status =
-        SendAll(views, request, &stream, fan_out, report, &progress);
+    const absl::Status status = SendAll(views, request, &stream, giving_way,
+                                        fan_out, report, &progress);
     // Its sinks are gone, and say why; the others have theirs to come.
     if (absl::IsUnavailable(status) && CheckSources(*report).ok()) {
       none_left = status;
@@ -410,6 +430,7 @@ void BackupOrchestrator::Transfer(const BackupRequest& request,
   }
   // The sinks come first: an archive that is locked should cost no pin.
   const format::DumpHeader header = MakeHeader(*report, random_());
+  const auto giving_way = std::make_shared<GivingWay>(request.background);
   FanOut fan_out(
       sinks_, header,
       {.queue_chunks_max = options_.queue_chunks_max,
@@ -418,12 +439,14 @@ void BackupOrchestrator::Transfer(const BackupRequest& request,
        .zstd_level = options_.zstd_level,
        .base_wanted = {.any = !request.full, .id = request.base_id},
        .bytes_per_second_max = request.bytes_per_second_max,
+       .giving_way = giving_way,
        .clock = clock_,
        .wait = options_.wait,
        .cancellation = request.cancellation});
   absl::Status status = fan_out.AwaitBegun();
   if (status.ok()) {
-    status = SendStreams(request, header.stream_id(), &fan_out, report);
+    status = SendStreams(request, header.stream_id(), giving_way.get(),
+                         &fan_out, report);
   }
   if (!status.ok()) fan_out.Abort(status);
   auto stuck = fan_out.TakeStuckThreads();

@@ -25,11 +25,13 @@
 
 namespace larder::backup_internal {
 class FanOut;
+class GivingWay;
 }  // namespace larder::backup_internal
 
 namespace larder::backup {
 
-// Passed to BackupRequest::progress, from Run()'s thread, after each chunk.
+// Passed to BackupRequest::progress after each chunk, from threads of Run()'s,
+// one call at a time.
 struct BackupProgress {
   std::string source;
   int64_t bytes_done = 0;   // Of the sources.
@@ -48,6 +50,12 @@ struct BackupRequest {
   // limit. A chunk of 1 MiB goes at once: with less than 64 KiB a second a
   // replica may take the pause for a cut.
   int64_t bytes_per_second_max = 0;
+  // What takes long, reading the sources, sealing chunks and writing them to
+  // directories, is done by threads of the lowest priority, which take only
+  // what CPU time others leave, so that requests do not wait for a backup. On
+  // a machine that is busy all the time that is little: once a quarter is used
+  // up of what a pin may take, age or bytes, the backup goes on as others do.
+  bool background = true;
   std::function<void(const BackupProgress&)> progress =
       nullptr;                                 // May be empty.
   const Cancellation* cancellation = nullptr;  // Borrowed; may be null.
@@ -132,6 +140,7 @@ class BackupOrchestrator {
  private:
   void Transfer(const BackupRequest& request, BackupReport* report);
   absl::Status SendStreams(const BackupRequest& request, uint64_t stream_id,
+                           backup_internal::GivingWay* giving_way,
                            backup_internal::FanOut* fan_out,
                            BackupReport* report);
 

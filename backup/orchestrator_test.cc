@@ -1,9 +1,12 @@
 #include "backup/orchestrator.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -422,6 +425,164 @@ TEST_F(OrchestratorTest, MemoryIsBoundedWhateverTheSizeOfABlob) {
   }
   EXPECT_LE(peaks[1], (3 + 2) * ((1 << 20) + 1000));
   EXPECT_LE(peaks[0], (3 + 2) * ((1 << 20) + 1000));
+}
+
+// Niceness of the calling thread.
+int Niceness() { return getpriority(PRIO_PROCESS, 0); }
+
+// Notes the niceness of who opens it, reads it and closes it. It is pressed
+// from the second of its steps on, if at all.
+class NiceSource : public SnapshotSource {
+ public:
+  struct Log {
+    int open = -1;
+    std::vector<int> steps;
+    int close = -1;
+  };
+
+  NiceSource(bool gets_pressed, Log* log)
+      : gets_pressed_(gets_pressed), log_(log) {}
+  const std::string& name() const override { return name_; }
+  bool required() const override { return true; }
+  absl::StatusOr<std::unique_ptr<SourceView>> Open(
+      const SourceRequest&) override {
+    log_->open = Niceness();
+    return std::make_unique<View>(gets_pressed_, log_);
+  }
+
+ private:
+  class View : public SourceView {
+   public:
+    View(bool gets_pressed, Log* log)
+        : gets_pressed_(gets_pressed), log_(log) {}
+    ~View() override { log_->close = Niceness(); }
+    format::SourceInfo Describe(const format::SourceInfo*) const override {
+      return {};
+    }
+    int64_t bytes_estimate() const override { return 0; }
+    bool pressed() const override {
+      return gets_pressed_ && log_->steps.size() >= 2;
+    }
+    absl::Status Produce(const format::SourceInfo*, ChunkEmitter* out,
+                         format::SourceTotals*) override {
+      return out->Repeat([&]() -> absl::StatusOr<bool> {
+        log_->steps.push_back(Niceness());
+        return log_->steps.size() < 4;
+      });
+    }
+
+   private:
+    const bool gets_pressed_;
+    Log* const log_;
+  };
+
+  const bool gets_pressed_;
+  Log* const log_;
+  const std::string name_ = "nice";
+};
+
+// Notes the niceness of who appends the first chunk to it, the header, and the
+// last one.
+class NiceSink : public TestSink {
+ public:
+  struct Log {
+    std::vector<int> appends;
+    int finish = -1;
+  };
+
+  NiceSink(bool starts_lasting_threads, Log* log)
+      : TestSink(std::make_shared<SinkLog>(), Options()),
+        starts_lasting_threads_(starts_lasting_threads),
+        log_(log) {}
+  bool starts_lasting_threads() const override {
+    return starts_lasting_threads_;
+  }
+  absl::Status Append(
+      const std::shared_ptr<const format::Chunk>& chunk) override {
+    log_->appends.push_back(Niceness());
+    return TestSink::Append(chunk);
+  }
+  absl::StatusOr<SinkReceipt> Finish(
+      const format::Manifest& manifest) override {
+    log_->finish = Niceness();
+    return TestSink::Finish(manifest);
+  }
+
+ private:
+  const bool starts_lasting_threads_;
+  Log* const log_;
+};
+
+struct NiceRun {
+  NiceSource::Log source;
+  NiceSink::Log sink;
+  NiceSink::Log lasting_sink;
+};
+
+NiceRun RunNice(bool background, bool gets_pressed) {
+  NiceRun run;
+  BackupOrchestrator orchestrator({});
+  orchestrator.AddSource(
+      std::make_unique<NiceSource>(gets_pressed, &run.source));
+  orchestrator.AddSink(std::make_unique<NiceSink>(false, &run.sink));
+  orchestrator.AddSink(std::make_unique<NiceSink>(true, &run.lasting_sink));
+  const BackupReport report = orchestrator.Run({.background = background});
+  EXPECT_EQ(report.outcome, Outcome::kOk) << report.status;
+  return run;
+}
+
+constexpr int kLow = 19;
+
+// What takes and gives back the snapshot holds locks that requests wait for,
+// and threads that outlive the backup work for others: both stay as they are.
+TEST_F(OrchestratorTest, InTheBackgroundTheWorkAndNothingElseGivesWay) {
+  const int usual = Niceness();
+  const NiceRun run = RunNice(/*background=*/true, /*gets_pressed=*/false);
+  EXPECT_EQ(run.source.open, usual);
+  EXPECT_EQ(run.source.steps, std::vector<int>(4, kLow));
+  EXPECT_EQ(run.source.close, usual);
+  EXPECT_EQ(run.sink.appends, std::vector<int>(2, kLow));
+  EXPECT_EQ(run.sink.finish, usual);
+  EXPECT_EQ(run.lasting_sink.appends, std::vector<int>(2, usual));
+  EXPECT_EQ(Niceness(), usual);
+}
+
+TEST_F(OrchestratorTest, AtFullPriorityNothingGivesWay) {
+  const int usual = Niceness();
+  const NiceRun run = RunNice(/*background=*/false, /*gets_pressed=*/false);
+  EXPECT_EQ(run.source.steps, std::vector<int>(4, usual));
+  EXPECT_EQ(run.sink.appends, std::vector<int>(2, usual));
+}
+
+// Else a busy machine would take its snapshot away from a backup.
+TEST_F(OrchestratorTest, AViewThatIsPressedHurries) {
+  const int usual = Niceness();
+  const NiceRun run = RunNice(/*background=*/true, /*gets_pressed=*/true);
+  EXPECT_EQ(run.source.steps, (std::vector<int>{kLow, kLow, usual, usual}));
+  // The sink waited for the trailer in its thread of low priority, or had
+  // heard of it before.
+  ASSERT_EQ(run.sink.appends.size(), 2u);
+  EXPECT_EQ(run.sink.finish, usual);
+}
+
+TEST_F(OrchestratorTest, APinThatIsPressedEndsTheBackgroundOfACache) {
+  cache_ = MakeFakeCache(400, 150);  // Several reads.
+  for (const bool pressed : {false, true}) {
+    cache_.pressed = pressed;
+    BackupOrchestrator orchestrator({});
+    AddCache(&orchestrator);
+    AddSink(&orchestrator);
+    std::set<int> niceness;
+    BackupRequest request = WithBlobs();
+    request.progress = [&](const BackupProgress& p) {
+      if (p.bytes_done > cache_.info.stored_bytes / 2) {
+        niceness.insert(Niceness());
+      }
+    };
+    const BackupReport report = orchestrator.Run(request);
+    ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+    EXPECT_EQ(niceness.count(kLow), pressed ? 0u : 1u);
+  }
 }
 
 }  // namespace

@@ -37,6 +37,10 @@ class SnapshotSink {
   // For people, e.g. "dir:/var/backup".
   virtual const std::string& name() const = 0;
 
+  // Whether its calls may start threads that outlive the dump, as libraries
+  // do: these must not inherit a low priority.
+  virtual bool starts_lasting_threads() const { return false; }
+
   // `header` names the snapshot and its stream. Its sources are not known yet:
   // the first chunk brings the whole header.
   // Errors: kUnavailable when another backup holds the place.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -46,6 +47,13 @@ class ChunkEmitter {
 
   // Says that `bytes` of the view's estimate are behind it.
   virtual void Advance(int64_t bytes) = 0;
+
+  // Runs `step` until it returns false or fails, in this thread or in others,
+  // one at a time: where a view's long work goes, so that it can give way.
+  // The thread that runs a step is at low priority: it must hold no lock that
+  // requests wait for.
+  virtual absl::Status Repeat(
+      absl::FunctionRef<absl::StatusOr<bool>()> step) = 0;
 };
 
 // One consistent view. Single-owner.
@@ -59,6 +67,8 @@ class SourceView {
   virtual format::SourceInfo Describe(const format::SourceInfo* base) const = 0;
   // Bytes that Produce() will work through without a base; a guess.
   virtual int64_t bytes_estimate() const = 0;
+  // Whether what it reads may soon be taken away: hurry. Thread-safe.
+  virtual bool pressed() const { return false; }
 
   // Emits everything, or what Describe(base) said, and counts it in `*totals`;
   // may be called again, for sinks that have another base. Single blobs or

@@ -18,6 +18,10 @@ namespace {
 // Looks at the stripes before Advance() blocks: a put is over in microseconds,
 // a wake-up takes tens of them. About 10 us on the machine of docs/bench.
 constexpr int kSpinsMax = 500;
+// Of a pin's age and budget, past which it is pressed: what is left suffices
+// for who needs a third of a core or more, and had a few percent of one until
+// then.
+constexpr int64_t kPressedPart = 4;
 // Keeps `now + timeout` far from the end of the clock.
 constexpr int64_t kTimeoutMsMax = int64_t{1000} * 3600 * 24 * 365;
 
@@ -48,6 +52,12 @@ EpochLock::Pin::~Pin() { lock_->Unpin(this); }
 absl::Status EpochLock::Pin::status() const {
   if (!aborted_.load(std::memory_order_acquire)) return absl::OkStatus();
   return absl::AbortedError(abort_reason_);
+}
+
+bool EpochLock::Pin::pressed() const {
+  return over_quarter_of_budget_.load(std::memory_order_relaxed) ||
+         (lock_->clock_->NowSteadyNanos() - born_steady_nanos_) / 1'000'000 >
+             options_.age_ms_max / kPressedPart;
 }
 
 EpochLock::EpochLock(uint64_t first_epoch, const Clock* clock)
@@ -178,6 +188,10 @@ int EpochLock::AbortPinsOverLimit(int64_t deferred_bytes) {
     if (pin->aborted_.load(std::memory_order_relaxed)) continue;
     const int64_t age_ms = (now_nanos - pin->born_steady_nanos_) / 1'000'000;
     const int64_t bytes_max = pin->options_.deferred_bytes_max;
+    if (pin->epoch_ == oldest && bytes_max > 0 &&
+        deferred_bytes > bytes_max / kPressedPart) {
+      pin->over_quarter_of_budget_.store(true, std::memory_order_relaxed);
+    }
     std::string excess;
     if (age_ms > pin->options_.age_ms_max) {
       excess = absl::StrCat("age_ms ", age_ms, " exceeds ",

@@ -85,6 +85,9 @@ class EpochLock {
     // OK while the epoch is kept. Once not OK (kAborted: age or budget) it
     // stays so, and what was read since the last OK must be thrown away.
     absl::Status status() const;
+    // Whether a quarter of its age or of its budget is used up: a holder that
+    // takes his time should hurry from then on. Stays so.
+    bool pressed() const;
 
    private:
     friend class EpochLock;
@@ -95,6 +98,7 @@ class EpochLock {
     const PinOptions options_;
     const int64_t born_steady_nanos_;
     std::atomic<bool> aborted_{false};
+    std::atomic<bool> over_quarter_of_budget_{false};
     std::string abort_reason_;  // Written before aborted_ is set.
   };
 

@@ -193,6 +193,29 @@ TEST_F(EpochLockTest, BudgetAbortsPinsOfTheOldestEpochOnly) {
   EXPECT_FALSE(younger->status().ok());
 }
 
+TEST_F(EpochLockTest, APinIsPressedFromAQuarterOfItsBudgetOn) {
+  auto pin = lock_.PinEpoch(5, Options(kLongMs, 1000));
+  auto younger = lock_.PinEpoch(6, Options(kLongMs, 1000));
+  auto boundless = lock_.PinEpoch(5, Options(kLongMs, 0));
+  EXPECT_EQ(lock_.AbortPinsOverLimit(250), 0);
+  EXPECT_FALSE(pin->pressed());
+  EXPECT_EQ(lock_.AbortPinsOverLimit(251), 0);
+  EXPECT_TRUE(pin->pressed());
+  EXPECT_FALSE(younger->pressed());
+  EXPECT_FALSE(boundless->pressed());
+  EXPECT_EQ(lock_.AbortPinsOverLimit(0), 0);
+  EXPECT_TRUE(pin->pressed());
+  EXPECT_TRUE(pin->status().ok());
+}
+
+TEST_F(EpochLockTest, APinIsPressedFromAQuarterOfItsAgeOn) {
+  auto pin = lock_.PinEpoch(5, Options(1000, 0));
+  clock_.AdvanceMillis(250);
+  EXPECT_FALSE(pin->pressed());
+  clock_.AdvanceMillis(1);
+  EXPECT_TRUE(pin->pressed());
+}
+
 TEST_F(EpochLockTest, ZeroBudgetIsNoBudget) {
   auto pin = lock_.PinEpoch(5, Options(kLongMs, 0));
   EXPECT_EQ(lock_.AbortPinsOverLimit(std::numeric_limits<int64_t>::max()), 0);

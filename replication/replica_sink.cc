@@ -58,6 +58,7 @@ class ReplicaSinkImpl : public ReplicaSink {
   ~ReplicaSinkImpl() override { Abort(); }
 
   const std::string& name() const override { return options_.name; }
+  bool starts_lasting_threads() const override { return true; }  // gRPC's.
   absl::Status Begin(const DumpHeader& header) override;
   absl::StatusOr<std::optional<DumpHeader>> Base(absl::string_view id) override;
   absl::Status Append(const std::shared_ptr<const Chunk>& chunk) override;

@@ -523,6 +523,8 @@ void AddBackup(Program* program) {
             "Read and send at most so much a second, such as 50M (default: no "
             "limit)")
       ->type_name("BYTES");
+  command->add_flag("--full-priority", flags->full_priority,
+                    "Do not give way to others who want the CPU");
   CLI::Option* const full = command->add_flag(
       "--full", flags->full,
       "Write everything; otherwise an archive gets what changed since the "

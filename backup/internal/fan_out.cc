@@ -26,7 +26,8 @@ FanOut::FanOut(const std::vector<std::shared_ptr<backup::SnapshotSink>>& sinks,
       rate_(options.bytes_per_second_max) {
   for (const auto& sink : sinks) {
     workers_.push_back(std::make_unique<SinkWorker>(
-        sink, header, options_.base_wanted, options_.queue_chunks_max));
+        sink, header, options_.base_wanted, options_.queue_chunks_max,
+        options_.giving_way));
     active_.push_back(active_.size());
   }
   lag_.resize(workers_.size());

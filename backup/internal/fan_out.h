@@ -17,6 +17,7 @@
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
 #include "backup/internal/chunk_stream.h"
+#include "backup/internal/giving_way.h"
 #include "backup/internal/in_flight.h"
 #include "backup/internal/rate_limit.h"
 #include "backup/internal/sink_worker.h"
@@ -37,6 +38,7 @@ class FanOut {
     int zstd_level = 1;
     SinkWorker::BaseWanted base_wanted;
     int64_t bytes_per_second_max = 0;  // 0: no limit.
+    std::shared_ptr<const GivingWay> giving_way;
     cache::Clock* clock = nullptr;
     // Lets so many nanoseconds of the clock pass.
     std::function<void(int64_t)> wait;

@@ -23,11 +23,12 @@ using cache::MutexLock;
 // Owned by the worker and by its thread, whichever lives longer.
 struct SinkWorker::Shared {
   Shared(std::shared_ptr<SnapshotSink> s, const DumpHeader& h, BaseWanted b,
-         int32_t max)
+         int32_t max, std::shared_ptr<const GivingWay> g)
       : sink(std::move(s)),
         header(h),
         base_wanted(std::move(b)),
-        queue_chunks_max(max) {}
+        queue_chunks_max(max),
+        giving_way(std::move(g)) {}
 
   // Errors: of the sink.
   absl::Status Begin() ABSL_LOCKS_EXCLUDED(mu) {
@@ -44,6 +45,7 @@ struct SinkWorker::Shared {
   const DumpHeader header;
   const BaseWanted base_wanted;
   const int32_t queue_chunks_max;
+  const std::shared_ptr<const GivingWay> giving_way;
 
   Mutex mu;
   std::condition_variable_any changed;
@@ -99,9 +101,11 @@ struct SinkWorker::Shared {
 
 SinkWorker::SinkWorker(std::shared_ptr<SnapshotSink> sink,
                        const DumpHeader& header, BaseWanted base_wanted,
-                       int32_t queue_chunks_max)
-    : shared_(std::make_shared<Shared>(
-          std::move(sink), header, std::move(base_wanted), queue_chunks_max)),
+                       int32_t queue_chunks_max,
+                       std::shared_ptr<const GivingWay> giving_way)
+    : shared_(std::make_shared<Shared>(std::move(sink), header,
+                                       std::move(base_wanted), queue_chunks_max,
+                                       std::move(giving_way))),
       thread_([shared = shared_] { Serve(shared); }) {}
 
 SinkWorker::~SinkWorker() { LARDER_CHECK(!thread_.joinable()); }
@@ -114,10 +118,15 @@ void SinkWorker::Serve(const std::shared_ptr<Shared>& shared) {
     s.begun = true;
     s.changed.notify_all();
   }
-  while (good) {
+  const auto append = [&] {
     const std::shared_ptr<const Chunk> chunk = s.Next();
-    if (chunk == nullptr) break;
-    good = s.Returned(s.sink->Append(chunk));
+    if (chunk == nullptr) return false;
+    return good = s.Returned(s.sink->Append(chunk));
+  };
+  if (good && !s.sink->starts_lasting_threads()) {
+    s.giving_way->Repeat(append);
+  }
+  while (good && append()) {
   }
   std::optional<Manifest> manifest;
   {

@@ -14,6 +14,7 @@
 #include "backup/cancellation.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
+#include "backup/internal/giving_way.h"
 #include "backup/sink.h"
 
 namespace larder::backup_internal {
@@ -35,10 +36,12 @@ class SinkWorker {
     std::string id;   // Not empty: on this snapshot only.
   };
 
-  // Starts with sink->Begin(header), then Base().
+  // Starts with sink->Begin(header), then Base(). Chunks give way, unless the
+  // sink starts lasting threads.
   SinkWorker(std::shared_ptr<backup::SnapshotSink> sink,
              const backup::format::DumpHeader& header, BaseWanted base_wanted,
-             int32_t queue_chunks_max);
+             int32_t queue_chunks_max,
+             std::shared_ptr<const GivingWay> giving_way);
   // Requires: TakeThread().
   ~SinkWorker();
 

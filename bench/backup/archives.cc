@@ -15,8 +15,9 @@ namespace larder::bench {
 namespace {
 
 absl::StatusOr<Taken> Run(
-    std::unique_ptr<backup::SnapshotSource> source, const std::string& base_id,
+    std::unique_ptr<backup::SnapshotSource> source, const BackupOrder& order,
     std::vector<std::unique_ptr<backup::SnapshotSink>> sinks) {
+  const std::string& base_id = order.base_id;
   backup::BackupOrchestrator orchestrator({});
   orchestrator.AddSource(std::move(source));
   for (std::unique_ptr<backup::SnapshotSink>& sink : sinks) {
@@ -25,7 +26,8 @@ absl::StatusOr<Taken> Run(
   const backup::BackupReport report =
       orchestrator.Run({.include_blob_cache = true,
                         .full = base_id.empty(),
-                        .base_id = base_id});
+                        .base_id = base_id,
+                        .background = order.background});
   for (const backup::SinkResult& sink : report.sinks) {
     if (sink.status.ok() && sink.base_snapshot_id == base_id) continue;
     return absl::InternalError(
@@ -53,14 +55,14 @@ std::unique_ptr<backup::SnapshotSource> SourceOf(cache::BlobCache* cache) {
 absl::StatusOr<Taken> BackUpTo(
     std::unique_ptr<backup::SnapshotSource> source,
     std::vector<std::unique_ptr<backup::SnapshotSink>> sinks) {
-  return Run(std::move(source), "", std::move(sinks));
+  return Run(std::move(source), {}, std::move(sinks));
 }
 
 absl::StatusOr<Taken> BackUp(cache::BlobCache* cache, const std::string& dir,
                              const BackupOrder& order) {
   std::vector<std::unique_ptr<backup::SnapshotSink>> sinks;
   sinks.push_back(backup::DirectorySink::Create(dir, {.sync = order.sync}));
-  return Run(SourceOf(cache), order.base_id, std::move(sinks));
+  return Run(SourceOf(cache), order, std::move(sinks));
 }
 
 }  // namespace larder::bench

@@ -19,6 +19,8 @@ struct BackupOrder {
   std::string base_id = {};
   // None of the peers syncs, so that this is about work and not about disks.
   bool sync = false;
+  // As BackupRequest.
+  bool background = true;
 };
 
 struct Taken {

@@ -1,10 +1,8 @@
 #include "bench/backup/foreground.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -83,21 +81,6 @@ struct Phase {
   double put_micros = 0;
 };
 
-// Takes a full dump in a thread of its own of this scheduling policy, which
-// what a backup starts inherits.
-absl::Status DumpAt(int policy, cache::BlobCache* cache,
-                    const std::string& dir) {
-  absl::Status status;
-  std::thread thread([&] {
-    const struct sched_param param = {};
-    status = sched_setscheduler(0, policy, &param) == 0
-                 ? BackUp(cache, dir, {}).status()
-                 : absl::ErrnoToStatus(errno, "sched_setscheduler");
-  });
-  thread.join();
-  return status;
-}
-
 // Traffic while `meanwhile` runs.
 template <typename Meanwhile>
 absl::StatusOr<Phase> RunPhase(LarderStore* store, const RandomValues& values,
@@ -142,15 +125,16 @@ absl::StatusOr<Rows> Foreground(const Setting& setting) {
     LARDER_ASSIGN_OR_RETURN(const Scratch archives,
                             Scratch::Make(setting, "archives"));
     const auto dump = [&] {
-      return DumpAt(SCHED_OTHER, store->cache(), archives.Sub("a"));
+      return BackUp(store->cache(), archives.Sub("a"), {}).status();
     };
     LARDER_ASSIGN_OR_RETURN(const Phase beside,
                             RunPhase(store.get(), values, count, dump));
-    const auto idle_dump = [&] {
-      return DumpAt(SCHED_IDLE, store->cache(), archives.Sub("idle"));
+    const auto usual_dump = [&] {
+      return BackUp(store->cache(), archives.Sub("b"), {.background = false})
+          .status();
     };
-    LARDER_ASSIGN_OR_RETURN(const Phase beside_idle,
-                            RunPhase(store.get(), values, count, idle_dump));
+    LARDER_ASSIGN_OR_RETURN(const Phase beside_usual,
+                            RunPhase(store.get(), values, count, usual_dump));
     const auto nothing = [&] {
       std::this_thread::sleep_for(
           std::chrono::duration<double>(beside.seconds));
@@ -159,10 +143,10 @@ absl::StatusOr<Rows> Foreground(const Setting& setting) {
     LARDER_ASSIGN_OR_RETURN(const Phase without,
                             RunPhase(store.get(), values, count, nothing));
     gets.Add("larder", beside.get_micros);
-    gets.Add("dump at SCHED_IDLE", beside_idle.get_micros);
+    gets.Add("dump at full priority", beside_usual.get_micros);
     gets.Add("without", without.get_micros);
     puts.Add("larder", beside.put_micros);
-    puts.Add("dump at SCHED_IDLE", beside_idle.put_micros);
+    puts.Add("dump at full priority", beside_usual.put_micros);
     puts.Add("without", without.put_micros);
   }
   return Rows{QuantileRow("foreground, get p99.9 beside a dump", gets),

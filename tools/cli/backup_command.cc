@@ -273,6 +273,7 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   request.full = flags.full;
   request.base_id = flags.base_id;
   request.bytes_per_second_max = flags.bytes_per_second_max;
+  request.background = !flags.full_priority;
   request.cancellation = InterruptFlag();
   request.progress = [progress](const backup::BackupProgress& done) {
     progress->Set(done.bytes_done, done.bytes_total);

@@ -27,6 +27,7 @@ struct BackupFlags {
   bool full = false;
   std::string base_id;
   int64_t bytes_per_second_max = 0;
+  bool full_priority = false;
   std::string files;  // A directory that is backed up too; empty: none.
 };
 
