@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/status_macros.h"
+#include "replication/get_reply_check.h"
 #include "replication/grpc_quiet.h"
 #include "replication/limits.h"
 #include "replication/replication.grpc.pb.h"
@@ -154,11 +155,17 @@ absl::Status GrpcConnector::Get(
   request.set_key(key.data(), key.size());
   const auto reader = stub->Get(&context, request);
   GetReply piece;
+  GetReplyCheck check;
   absl::Status taken;
-  while (taken.ok() && reader->Read(&piece)) taken = take(piece);
+  while (taken.ok() && reader->Read(&piece)) {
+    taken = check.Add(piece);
+    if (taken.ok()) taken = take(piece);
+  }
   if (!taken.ok()) context.TryCancel();
   const absl::Status ended = FromGrpc(reader->Finish());
-  return taken.ok() ? ended : taken;
+  LARDER_RETURN_IF_ERROR(taken);
+  LARDER_RETURN_IF_ERROR(ended);
+  return check.Finish();
 }
 
 }  // namespace larder::replication
