@@ -54,6 +54,21 @@ void Change(BlobCache* cache, const ReplicationChange& change) {
   }
 }
 
+// What the last one that was killed left, and what was flushed: else it would
+// all pile up, until something has to be evicted for it.
+void Sweep(BlobCache* cache) {
+  for (bool done = false; !done;) {
+    const auto slice = cache->ReclaimOrphansSlice({});
+    Check(slice.status());
+    done = slice->done;
+  }
+  for (bool done = false; !done;) {
+    const auto slice = cache->SweepTombstonedSlice({});
+    Check(slice.status());
+    done = slice->done;
+  }
+}
+
 std::unique_ptr<backup::SnapshotSink> Sink(const std::string& address,
                                            const std::string& lineage,
                                            uint64_t term) {
@@ -71,6 +86,7 @@ void Work(const std::string& directory, uint64_t seed, uint64_t step,
   auto opened = BlobCache::Open(ReplicationCacheOptions(directory));
   Check(opened.status());
   BlobCache* const cache = opened->get();
+  Sweep(cache);
   backup::BackupOrchestrator orchestrator({});
   orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
       [cache](const auto& pin) { return cache->TakeSnapshot(pin); },
@@ -83,6 +99,9 @@ void Work(const std::string& directory, uint64_t seed, uint64_t step,
       Change(cache, change);
     }
     Tell({.kind = ReplicationReport::Kind::kChanged, .step = step});
+    if (cache->Stats().l2.evictions > 0) {
+      Check(absl::InternalError("evicted something, with room to spare"));
+    }
     const backup::BackupReport done =
         orchestrator.Run({.include_blob_cache = true});
     ReplicationReport report;
