@@ -1,3 +1,5 @@
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -250,6 +252,9 @@ std::vector<Seed> HydrationSeeds() {
   begun.clear_position();
   begun.clear_passes_since_unix_ms();
   const std::string surveying = SerializeMessage(begun);
+  HydrationState counted = begun;
+  counted.set_records_added(std::numeric_limits<int64_t>::max());
+  counted.set_records_fetched(std::numeric_limits<int64_t>::max());
   const std::string tombstones = SerializeMessage(invalidations);
   const auto seed = [](const std::string& name, size_t what,
                        const std::vector<std::string>& files) {
@@ -265,7 +270,8 @@ std::vector<Seed> HydrationSeeds() {
           seed("floor", 4, {floor}),
           seed("not_mended", 0x87, {state, tombstones, floor}),
           seed("goes_on", 0x47, {state, tombstones, floor}),
-          seed("begins", 0x41, {surveying})};
+          seed("begins", 0x41, {surveying}),
+          seed("counted", 1, {SerializeMessage(counted)})};
 }
 
 }  // namespace
