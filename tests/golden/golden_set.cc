@@ -16,6 +16,7 @@
 #include "backup/directory_sink.h"
 #include "backup/directory_source.h"
 #include "backup/format/limits.h"
+#include "backup/lazy_restore.h"
 #include "backup/orchestrator.h"
 #include "cache/blob_cache.h"
 #include "cache/check.h"
@@ -158,6 +159,18 @@ class Archives {
     request.include_blob_cache = with_cache;
     LARDER_CHECK(orchestrator.Run(request).outcome == backup::Outcome::kOk);
   }
+  // Restores the archive of the last Start() lazily, and leaves it at that.
+  void BeginLazyRestore(const std::string& l2) {
+    auto options = replication::LiveCacheOptions(clock_.get(), &disk_, 4);
+    options.l2_path = l2;
+    const auto lazy =
+        backup::LazyRestore::Open({.archives = {archive_}, .cache = options});
+    LARDER_CHECK(lazy.ok());
+    // What is hot is known, and some of it is there.
+    for (int i = 0; i < 12; ++i) LARDER_CHECK((*lazy)->Hydrate(1).ok());
+    Put(lazy->get(), "pages", "new", "put meanwhile");
+    LARDER_CHECK((*lazy)->InvalidateKey("pages", "idle").ok());
+  }
   void Export(const std::string& root) {
     ExportTree(&disk_, "/archives", root);
   }
@@ -193,6 +206,8 @@ void WriteArchives(const std::string& root) {
   LARDER_CHECK(cache->FlushNamespace("images").ok());
   Put(cache, "images", "after", "the flush");
   archives.Backup(true, {});
+
+  archives.BeginLazyRestore("/archives/hydrating/l2");
 
   cache = archives.Start("folded");
   PutAllKinds(cache);

@@ -20,6 +20,7 @@ inline constexpr char kGoldenRoot[] = "tests/golden";
 //   folded   ten snapshots, the ninth of them folded
 //   files    a dump of two directories
 //   both     a dump of a cache and a directory
+//   hydrating  the L2 of a lazy restore of `chain`, half way
 //   primary  the L2 that the live replica follows, killed with a flush that no
 //            commit has
 //   live     the L2 of a live replica, and beside it a dump on its way

@@ -9,9 +9,11 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "backup/archive.h"
+#include "backup/lazy_restore.h"
 #include "backup/restore.h"
 #include "backup/verify.h"
 #include "cache/blob_cache.h"
@@ -264,6 +266,35 @@ TEST_P(GoldenTest, APrimarysL2) {
             Sorted(kPlain, kPages, kInvalidations, kAfterInvalidations, R"(
 namespace images 1 flushed=3000.0
 pages/late 10 c3ed9aa80312cee7 at=2000.0 read=2000 frames=p)"));
+}
+
+TEST_P(GoldenTest, ALazyRestoreGoesOn) {
+  Import("chain");
+  Import("hydrating");
+  {
+    const auto lazy = backup::LazyRestore::Open(
+        {.archives = {At("chain")}, .cache = CacheOptions("hydrating/l2")});
+    ASSERT_TRUE(lazy.ok()) << lazy.status();
+    EXPECT_TRUE((*lazy)->Report().resumed);
+    EXPECT_GT((*lazy)->Report().records_added, 0);
+    const auto plain = (*lazy)->Get("pages", "plain");
+    EXPECT_TRUE(plain.has_value() && plain->bytes() == "hello again");
+    for (bool done = false; !done;) {
+      const auto step = (*lazy)->Hydrate(1 << 20);
+      ASSERT_TRUE(step.ok()) << step.status();
+      done = *step;
+    }
+  }
+  // As restored, but for what was done meanwhile.
+  constexpr char kDeleted[] = R"(
+pages/idle 10 62033fcddce91a76 at=0.5 idle=600000 frames=p)";
+  EXPECT_EQ(Describe(CacheOptions("hydrating/l2")),
+            Sorted(absl::StrReplaceAll(kPages, {{kDeleted, ""}}),
+                   kInvalidations, kAfterInvalidations, R"(
+images/after 9 f2450b860ea8b77a at=2000.3 read=2000 frames=p
+namespace images 1 flushed=2000.2
+pages/new 13 c43c483636018898 at=3000.1 read=3000 frames=p
+pages/plain 11 a847ccc4ab474a09 at=2000.0 read=2000 version=2 frames=p)"));
 }
 
 TEST_P(GoldenTest, ALiveReplicaServesItsSnapshotAndFollowsItsPrimary) {
