@@ -10,7 +10,7 @@
 namespace larder::tests {
 
 // A larger file is stored as NAME.zst, one zstd frame: an L2 is mostly empty.
-inline constexpr size_t kPackedBytesMin = 64 << 10;
+inline constexpr size_t kPackedBytesMin = 16 << 10;
 
 // Copies the tree `from` of `file_system` to the directory `to` of this
 // machine, and packs what is large.
