@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "backup/apply_dump.h"
-#include "backup/format/message.h"
 #include "backup/path.h"
 #include "cache/status_macros.h"
 #include "replication/applied_note.h"
