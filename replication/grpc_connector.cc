@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/status_macros.h"
+#include "replication/get_reply_check.h"
 #include "replication/grpc_quiet.h"
 #include "replication/limits.h"
 #include "replication/piece_head.h"
@@ -64,6 +65,9 @@ namespace {
 constexpr char kTransferMethod[] = "/larder.replication.Replication/Transfer";
 constexpr int kKeepaliveMillis = 20'000;
 constexpr int kKeepaliveTimeoutMillis = 10'000;
+// One that does not even answer is tried again, or given up, as soon as one
+// that refuses: ReplicaSink::Options::give_up_at_first_ms.
+constexpr int kConnectMillisMax = 2'000;
 
 absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
@@ -91,6 +95,7 @@ std::shared_ptr<grpc::Channel> Connect(const GrpcConnector::Options& options) {
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMillis);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMillisMax);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
@@ -212,11 +217,17 @@ absl::Status GrpcConnector::Get(
   request.set_key(key.data(), key.size());
   const auto reader = stub->Get(&context, request);
   GetReply piece;
+  GetReplyCheck check;
   absl::Status taken;
-  while (taken.ok() && reader->Read(&piece)) taken = take(piece);
+  while (taken.ok() && reader->Read(&piece)) {
+    taken = check.Add(piece);
+    if (taken.ok()) taken = take(piece);
+  }
   if (!taken.ok()) context.TryCancel();
   const absl::Status ended = FromGrpc(reader->Finish());
-  return taken.ok() ? ended : taken;
+  LARDER_RETURN_IF_ERROR(taken);
+  LARDER_RETURN_IF_ERROR(ended);
+  return check.Finish();
 }
 
 }  // namespace larder::replication

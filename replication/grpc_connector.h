@@ -38,8 +38,9 @@ class GrpcConnector {
 
   // Gets a blob from a live replica: gives `take` its pieces in order, at least
   // one, until that fails. Within transfer_ms_max.
-  // Errors: as Create(), those of the Get call (replication.proto), and those
-  // of `take`: then the pieces that came mean nothing.
+  // Errors: as Create(), those of the Get call (replication.proto), kDataLoss
+  // (GetReplyCheck), and those of `take`: then the pieces that came mean
+  // nothing.
   static absl::Status Get(
       const Options& options, absl::string_view ns, absl::string_view key,
       absl::FunctionRef<absl::Status(const GetReply& piece)> take);

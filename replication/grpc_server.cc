@@ -14,6 +14,7 @@
 #include "replication/grpc_quiet.h"
 #include "replication/limits.h"
 #include "replication/replication.grpc.pb.h"
+#include "replication/send_blob.h"
 
 namespace larder::replication {
 namespace {
@@ -56,45 +57,6 @@ std::string AddressOf(const grpc::ServerContext& context) {
   return absl::StrCat("addr:", peer.substr(0, peer.rfind(':')));
 }
 
-void Describe(const ReplicatedView& from, const cache::BlobAttributes& a,
-              GetReply* reply) {
-  reply->set_lineage(from.lineage);
-  reply->set_epoch(from.epoch);
-  reply->set_hlc(a.hlc.value);
-  reply->set_version(a.version);
-  reply->set_expires_at_unix_ms(a.expiry.expires_at_unix_ms);
-  for (const std::string& tag : a.tags) reply->add_tags(tag);
-}
-
-// All of it from one view, a part at a time.
-absl::Status SendBlob(const BlobReader& reader, const GetRequest& request,
-                      grpc::ServerWriter<GetReply>* writer) {
-  constexpr uint64_t kPartBytes = 1 << 20;
-  LARDER_ASSIGN_OR_RETURN(const ReplicatedView from, reader.Newest());
-  for (uint64_t offset = 0;; offset += kPartBytes) {
-    LARDER_ASSIGN_OR_RETURN(
-        const std::shared_ptr<const cache::Blob> part,
-        from.view->GetRange(request.namespace_(), request.key(), offset,
-                            kPartBytes));
-    if (part == nullptr) {
-      return absl::NotFoundError("get: absent, expired or invalidated");
-    }
-    absl::string_view left = part->bytes();
-    const bool is_last = left.size() < kPartBytes;
-    bool is_first = offset == 0;
-    while (is_first || !left.empty()) {
-      GetReply reply;
-      if (is_first) Describe(from, part->attributes(), &reply);
-      is_first = false;
-      const absl::string_view piece = left.substr(0, kPieceBytesMax);
-      reply.set_data(piece.data(), piece.size());
-      left.remove_prefix(piece.size());
-      if (!writer->Write(reply)) return absl::CancelledError("get: cut");
-    }
-    if (is_last) return absl::OkStatus();
-  }
-}
-
 class Service final : public Replication::Service {
  public:
   Service(ReplicaService* service, const BlobReader* reader,
@@ -129,7 +91,9 @@ class Service final : public Replication::Service {
           "get: an archive replica serves no reads: ask a live one "
           "(`larder replica --l2`)"));
     }
-    return ToGrpc(SendBlob(*reader_, *request, writer));
+    return ToGrpc(SendBlob(*reader_, *request, [writer](const GetReply& piece) {
+      return writer->Write(piece);
+    }));
   }
   grpc::Status Status(grpc::ServerContext* context,
                       const StatusRequest* /*request*/,

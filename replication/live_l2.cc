@@ -7,10 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "backup/apply_dump.h"
-#include "backup/format/message.h"
 #include "backup/path.h"
 #include "cache/status_macros.h"
-#include "replication/applied.pb.h"
+#include "replication/applied_note.h"
 
 namespace larder::replication {
 namespace {
@@ -56,28 +55,6 @@ absl::StatusOr<PublishedDump> Published(const Manifest& manifest) {
   for (const auto& pack : manifest.packs()) {
     published.stored_bytes += pack.bytes();
   }
-  return published;
-}
-
-std::string ToNote(const PublishedDump& published) {
-  AppliedDump applied;
-  applied.set_header(backup::format::SerializeMessage(published.header));
-  applied.set_stream_digest(published.stream_digest);
-  applied.set_stored_bytes(published.stored_bytes);
-  applied.set_packs(published.packs);
-  return backup::format::SerializeMessage(applied);
-}
-
-absl::StatusOr<PublishedDump> FromNote(const std::string& note) {
-  AppliedDump applied;
-  PublishedDump published;
-  LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(note, &applied));
-  LARDER_RETURN_IF_ERROR(
-      backup::format::ParseMessage(applied.header(), &published.header));
-  LARDER_RETURN_IF_ERROR(backup::LiveSource(published.header).status());
-  published.stream_digest = applied.stream_digest();
-  published.stored_bytes = applied.stored_bytes();
-  published.packs = applied.packs();
   return published;
 }
 
@@ -135,7 +112,7 @@ absl::Status LiveL2::RemoveAside(absl::string_view suffix) const {
 absl::Status LiveL2::Show(std::shared_ptr<ReplicaL2> l2) {
   auto next = std::make_shared<Current>();
   LARDER_ASSIGN_OR_RETURN(next->view, l2->View());
-  LARDER_ASSIGN_OR_RETURN(next->applied, FromNote(l2->note()));
+  LARDER_ASSIGN_OR_RETURN(next->applied, DecodeAppliedNote(l2->note()));
   next->l2 = std::move(l2);
   std::shared_ptr<const Current> last = std::move(next);
   {
@@ -248,7 +225,7 @@ absl::StatusOr<PublishedDump> LiveL2::Apply(const backup::Archive& packs,
   LARDER_RETURN_IF_ERROR(Settle());
   LARDER_RETURN_IF_ERROR(CheckAcceptable(manifest.header()));
   const absl::Status applied =
-      ApplyLocked(packs, manifest, ToNote(published), fence);
+      ApplyLocked(packs, manifest, EncodeAppliedNote(published), fence);
   MutexLock lock(&mu_);
   // A full dump makes good whatever is wrong here.
   if (absl::IsDataLoss(applied)) needs_full_ = true;

@@ -27,6 +27,34 @@ constexpr absl::string_view kInvalidationsName = "hydrating.invalidations-";
 constexpr size_t kPartBytes = 512 << 10;
 constexpr size_t kFieldsBytes = 32;
 
+// More than any archive has; two of them, and what is counted from there on,
+// are within 63 bits.
+constexpr int64_t kCountMax = int64_t{1} << 60;
+
+// The restore goes on counting from them.
+absl::Status CheckCounts(const HydrationState& state) {
+  std::vector<int64_t> counts = {state.records(),
+                                 state.stored_bytes(),
+                                 state.records_added(),
+                                 state.bytes_added(),
+                                 state.records_expired(),
+                                 state.records_invalidated(),
+                                 state.records_fetched(),
+                                 state.bytes_fetched(),
+                                 state.records_lost(),
+                                 state.records_hidden(),
+                                 state.records_without_room()};
+  for (const backup::format::LostBlob& lost : state.lost()) {
+    counts.push_back(lost.count());
+  }
+  for (const int64_t count : counts) {
+    if (count >= 0 && count <= kCountMax) continue;
+    return absl::DataLossError(
+        absl::StrCat("a count: ", count, " vs 0 to ", kCountMax));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WritePart(FileSystem* file_system, const std::string& l2_path,
                        uint32_t part, const Invalidations& message) {
   return backup::WriteSmallFile(file_system, l2_path,
@@ -56,10 +84,17 @@ absl::StatusOr<HydrationState> ReadHydrationState(FileSystem* file_system,
       backup::ReadSmallFile(file_system, l2_path, kStateName));
   HydrationState state;
   LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(bytes, &state));
-  if (state.format_version() == kFormatVersion) return state;
-  return absl::FailedPreconditionError(
-      absl::StrCat(l2_path, "/", kStateName, ": format version ",
-                   state.format_version(), " vs ", kFormatVersion));
+  if (state.format_version() != kFormatVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(l2_path, "/", kStateName, ": format version ",
+                     state.format_version(), " vs ", kFormatVersion));
+  }
+  const absl::Status counts = CheckCounts(state);
+  if (!counts.ok()) {
+    return absl::DataLossError(
+        absl::StrCat(l2_path, "/", kStateName, ": ", counts.message()));
+  }
+  return state;
 }
 
 absl::StatusOr<uint32_t> WriteHydrationInvalidations(

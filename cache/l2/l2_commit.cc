@@ -48,14 +48,18 @@ constexpr int kGatherShare = 4;
 // One attempt at committing one epoch. Single-owner, under commit_mu_.
 class Commit {
  public:
-  // `replicated` may be null.
+  // Borrows `tombstones`, those of the last commit, `spent` of which are spent,
+  // and `replicated`, which may be null.
   Commit(L2Store* store, uint64_t epoch,
          L2Store::CommittedNamespaces namespaces,
-         const ReplicatedState* replicated)
+         const std::map<std::string, L2Store::CommittedTombstone>& tombstones,
+         int64_t spent, const ReplicatedState* replicated)
       : store_(store),
         epoch_(epoch),
         next_(*store->root()),
         namespaces_(std::move(namespaces)),
+        committed_tombstones_(tombstones),
+        spent_tombstones_(spent),
         grow_([this](uint64_t pages) { return store_->GrowMeta(pages); }),
         pages_(store->files_.meta.get(), store->meta_map_.get(),
                store->meta_pages_.get(), grow_),
@@ -115,6 +119,9 @@ class Commit {
   const uint64_t epoch_;
   Superblock next_;
   L2Store::CommittedNamespaces namespaces_;
+  const std::map<std::string, L2Store::CommittedTombstone>&
+      committed_tombstones_;
+  const int64_t spent_tombstones_;
   const std::function<absl::Status(uint64_t)> grow_;
   CommitPages pages_;
   const ReplicatedState* const replicated_;
@@ -245,9 +252,8 @@ void Commit::ApplyTombstones(TreeChanges* system) {
   }
   // Nor does one go that an earlier epoch renewed after this retired it.
   std::erase_if(newest_, [&](const auto& entry) {
-    const auto committed = store_->committed_tombstones_.find(entry.first);
-    return entry.second->retire &&
-           committed != store_->committed_tombstones_.end() &&
+    const auto committed = committed_tombstones_.find(entry.first);
+    return entry.second->retire && committed != committed_tombstones_.end() &&
            committed->second.tombstone.hlc > entry.second->tombstone.hlc;
   });
   ForgetOldest();
@@ -262,23 +268,23 @@ void Commit::ApplyTombstones(TreeChanges* system) {
 // Of spent tombstones only so many are kept. What the others cover in older
 // dumps can not be told from the rest any more.
 void Commit::ForgetOldest() {
-  int64_t spent = store_->spent_tombstones_;
+  int64_t spent = spent_tombstones_;
   for (const auto& [key, t] : newest_) {
-    const auto committed = store_->committed_tombstones_.find(key);
-    const bool was_spent = committed != store_->committed_tombstones_.end() &&
-                           committed->second.spent;
+    const auto committed = committed_tombstones_.find(key);
+    const bool was_spent =
+        committed != committed_tombstones_.end() && committed->second.spent;
     spent += (t->retire ? 1 : 0) - (was_spent ? 1 : 0);
   }
   // So far those that a replicated state says are gone.
   for (const std::string& key : forgotten_) {
-    const auto gone = store_->committed_tombstones_.find(key);
-    if (gone == store_->committed_tombstones_.end()) continue;
+    const auto gone = committed_tombstones_.find(key);
+    if (gone == committed_tombstones_.end()) continue;
     spent -= gone->second.spent ? 1 : 0;
   }
   const int64_t most = store_->SpentTombstonesMax();
   if (spent <= most) return;
   std::vector<std::pair<Hlc, const std::string*>> oldest;
-  for (const auto& [key, committed] : store_->committed_tombstones_) {
+  for (const auto& [key, committed] : committed_tombstones_) {
     if (committed.spent && !newest_.contains(key) &&
         !forgotten_.contains(key)) {
       oldest.emplace_back(committed.tombstone.hlc, &key);
@@ -449,7 +455,8 @@ absl::Status L2Store::CommitEpoch(uint64_t epoch) {
   // What readers kept from reuse when the last commit looked may be free now,
   // and this one may need it.
   ReleaseQuarantine();
-  Commit commit(this, epoch, committed_namespaces_, replicated_);
+  Commit commit(this, epoch, committed_namespaces_, committed_tombstones_,
+                spent_tombstones_, replicated_);
   const bool sync = options_.durability != Durability::kNone;
   absl::Status status = commit.Build();
   if (status.ok()) status = blobs_map_->FlushDirty();

@@ -89,12 +89,14 @@ absl::StatusOr<bool> L2Store::EvictSlice(Eviction* e) {
   SliceClock clock(shared_.clock, SliceLimit());
   absl::Status bad = absl::OkStatus();
   bool at_end = true;
+  // By pointer: the analysis takes a lambda for one that holds no lock.
+  std::string* const cursor = &evictor_.cursor;
   const auto visit = [&](absl::string_view key, absl::string_view) {
     uint64_t rank;
     absl::string_view record_key;
     if (!SplitOrderedKey(key, &rank, &record_key)) return true;
     if (e->bytes_left == 0 || !clock.Next()) {
-      evictor_.cursor = std::string(key);
+      *cursor = std::string(key);
       at_end = false;
       return false;
     }

@@ -44,13 +44,15 @@ absl::Status L2Store::MarkSlice(SliceLimit limit, SliceReport* report) {
   const EpochLock::Guard guard = epoch_lock_->Enter();
   SliceClock clock(shared_.clock, limit);
   bool more = false;
+  // By pointer: the analysis takes a lambda for one that holds no lock.
+  std::string* const cursor = &sweep.cursor;
   // A damaged page hides what it references: nothing may be reclaimed.
   LARDER_RETURN_IF_ERROR(
       TreeAt(pinned->root().records)
           .Walk(sweep.cursor,
                 [&](absl::string_view key, absl::string_view value) {
                   if (!clock.Next()) {
-                    sweep.cursor = std::string(key);
+                    *cursor = std::string(key);
                     more = true;
                     return false;
                   }

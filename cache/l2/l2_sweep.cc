@@ -162,10 +162,12 @@ absl::StatusOr<SliceReport> L2Store::SweepDueSlice(SliceLimit limit) {
   absl::string_view handled_through = due_.handled_through;
   absl::Status bad = absl::OkStatus();
   report.done = true;
+  // By pointer: the analysis takes a lambda for one that holds no lock.
+  std::string* const cursor = &due_.cursor;
   const auto visit = [&](absl::string_view key, absl::string_view value) {
     if (key <= handled_through) return true;
     if (!clock.Next()) {
-      due_.cursor = std::string(key);
+      *cursor = std::string(key);
       report.done = false;
       return false;
     }
@@ -249,11 +251,14 @@ absl::StatusOr<SliceReport> L2Store::SweepTombstonedSlice(
   const ReaderSlots::Guard reading = EnterRead();
   EpochLock::Guard guard = epoch_lock_->Enter();
   SliceClock clock(shared_.clock, limit);
+  // Not members of `t`: the analysis takes a lambda for one without the lock.
+  const Hlc round_hlc = t.round_hlc;
+  std::string* const cursor = &t.cursor;
   // Not by a tombstone of a later epoch: a snapshot of this one would miss the
   // record and not hold the tombstone.
   const auto judge = [&](const Namespace& ns, absl::string_view key,
                          Record* r) {
-    return ns.IsValid(key, r->hlc, r->invalidation_hashes, t.round_hlc)
+    return ns.IsValid(key, r->hlc, r->invalidation_hashes, round_hlc)
                ? Verdict::kKeep
                : Verdict::kRemove;
   };
@@ -272,7 +277,7 @@ absl::StatusOr<SliceReport> L2Store::SweepTombstonedSlice(
                 return false;
               }
               if (!clock.Next()) {
-                t.cursor = std::string(record_key);
+                *cursor = std::string(record_key);
                 out_of_budget = true;
                 return false;
               }
@@ -280,7 +285,7 @@ absl::StatusOr<SliceReport> L2Store::SweepTombstonedSlice(
               absl::StatusOr<Record> seen = DecodeRecord(value);
               if (seen.ok() &&
                   ns->IsValid(key, seen->hlc, seen->invalidation_hashes,
-                              t.round_hlc)) {
+                              round_hlc)) {
                 return true;
               }
               absl::StatusOr<std::optional<Record>> removed =

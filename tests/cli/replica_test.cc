@@ -11,12 +11,12 @@
 #include <thread>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/cli/program.h"
+#include "tests/cli/replica_program.h"
 
 namespace larder::tests {
 namespace {
@@ -25,42 +25,7 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr char kListening[] = "listening on ";
-
-// `larder replica`, once it listens.
-class Replica {
- public:
-  Replica(const std::string& archive, const std::string& listen,
-          std::vector<std::string> more = {},
-          const std::string& kind = "--archive") {
-    std::vector<std::string> arguments = {LarderPath(), "replica", "--listen",
-                                          listen,       kind,      archive};
-    for (std::string& argument : more) arguments.push_back(std::move(argument));
-    program_ = std::make_unique<Program>(arguments);
-    std::string errors;
-    while (!absl::StrContains(errors, " for ")) {
-      if (program_->Ended()) break;
-      std::this_thread::yield();
-      errors = program_->Errors();
-    }
-    const size_t at = errors.find(kListening);
-    EXPECT_NE(at, std::string::npos) << program_->Errors();
-    if (at == std::string::npos) return;
-    address_ = errors.substr(at + sizeof kListening - 1);
-    address_ = address_.substr(0, address_.find(' '));
-  }
-
-  const std::string& address() const { return address_; }
-  std::string place() const { return "grpc://" + address_; }
-  ProgramEnd End(int signal) {
-    program_->Signal(signal);
-    return program_->Wait();
-  }
-
- private:
-  std::unique_ptr<Program> program_;
-  std::string address_;
-};
+using Replica = ReplicaProgram;
 
 // What is moved away meanwhile counts, or not.
 int64_t BytesBelow(const std::string& directory) {

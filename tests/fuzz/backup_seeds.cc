@@ -1,3 +1,5 @@
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -7,11 +9,13 @@
 #include "backup/format/archive_file.h"
 #include "backup/format/checksum.h"
 #include "backup/format/chunk.h"
+#include "backup/format/coding.h"
 #include "backup/format/dump.pb.h"
 #include "backup/format/limits.h"
 #include "backup/format/message.h"
 #include "backup/format/names.h"
 #include "backup/format/record_codec.h"
+#include "backup/internal/hydration_state.pb.h"
 #include "cache/hlc.h"
 #include "cache/snapshot.h"
 #include "cache/tombstone.h"
@@ -204,12 +208,78 @@ std::vector<Seed> ArchiveSeeds() {
           names("packs", PackName(kSnapshot, 0), PackName("x", 999'999))};
 }
 
+// Of the archive that hydration_fuzz makes: a full dump and a delta.
+constexpr char kHydrated[] = "20231114T221322Z-09818a4c";
+constexpr char kHydratedBase[] = "20231114T221321Z-bb686f68";
+
+HydrationState SomeHydrationState() {
+  HydrationState m;
+  m.set_format_version(1);
+  m.add_archives("/archive");
+  m.set_snapshot_id(kHydrated);
+  m.set_invalidation_parts(1);
+  m.set_records(40);
+  m.set_stored_bytes(10'000);
+  m.add_passes_since_unix_ms(kNow);
+  m.add_passes_since_unix_ms(-kNow);
+  HydrationPosition* at = m.mutable_position();
+  at->set_chain(absl::StrCat(kHydratedBase, " ", kHydrated, " "));
+  at->set_pass(1);
+  at->set_layer(1);
+  at->set_ns("even");
+  at->set_key("key4");
+  m.set_records_added(3);
+  m.set_bytes_added(60);
+  LostBlob* lost = m.add_lost();
+  lost->set_ns("odd");
+  lost->set_key("key5");
+  lost->set_count(1);
+  lost->set_reason("a pack");
+  return m;
+}
+
+std::vector<Seed> HydrationSeeds() {
+  Invalidations invalidations;
+  *invalidations.add_namespaces() = SomeNamespace();
+  *invalidations.add_tombstones() =
+      SomeTombstone(cache::TombstoneKind::kPrefix, "a/");
+  std::string floor = "LARDHYDR";
+  AppendFixed<uint32_t>(1, &floor);
+  AppendFixed<uint32_t>(0, &floor);
+  AppendFixed<uint64_t>(cache::Hlc::FromUnixMillis(kNow + 1000).value, &floor);
+  const std::string state = SerializeMessage(SomeHydrationState());
+  HydrationState begun = SomeHydrationState();
+  begun.clear_position();
+  begun.clear_passes_since_unix_ms();
+  const std::string surveying = SerializeMessage(begun);
+  HydrationState counted = begun;
+  counted.set_records_added(std::numeric_limits<int64_t>::max());
+  counted.set_records_fetched(std::numeric_limits<int64_t>::max());
+  const std::string tombstones = SerializeMessage(invalidations);
+  const auto seed = [](const std::string& name, size_t what,
+                       const std::vector<std::string>& files) {
+    std::string bytes(1, static_cast<char>(what));
+    for (const std::string& file : files) {
+      AppendFixed<uint16_t>(static_cast<uint16_t>(file.size()), &bytes);
+      bytes += file;
+    }
+    return Seed{"hydration_fuzz", name, bytes};
+  };
+  return {seed("state", 1, {state}),
+          seed("invalidations", 2, {tombstones}),
+          seed("floor", 4, {floor}),
+          seed("not_mended", 0x87, {state, tombstones, floor}),
+          seed("goes_on", 0x47, {state, tombstones, floor}),
+          seed("begins", 0x41, {surveying}),
+          seed("counted", 1, {SerializeMessage(counted)})};
+}
+
 }  // namespace
 
 std::vector<Seed> BackupSeeds() {
   std::vector<Seed> seeds;
   for (std::vector<Seed> (*const make)() :
-       {RecordSeeds, MessageSeeds, ChunkSeeds, ArchiveSeeds}) {
+       {RecordSeeds, MessageSeeds, ChunkSeeds, ArchiveSeeds, HydrationSeeds}) {
     for (Seed& seed : make()) seeds.push_back(std::move(seed));
   }
   return seeds;

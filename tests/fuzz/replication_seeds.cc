@@ -10,6 +10,8 @@
 #include "backup/format/dump.pb.h"
 #include "backup/format/limits.h"
 #include "backup/format/message.h"
+#include "replication/applied_note.h"
+#include "replication/dump_receiver.h"
 #include "replication/replication.pb.h"
 #include "replication/resume_token.h"
 #include "tests/fuzz/seeds.h"
@@ -64,10 +66,11 @@ SmallDump MakeSmallDump() {
   return dump;
 }
 
-std::string Join(uint8_t mode, const std::vector<TransferRequest>& requests) {
+template <typename Message>
+std::string Join(uint8_t mode, const std::vector<Message>& messages) {
   std::string bytes(1, static_cast<char>(mode));
-  for (const TransferRequest& request : requests) {
-    const std::string message = SerializeMessage(request);
+  for (const Message& one : messages) {
+    const std::string message = SerializeMessage(one);
     backup::format::AppendFixed<uint16_t>(static_cast<uint16_t>(message.size()),
                                           &bytes);
     bytes += message;
@@ -109,15 +112,69 @@ std::vector<Seed> ServiceSeeds() {
     return Seed{"replica_service_fuzz", name, text};
   };
   return {
-      seed("whole", Join(0, {HelloOf(dump), PieceOf(0, bytes), sync, finish})),
-      seed("pieces", Join(0, {HelloOf(dump), PieceOf(0, bytes.substr(0, 70)),
-                              sync, PieceOf(70, bytes.substr(70)), finish})),
-      seed("cut", Join(0, {HelloOf(dump), PieceOf(0, bytes.substr(0, 100))})),
+      seed("whole", Join<TransferRequest>(
+                        0, {HelloOf(dump), PieceOf(0, bytes), sync, finish})),
+      seed("pieces", Join<TransferRequest>(
+                         0, {HelloOf(dump), PieceOf(0, bytes.substr(0, 70)),
+                             sync, PieceOf(70, bytes.substr(70)), finish})),
+      seed("cut", Join<TransferRequest>(
+                      0, {HelloOf(dump), PieceOf(0, bytes.substr(0, 100))})),
       seed("mended",
-           Join(1, {HelloOf(dump),
-                    plain(ChunkType::kHeader, SerializeMessage(dump.header)),
-                    plain(ChunkType::kTrailer, SerializeMessage(dump.trailer)),
-                    finish}))};
+           Join<TransferRequest>(
+               1, {HelloOf(dump),
+                   plain(ChunkType::kHeader, SerializeMessage(dump.header)),
+                   plain(ChunkType::kTrailer, SerializeMessage(dump.trailer)),
+                   finish}))};
+}
+
+std::vector<Seed> GetSeeds() {
+  // Of what replica_get_fuzz serves, and of what it does not.
+  const auto request = [](const std::string& ns, const std::string& key) {
+    replication::GetRequest r;
+    r.set_namespace_(ns);
+    r.set_key(key);
+    return r;
+  };
+  replication::GetReply first;
+  first.set_lineage("00010203-0405-0607-0809-0a0b0c0d0e0f");
+  first.set_epoch(5);
+  first.set_hlc(uint64_t{1} << 56);
+  first.set_version(9);
+  first.set_expires_at_unix_ms(1'700'000'000'000);
+  first.add_tags("product:42");
+  first.set_data("the first");
+  replication::GetReply second;
+  second.set_data("the rest");
+  const auto seed = [](const std::string& name, const std::string& text) {
+    return Seed{"replica_get_fuzz", name, text};
+  };
+  return {seed("requests", Join<replication::GetRequest>(
+                               0, {request("ns", "kk"), request("ns", "x"),
+                                   request("other", "kk")})),
+          seed("large", Join<replication::GetRequest>(
+                            0, {request("ns", std::string(9, 'k'))})),
+          seed("replies", Join<replication::GetReply>(1, {first, second})),
+          seed("twice", Join<replication::GetReply>(1, {first, first}))};
+}
+
+std::vector<Seed> NoteSeeds() {
+  replication::PublishedDump applied;
+  applied.header = MakeSmallDump().header;
+  auto* const source = applied.header.mutable_sources(0);
+  source->set_name("cache");
+  source->set_kind(backup::format::SOURCE_KIND_BLOB_CACHE);
+  source->mutable_cache()->set_lineage("00010203-0405-0607-0809-0a0b0c0d0e0f");
+  source->mutable_cache()->set_epoch(5);
+  source->mutable_cache()->set_content_digest(backup::format::EncodeUint128(9));
+  source->mutable_cache()->set_blobs_included(true);
+  applied.stream_digest = backup::format::EncodeUint128(7);
+  applied.stored_bytes = 10'000;
+  applied.packs = 1;
+  replication::PublishedDump delta = applied;
+  delta.header.set_base_snapshot_id("20260101T000000Z-00000000");
+  delta.header.mutable_sources(0)->mutable_cache()->set_base_epoch(4);
+  return {{"replica_note_fuzz", "full", EncodeAppliedNote(applied)},
+          {"replica_note_fuzz", "delta", EncodeAppliedNote(delta)}};
 }
 
 std::vector<Seed> TokenSeeds() {
@@ -142,8 +199,11 @@ std::vector<Seed> TokenSeeds() {
 }  // namespace
 
 std::vector<Seed> ReplicationSeeds() {
-  std::vector<Seed> seeds = ServiceSeeds();
-  for (Seed& seed : TokenSeeds()) seeds.push_back(std::move(seed));
+  std::vector<Seed> seeds;
+  for (std::vector<Seed> (*const make)() :
+       {ServiceSeeds, GetSeeds, NoteSeeds, TokenSeeds}) {
+    for (Seed& seed : make()) seeds.push_back(std::move(seed));
+  }
   return seeds;
 }
 
