@@ -8,6 +8,7 @@
 #include "backup/format/coding.h"
 #include "backup/format/message.h"
 #include "backup/format/names.h"
+#include "backup/internal/frame_places.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup_internal {
@@ -78,6 +79,8 @@ absl::StatusOr<LayerMap::ChunkPtr> LayerMap::Load(Spot spot,
   auto chunk = std::make_shared<Chunk>();
   chunk->pack = spot.pack;
   chunk->entry = spot.entry;
+  chunk->next_pack = spot.pack;
+  chunk->next_entry = spot.entry + 1;
   chunk->records = *std::move(parsed);
   chunks_.push_back(chunk);
   if (chunks_.size() > kChunksMax) chunks_.pop_front();
@@ -280,13 +283,15 @@ absl::StatusOr<LayerMap::Answer> LayerMap::Ask(const BlobPlace& place) {
   return answer;
 }
 
-absl::Status LayerMap::Locate(Chunk* chunk) {
-  if (chunk->located) return absl::OkStatus();
-  size_t entry = chunk->entry + 1;
-  for (int pack = chunk->pack; pack < tables_.packs(); ++pack, entry = 0) {
+absl::Status LayerMap::Locate(Chunk* chunk, size_t i) {
+  for (; !chunk->located && chunk->next_pack < tables_.packs();
+       ++chunk->next_pack, chunk->next_entry = 0) {
+    const int pack = chunk->next_pack;
     LARDER_ASSIGN_OR_RETURN(const std::shared_ptr<const PackTable> table,
                             tables_.Table(pack));
-    for (; entry < table->entries.size(); ++entry) {
+    for (size_t& entry = chunk->next_entry; entry < table->entries.size();
+         ++entry) {
+      if (chunk->records.HasAllFrames(i)) return absl::OkStatus();
       const TableEntry& at = table->entries[entry];
       if (at.is_gap) {
         chunk->frames_lost.Update(at.reason);
@@ -308,26 +313,45 @@ absl::Status LayerMap::Locate(Chunk* chunk) {
   return absl::OkStatus();
 }
 
-absl::Status LayerMap::LocateIn(const TableEntry& entry, int pack,
-                                Chunk* chunk) {
-  const uint64_t stored = entry.header.stored_bytes;
+absl::StatusOr<std::string> LayerMap::ReadIndex(const TableEntry& entry,
+                                                int pack,
+                                                uint64_t* frames_bytes) {
   constexpr uint64_t kSizeBytes = sizeof(uint32_t);
+  const bool sealed = tables_.seal().sealed();
+  std::string payload;  // Nothing of a sealed chunk is believed by itself.
+  if (sealed) {
+    LARDER_ASSIGN_OR_RETURN(payload, tables_.Payload(pack, entry));
+  }
+  const auto read = [&](uint64_t offset,
+                        uint64_t bytes) -> absl::StatusOr<std::string> {
+    if (sealed) return payload.substr(offset, bytes);
+    return tables_.Stored(pack, entry, offset, bytes);
+  };
+  const uint64_t stored = sealed ? payload.size() : entry.header.stored_bytes;
   if (stored < kSizeBytes) return absl::DataLossError("frames: no index");
-  LARDER_ASSIGN_OR_RETURN(
-      const std::string size,
-      tables_.Stored(pack, entry, stored - kSizeBytes, kSizeBytes));
+  LARDER_ASSIGN_OR_RETURN(const std::string size,
+                          read(stored - kSizeBytes, kSizeBytes));
   const uint64_t index_bytes = backup::format::LoadFixed<uint32_t>(size.data());
   if (index_bytes > stored - kSizeBytes) {
     return absl::DataLossError(
         absl::StrFormat("frames: index of %d bytes vs at most %d", index_bytes,
                         stored - kSizeBytes));
   }
-  const uint64_t frames_bytes = stored - kSizeBytes - index_bytes;
-  LARDER_ASSIGN_OR_RETURN(
-      const std::string index,
-      tables_.Stored(pack, entry, frames_bytes, index_bytes));
-  const absl::Status taken = chunk->records.TakeFrames(
-      index, tables_.PackName(pack), entry.payload_at, frames_bytes);
+  *frames_bytes = stored - kSizeBytes - index_bytes;
+  return read(*frames_bytes, index_bytes);
+}
+
+absl::Status LayerMap::LocateIn(const TableEntry& entry, int pack,
+                                Chunk* chunk) {
+  FramesPlace frames = {.pack = tables_.PackName(pack),
+                        .offset = entry.payload_at};
+  LARDER_ASSIGN_OR_RETURN(const std::string index,
+                          ReadIndex(entry, pack, &frames.bytes));
+  if (tables_.seal().sealed()) {
+    frames.sealed = std::make_shared<const SealedChunk>(
+        SealedChunk{entry.header, entry.payload_at, tables_.seal()});
+  }
+  const absl::Status taken = chunk->records.TakeFrames(index, frames);
   if (taken.ok()) return taken;
   return absl::Status(taken.code(),
                       absl::StrCat(tables_.PackName(pack), ": at byte ",

@@ -73,7 +73,7 @@ absl::StatusOr<bool> SnapshotMap::IsHidden(size_t i, const BlobPlace& place,
 absl::StatusOr<std::optional<PlacedRecord>> TakeRecord(LayerMap* layer,
                                                        LayerMap::Chunk* chunk,
                                                        size_t i) {
-  LARDER_RETURN_IF_ERROR(layer->Locate(chunk));
+  LARDER_RETURN_IF_ERROR(layer->Locate(chunk, i));
   if (chunk->records.HasAllFrames(i)) {
     return std::make_optional(chunk->records.records[i]);
   }
