@@ -215,6 +215,8 @@ TEST_F(SealedArchiveTest, WhoHasNoKeyListsAndChecks) {
   EXPECT_TRUE(opened->status.ok()) << opened->status;
   EXPECT_FALSE(opened->snapshots[0].not_opened);
   EXPECT_EQ(opened->snapshots[0].records, 14);
+  EXPECT_EQ(VerifyArchive(Open("/a", TestKeys("b")), {})->status.code(),
+            absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(disk_.FlipBit(OnlyPack("/a"), 3000, 1).ok());
   EXPECT_EQ(VerifyArchive(archive, {})->status.code(),
             absl::StatusCode::kDataLoss);

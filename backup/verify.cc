@@ -175,6 +175,8 @@ absl::Status SnapshotCheck::ReadAll(
     const std::function<void(int64_t)>& progress) {
   const absl::Status sealed = archive_.SealOf(manifest_).status();
   verdict_->not_opened = absl::IsFailedPrecondition(sealed);
+  // Who gave keys means to have it read.
+  if (verdict_->not_opened && archive_.has_keys()) Problem(sealed);
   backup_internal::SourceReaders readers;
   if (!verdict_->not_opened) AddReaders(&readers);
   int64_t bytes_before = 0;

@@ -41,8 +41,9 @@ struct SnapshotVerdict {
   int64_t bytes = 0;
   int64_t bytes_read = 0;
   int64_t packs_read = 0;  // In full.
-  // All of a sealed snapshot was read and its checksums are right; the archive
-  // had no key to open it with, so nothing in it was counted.
+  // All of a sealed snapshot was read and its checksums were compared; the
+  // archive had no key to open it with, so nothing in it was counted. That is a
+  // problem, kFailedPrecondition, only when it had other keys.
   bool not_opened = false;
   // Zero unless all was read.
   int64_t chunks = 0;
