@@ -13,13 +13,13 @@ namespace larder::backup_internal {
 
 using Payload = std::shared_ptr<const std::string>;
 
-absl::StatusOr<Payload> FrameFiles::Open(const FramesPlace& place) {
-  const SealedChunk& chunk = *place.sealed;
+absl::StatusOr<Payload> FrameFiles::Open(const std::string& pack,
+                                         const SealedChunk& chunk) {
   {
     cache::MutexLock lock(&mu_);
     const auto it =
         std::find_if(opened_.begin(), opened_.end(), [&](const Opened& o) {
-          return o.payload_at == chunk.payload_at && o.pack == place.pack;
+          return o.payload_at == chunk.payload_at && o.pack == pack;
         });
     if (it != opened_.end()) {
       opened_.splice(opened_.end(), opened_, it);
@@ -29,7 +29,7 @@ absl::StatusOr<Payload> FrameFiles::Open(const FramesPlace& place) {
   // Not under the lock: others may read meanwhile.
   LARDER_ASSIGN_OR_RETURN(
       std::string stored,
-      files_->Read(place.pack, chunk.payload_at, chunk.header.stored_bytes));
+      files_->Read(pack, chunk.payload_at, chunk.header.stored_bytes));
   absl::Status status = backup::format::CheckPayload(chunk.header, stored);
   if (status.ok()) {
     absl::StatusOr<std::string> decoded = backup::format::DecodePayload(
@@ -38,21 +38,22 @@ absl::StatusOr<Payload> FrameFiles::Open(const FramesPlace& place) {
     if (decoded.ok()) {
       auto payload = std::make_shared<const std::string>(*std::move(decoded));
       cache::MutexLock lock(&mu_);
-      opened_.push_back({place.pack, chunk.payload_at, payload});
+      opened_.push_back({pack, chunk.payload_at, payload});
       if (opened_.size() > kChunksMax) opened_.pop_front();
       return payload;
     }
   }
   return absl::Status(status.code(),
-                      absl::StrCat(place.pack, ": at byte ", chunk.payload_at,
-                                   ": ", status.message()));
+                      absl::StrCat(pack, ": at byte ", chunk.payload_at, ": ",
+                                   status.message()));
 }
 
 absl::StatusOr<std::string> FrameFiles::Read(const FramesPlace& place,
                                              uint64_t offset, uint64_t bytes) {
   const uint64_t at = place.offset + offset;
   if (place.sealed == nullptr) return files_->Read(place.pack, at, bytes);
-  LARDER_ASSIGN_OR_RETURN(const Payload payload, Open(place));
+  LARDER_ASSIGN_OR_RETURN(const Payload payload,
+                          Open(place.pack, *place.sealed));
   const uint64_t start = at - place.sealed->payload_at;
   if (at < place.sealed->payload_at || start > payload->size() ||
       bytes > payload->size() - start) {

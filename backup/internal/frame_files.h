@@ -30,6 +30,13 @@ class FrameFiles {
   absl::StatusOr<std::string> Read(const FramesPlace& place, uint64_t offset,
                                    uint64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // All of a sealed chunk in the pack `pack`. Errors: as above.
+  absl::StatusOr<std::shared_ptr<const std::string>> Open(
+      const std::string& pack, const SealedChunk& chunk)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  PackFiles* files() const { return files_; }
+
  private:
   static constexpr size_t kChunksMax = 8;
 
@@ -39,8 +46,6 @@ class FrameFiles {
     uint64_t payload_at = 0;
     std::shared_ptr<const std::string> payload;
   };
-  absl::StatusOr<std::shared_ptr<const std::string>> Open(
-      const FramesPlace& place) ABSL_LOCKS_EXCLUDED(mu_);
 
   PackFiles* const files_;
   cache::Mutex mu_;

@@ -8,7 +8,6 @@
 #include "backup/format/coding.h"
 #include "backup/format/message.h"
 #include "backup/format/names.h"
-#include "backup/internal/frame_places.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup_internal {
@@ -32,11 +31,12 @@ bool LayerGap::Concerns(const BlobPlace& place) const {
 
 LayerMap::LayerMap(const backup::Archive* archive,
                    const backup::format::Manifest* manifest, uint16_t source,
-                   PackFiles* files, const backup::Cancellation* cancellation)
+                   FrameFiles* frames, const backup::Cancellation* cancellation)
     : manifest_(manifest),
       source_(source),
       is_delta_(manifest->header().sources(source).cache().base_epoch() != 0),
-      tables_(archive, manifest, source, files, cancellation) {}
+      frames_(frames),
+      tables_(archive, manifest, source, frames->files(), cancellation) {}
 
 void LayerMap::NoteStart(uint64_t sequence, Start start) {
   if (starts_.size() == kStartsMax) starts_.clear();
@@ -315,19 +315,22 @@ absl::Status LayerMap::Locate(Chunk* chunk, size_t i) {
 
 absl::StatusOr<std::string> LayerMap::ReadIndex(const TableEntry& entry,
                                                 int pack,
+                                                const SealedChunk* sealed,
                                                 uint64_t* frames_bytes) {
   constexpr uint64_t kSizeBytes = sizeof(uint32_t);
-  const bool sealed = tables_.seal().sealed();
-  std::string payload;  // Nothing of a sealed chunk is believed by itself.
-  if (sealed) {
-    LARDER_ASSIGN_OR_RETURN(payload, tables_.Payload(pack, entry));
+  // Nothing of a sealed chunk is believed by itself.
+  std::shared_ptr<const std::string> opened;
+  if (sealed != nullptr) {
+    LARDER_ASSIGN_OR_RETURN(opened,
+                            frames_->Open(tables_.PackName(pack), *sealed));
   }
   const auto read = [&](uint64_t offset,
                         uint64_t bytes) -> absl::StatusOr<std::string> {
-    if (sealed) return payload.substr(offset, bytes);
+    if (opened != nullptr) return opened->substr(offset, bytes);
     return tables_.Stored(pack, entry, offset, bytes);
   };
-  const uint64_t stored = sealed ? payload.size() : entry.header.stored_bytes;
+  const uint64_t stored =
+      opened != nullptr ? opened->size() : entry.header.stored_bytes;
   if (stored < kSizeBytes) return absl::DataLossError("frames: no index");
   LARDER_ASSIGN_OR_RETURN(const std::string size,
                           read(stored - kSizeBytes, kSizeBytes));
@@ -345,12 +348,13 @@ absl::Status LayerMap::LocateIn(const TableEntry& entry, int pack,
                                 Chunk* chunk) {
   FramesPlace frames = {.pack = tables_.PackName(pack),
                         .offset = entry.payload_at};
-  LARDER_ASSIGN_OR_RETURN(const std::string index,
-                          ReadIndex(entry, pack, &frames.bytes));
   if (tables_.seal().sealed()) {
     frames.sealed = std::make_shared<const SealedChunk>(
         SealedChunk{entry.header, entry.payload_at, tables_.seal()});
   }
+  LARDER_ASSIGN_OR_RETURN(
+      const std::string index,
+      ReadIndex(entry, pack, frames.sealed.get(), &frames.bytes));
   const absl::Status taken = chunk->records.TakeFrames(index, frames);
   if (taken.ok()) return taken;
   return absl::Status(taken.code(),

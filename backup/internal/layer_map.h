@@ -16,7 +16,8 @@
 #include "backup/cancellation.h"
 #include "backup/format/dump.pb.h"
 #include "backup/internal/blob_place.h"
-#include "backup/internal/pack_files.h"
+#include "backup/internal/frame_files.h"
+#include "backup/internal/frame_places.h"
 #include "backup/internal/pack_table.h"
 #include "backup/internal/records_chunk.h"
 
@@ -69,7 +70,7 @@ class LayerMap {
   // Borrows all; `cancellation` may be null. `source`: its index in the dump.
   LayerMap(const backup::Archive* archive,
            const backup::format::Manifest* manifest, uint16_t source,
-           PackFiles* files, const backup::Cancellation* cancellation);
+           FrameFiles* frames, const backup::Cancellation* cancellation);
 
   // The last readable chunk that starts at or before `place`; null: none does.
   // Errors, here and below: kCancelled; kFailedPrecondition (a newer format);
@@ -122,13 +123,15 @@ class LayerMap {
                          uint64_t behind_sequence, LayerGap* gap);
   absl::Status LocateIn(const TableEntry& entry, int pack, Chunk* chunk);
   // The index of a chunk of frames, and how many bytes of frames stand before
-  // it.
+  // it. `sealed`: null for one in the clear.
   absl::StatusOr<std::string> ReadIndex(const TableEntry& entry, int pack,
+                                        const SealedChunk* sealed,
                                         uint64_t* frames_bytes);
 
   const backup::format::Manifest* const manifest_;
   const uint16_t source_;
   const bool is_delta_;
+  FrameFiles* const frames_;
   PackTables tables_;
 
   // The newest last. By sequence.

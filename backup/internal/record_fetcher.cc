@@ -60,7 +60,7 @@ RecordFetcher::RecordFetcher(const Replicas* replicas,
     cache::MutexLock lock(&lookup->mu);
     lookup->map = std::make_unique<SnapshotMap>(
         &replica->archive(), &replica->chain(), replica->sources(),
-        replica->files(), cancellation);
+        replica->frames(), cancellation);
     lookups_.push_back(std::move(lookup));
   }
 }

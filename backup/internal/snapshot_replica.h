@@ -39,7 +39,6 @@ class SnapshotReplica {
   const std::vector<backup::SnapshotEntry>& chain() const { return chain_; }
   // The index of the cache in each of the chain.
   const std::vector<uint16_t>& sources() const { return sources_; }
-  PackFiles* files() { return &files_; }
   FrameFiles* frames() { return &frames_; }
 
   // To be called again and again while reading. Cheap.
