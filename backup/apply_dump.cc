@@ -86,6 +86,8 @@ absl::StatusOr<uint16_t> LiveSource(const format::DumpHeader& header) {
 absl::StatusOr<cache::SnapshotInfo> ApplyDump(const Archive& packs,
                                               const format::Manifest& manifest,
                                               OpenLoaderFn open_loader) {
+  // Before the manifest is believed.
+  LARDER_RETURN_IF_ERROR(packs.SealOf(manifest).status());
   LARDER_ASSIGN_OR_RETURN(const uint16_t index, LiveSource(manifest.header()));
   const format::SourceInfo& source = manifest.header().sources(index);
   const format::SourceEnd& end = manifest.trailer().sources(index);

@@ -30,8 +30,8 @@ using OpenLoaderFn =
 //
 // Thread-compatible. Memory: that of Restore().
 // Returns: what the L2 holds, as Close() says.
-// Errors: kDataLoss: damage, or this was never the delta's base; those of the
-// loader.
+// Errors: kDataLoss: damage, a broken seal, or this was never the delta's base;
+// kFailedPrecondition: its key is not there; those of the loader.
 absl::StatusOr<cache::SnapshotInfo> ApplyDump(const Archive& packs,
                                               const format::Manifest& manifest,
                                               OpenLoaderFn open_loader);

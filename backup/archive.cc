@@ -12,6 +12,7 @@
 #include "backup/format/archive_file.h"
 #include "backup/format/limits.h"
 #include "backup/format/names.h"
+#include "backup/format/sealed_dump.h"
 #include "backup/internal/archive_layout.h"
 #include "cache/status_macros.h"
 
@@ -37,8 +38,8 @@ absl::StatusOr<std::string> ReadManifestFile(FileSystem* file_system,
 
 }  // namespace
 
-absl::StatusOr<Archive> Archive::Open(std::string path,
-                                      FileSystem* file_system) {
+absl::StatusOr<Archive> Archive::Open(std::string path, FileSystem* file_system,
+                                      Keys keys) {
   if (file_system == nullptr) file_system = cache::l2::PosixFileSystem();
   if (!file_system->Exists(path)) {
     return absl::NotFoundError(absl::StrCat(path, ": archive does not exist"));
@@ -48,13 +49,23 @@ absl::StatusOr<Archive> Archive::Open(std::string path,
         path, ": not an archive: no ", backup_internal::kManifestsName));
   }
   std::string packs = backup_internal::PacksPath(path);
-  return Archive(std::move(path), std::move(packs), file_system);
+  return Archive(std::move(path), std::move(packs), file_system,
+                 std::move(keys));
 }
 
-Archive Archive::OfPacks(std::string directory, FileSystem* file_system) {
+Archive Archive::OfPacks(std::string directory, FileSystem* file_system,
+                         Keys keys) {
   if (file_system == nullptr) file_system = cache::l2::PosixFileSystem();
   std::string packs = directory;
-  return Archive(std::move(directory), std::move(packs), file_system);
+  return Archive(std::move(directory), std::move(packs), file_system,
+                 std::move(keys));
+}
+
+format::DumpSeal Archive::SealOf(const format::Manifest& manifest) const {
+  format::DumpSeal seal = format::SealOf(manifest.header(), keys_.get());
+  const absl::Status signature = format::CheckSignature(seal, manifest);
+  if (signature.ok()) return seal;
+  return format::DumpSeal::Locked(signature);
 }
 
 std::string Archive::ManifestPath(absl::string_view id) const {
@@ -103,6 +114,11 @@ const SnapshotEntry& Archive::ReadOwn(const std::string& id, Read* read) const {
     manifest = absl::DataLossError(
         absl::StrCat("manifest: snapshot ", manifest->header().snapshot_id(),
                      " vs expected ", id));
+  }
+  if (manifest.ok()) {
+    const absl::Status opened = SealOf(*manifest).status();
+    // Who has no key believes it as far as checksums go.
+    if (absl::IsDataLoss(opened)) manifest = opened;
   }
   if (!manifest.ok()) {
     entry.status =

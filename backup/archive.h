@@ -12,7 +12,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "backup/crypto/key_ring.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/dump_seal.h"
 #include "cache/l2/file.h"
 
 namespace larder::backup {
@@ -40,14 +42,20 @@ struct SnapshotEntry {
 // PosixFileSystem()).
 class Archive {
  public:
+  using Keys = std::shared_ptr<const crypto::KeyRing>;
+
+  // `keys` open what of it is sealed; null: what they would open can be listed
+  // and checked, not read.
   // Errors: kNotFound; kFailedPrecondition when it is not a directory.
   static absl::StatusOr<Archive> Open(std::string path,
-                                      cache::l2::FileSystem* file_system);
+                                      cache::l2::FileSystem* file_system,
+                                      Keys keys = nullptr);
 
   // For a dump that is in no archive yet: its packs lie in `directory`, and
   // whoever reads them has its manifest. It lists nothing.
   static Archive OfPacks(std::string directory,
-                         cache::l2::FileSystem* file_system);
+                         cache::l2::FileSystem* file_system,
+                         Keys keys = nullptr);
 
   // Every snapshot with a manifest, readable or not, oldest first.
   absl::StatusOr<std::vector<SnapshotEntry>> List() const;
@@ -68,6 +76,11 @@ class Archive {
 
   const std::string& path() const { return path_; }
   cache::l2::FileSystem* file_system() const { return file_system_; }
+  // What opens the chunks of a dump. Header and trailer are believed only once
+  // their signature was checked: locked, kDataLoss, when it is wrong; locked,
+  // kFailedPrecondition, without the key.
+  format::DumpSeal SealOf(const format::Manifest& manifest) const;
+  bool has_keys() const { return keys_ != nullptr; }
   std::string ManifestPath(absl::string_view id) const;
   std::string PackPath(absl::string_view pack_name) const;
   // That a pack is missing means damage only while this is OK.
@@ -76,10 +89,11 @@ class Archive {
 
  private:
   Archive(std::string path, std::string packs_path,
-          cache::l2::FileSystem* file_system)
+          cache::l2::FileSystem* file_system, Keys keys)
       : path_(std::move(path)),
         packs_path_(std::move(packs_path)),
-        file_system_(file_system) {}
+        file_system_(file_system),
+        keys_(std::move(keys)) {}
 
   // Whether it is there, in its size.
   void CheckPack(const format::Pack& pack, SnapshotEntry* entry) const;
@@ -94,6 +108,7 @@ class Archive {
   std::string path_;
   std::string packs_path_;
   cache::l2::FileSystem* file_system_;
+  Keys keys_;  // Null: none.
 };
 
 // What a delta can build on: the header, without sources that failed, of the

@@ -2,11 +2,19 @@
 #ifndef LARDER_BACKUP_ARCHIVE_TEST_SUPPORT_H_
 #define LARDER_BACKUP_ARCHIVE_TEST_SUPPORT_H_
 
+#include <cstddef>
+#include <functional>
 #include <memory>
+#include <random>
 #include <string>
+#include <utility>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "backup/archive.h"
 #include "backup/blob_cache_source.h"
+#include "backup/crypto/key_ring.h"
 #include "backup/directory_sink.h"
 #include "backup/fake_snapshot.h"
 #include "backup/orchestrator.h"
@@ -23,6 +31,7 @@ struct TestBackupOptions {
   bool include_blob_cache = true;
   bool full = false;
   uint64_t random_seed = 1;
+  Archive::Keys keys;  // Seal it; salts follow from `random_seed`.
   int64_t unix_ms = 1'700'000'000'000;
   // Besides the cache; may be null.
   std::unique_ptr<SnapshotSource> more;
@@ -33,12 +42,34 @@ struct TestBackupOptions {
   }
 };
 
+// The same bytes for the same seed; others at each call.
+inline std::function<absl::StatusOr<std::string>(size_t)> TestRandom(
+    uint64_t seed) {
+  return [random = std::mt19937_64(seed)](size_t bytes) mutable {
+    std::string out;
+    while (out.size() < bytes) out.push_back(static_cast<char>(random()));
+    return absl::StatusOr<std::string>(std::move(out));
+  };
+}
+
+// A key of 32 bytes `b`, and those behind it that only open.
+inline Archive::Keys TestKeys(const std::string& bytes) {
+  std::string text;
+  for (const char b : bytes) {
+    absl::StrAppend(&text, absl::BytesToHexString(std::string(32, b)), "\n");
+  }
+  return *crypto::KeyRing::Parse(text, "KEYS");
+}
+
 inline BackupReport TestBackup(FakeCache* cache, const std::string& archive,
                                cache::l2::FileSystem* file_system,
                                TestBackupOptions options) {
   cache::ManualClock clock(options.unix_ms);
   BackupOrchestrator orchestrator(
-      {.clock = &clock, .random_seed = options.random_seed});
+      {.clock = &clock,
+       .random_seed = options.random_seed,
+       .keys = options.keys,
+       .random_bytes = TestRandom(options.random_seed)});
   orchestrator.AddSource(
       std::make_unique<BlobCacheSource>(cache->Taker(), options.source));
   if (options.more != nullptr) orchestrator.AddSource(std::move(options.more));

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@
 #include "backup/format/chunk.h"
 #include "backup/format/coding.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/dump_seal.h"
 #include "backup/format/message.h"
 #include "backup/restore.h"
 #include "backup/verify.h"
@@ -57,9 +59,12 @@ void WriteFile(SimulatedDisk* disk, const std::string& path,
 
 class DamageTest : public ::testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { MakeArchive(nullptr); }
+
+  void MakeArchive(Archive::Keys keys) {
     cache_ = MakeFakeCache(14, 250);
     TestBackupOptions options;
+    options.keys = keys;
     options.source.range_records_max = 3;
     options.source.frame_chunk_bytes = 300;
     options.pack_bytes = 2500;
@@ -67,7 +72,8 @@ class DamageTest : public ::testing::Test {
         TestBackup(&cache_, "/archive", &disk_, std::move(options));
     ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
     id_ = report.snapshot_id;
-    archive_ = std::make_unique<Archive>(*Archive::Open("/archive", &disk_));
+    archive_ = std::make_unique<Archive>(
+        *Archive::Open("/archive", &disk_, std::move(keys)));
     entry_ = *archive_->Find(id_);
     for (const auto& [key, blob] : cache_.blobs) all_.insert(key);
     ParsePacks();
@@ -87,7 +93,8 @@ class DamageTest : public ::testing::Test {
             absl::string_view(bytes).substr(at, format::kChunkHeaderBytes));
         at += format::kChunkHeaderBytes;
         const std::string payload = *format::DecodePayload(
-            placed.header, bytes.substr(at, placed.header.stored_bytes));
+            placed.header, bytes.substr(at, placed.header.stored_bytes),
+            archive_->SealOf(entry_.manifest));
         at += placed.header.stored_bytes;
         placed.end = at;
         if (placed.header.Is(ChunkType::kRecords)) {
@@ -145,6 +152,45 @@ class DamageTest : public ::testing::Test {
     EXPECT_EQ(restored.info.tombstones, cache_.info.tombstones);
   }
 
+  // Every `step`-th one.
+  void FlipBytesOfEveryPack(uint64_t step) {
+    int flips = 0;
+    for (const format::Pack& pack : entry_.manifest.packs()) {
+      const std::string path = archive_->PackPath(pack.name());
+      for (uint64_t at = 0; at < pack.bytes(); at += step, ++flips) {
+        SCOPED_TRACE(absl::StrCat(path, " byte ", at));
+        const int bit = static_cast<int>(at % 8);
+        ASSERT_TRUE(disk_.FlipBit(path, at, bit).ok());
+        std::set<BlobKey> costs;
+        for (const Placed& chunk : chunks_) {
+          if (chunk.pack == path && chunk.begin <= at && at < chunk.end) {
+            costs = chunk.costs;
+          }
+        }
+        FakeCache restored;
+        const RestoreReport report = RestoreNow(&restored);
+        ASSERT_TRUE(report.status.ok()) << report.status;
+        EXPECT_EQ(report.outcome,
+                  costs.empty() ? Outcome::kOk : Outcome::kPartial);
+        EXPECT_THAT(report.warnings, Contains(HasSubstr(path)));
+        ExpectRestored(restored, costs);
+        std::set<BlobKey> listed;
+        for (const Loss& loss : report.lost.listed) {
+          EXPECT_EQ(loss.kind, Loss::Kind::kBlob);
+          EXPECT_THAT(loss.reason, HasSubstr(path));
+          listed.insert({loss.ns, loss.name});
+        }
+        EXPECT_EQ(listed, costs);
+        EXPECT_EQ(report.lost.blobs, static_cast<int64_t>(costs.size()));
+        if (at % 5 == 0) ExpectVerifyNames(path);
+        ASSERT_TRUE(disk_.FlipBit(path, at, bit).ok());
+        if (HasFailure()) return;
+      }
+    }
+    EXPECT_GT(flips, static_cast<int>(4000 / step));
+    EXPECT_TRUE(VerifyArchive(*archive_, {})->status.ok());
+  }
+
   SimulatedDisk disk_;
   FakeCache cache_;
   std::string id_;
@@ -154,43 +200,14 @@ class DamageTest : public ::testing::Test {
   std::vector<Placed> chunks_;
 };
 
-TEST_F(DamageTest, EveryByteOfEveryPackFlipped) {
-  int flips = 0;
-  for (const format::Pack& pack : entry_.manifest.packs()) {
-    const std::string path = archive_->PackPath(pack.name());
-    for (uint64_t at = 0; at < pack.bytes(); ++at, ++flips) {
-      SCOPED_TRACE(absl::StrCat(path, " byte ", at));
-      const int bit = static_cast<int>(at % 8);
-      ASSERT_TRUE(disk_.FlipBit(path, at, bit).ok());
-      std::set<BlobKey> costs;
-      for (const Placed& chunk : chunks_) {
-        if (chunk.pack == path && chunk.begin <= at && at < chunk.end) {
-          costs = chunk.costs;
-        }
-      }
-      FakeCache restored;
-      const RestoreReport report = RestoreNow(&restored);
-      ASSERT_TRUE(report.status.ok()) << report.status;
-      EXPECT_EQ(report.outcome,
-                costs.empty() ? Outcome::kOk : Outcome::kPartial);
-      EXPECT_THAT(report.warnings, Contains(HasSubstr(path)));
-      ExpectRestored(restored, costs);
-      std::set<BlobKey> listed;
-      for (const Loss& loss : report.lost.listed) {
-        EXPECT_EQ(loss.kind, Loss::Kind::kBlob);
-        EXPECT_THAT(loss.reason, HasSubstr(path));
-        listed.insert({loss.ns, loss.name});
-      }
-      EXPECT_EQ(listed, costs);
-      EXPECT_EQ(report.lost.blobs, static_cast<int64_t>(costs.size()));
-      if (at % 5 == 0) ExpectVerifyNames(path);
-      ASSERT_TRUE(disk_.FlipBit(path, at, bit).ok());
-      if (HasFailure()) return;
-    }
-  }
-  EXPECT_GT(flips, 4000);
-  EXPECT_TRUE(VerifyArchive(*archive_, {})->status.ok());
-}
+TEST_F(DamageTest, EveryByteOfEveryPackFlipped) { FlipBytesOfEveryPack(1); }
+
+class SealedDamageTest : public DamageTest {
+ protected:
+  void SetUp() override { MakeArchive(TestKeys("a")); }
+};
+
+TEST_F(SealedDamageTest, BytesOfEveryPackFlipped) { FlipBytesOfEveryPack(3); }
 
 TEST_F(DamageTest, EveryPackCutAtEveryLength) {
   for (const format::Pack& pack : entry_.manifest.packs()) {
@@ -238,6 +255,16 @@ TEST_F(DamageTest, EveryPackMissing) {
     EXPECT_EQ(report.lost.blobs, static_cast<int64_t>(costs.size()));
     WriteFile(&disk_, path, bytes);
   }
+}
+
+TEST_F(SealedDamageTest, WithoutItsHeaderAndTrailerTheManifestWillDo) {
+  for (const Placed& chunk : chunks_) {
+    if (format::IsAlwaysClear(chunk.header.type)) {
+      ASSERT_TRUE(disk_.FlipBit(chunk.pack, chunk.end - 1, 0).ok());
+    }
+  }
+  FakeCache restored;
+  EXPECT_TRUE(RestoreNow(&restored).digest_equal);
 }
 
 TEST_F(DamageTest, EveryByteOfTheManifestFlippedAndCut) {
@@ -313,8 +340,10 @@ class LyingChunkTest : public DamageTest {
     ASSERT_NE(it, chunks_.end());
     const std::string bytes = ReadFile(&disk_, it->pack);
     std::string payload = *format::DecodePayload(
-        it->header, bytes.substr(it->begin + format::kChunkHeaderBytes,
-                                 it->header.stored_bytes));
+        it->header,
+        bytes.substr(it->begin + format::kChunkHeaderBytes,
+                     it->header.stored_bytes),
+        format::DumpSeal());
     change(&payload);
     format::Compressor compressor(1);
     const format::Chunk chunk = compressor.Build(it->header, payload, false);

@@ -3,7 +3,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "backup/format/archive_file.h"
+#include "backup/format/dump_seal.h"
 #include "backup/format/message.h"
+#include "backup/format/sealed_dump.h"
 #include "cache/check.h"
 #include "cache/status_macros.h"
 
@@ -36,6 +38,13 @@ absl::Status DumpCheck::CheckNext(const ChunkHeader& header) const {
         absl::StrCat("chunk ", header.sequence, ": type ", header.type,
                      ": a dump has one header, its first chunk"));
   }
+  const bool sealed = (header.flags & format::kFlagSealed) != 0;
+  if (sealed != (manifest_.header().has_encryption() &&
+                 !format::IsAlwaysClear(header.type))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "chunk ", header.sequence, ": is ", sealed ? "sealed" : "in the clear",
+        " vs its dump, which is not"));
+  }
   return absl::OkStatus();
 }
 
@@ -67,7 +76,7 @@ absl::Status DumpCheck::CheckTrailer(const std::string& payload) {
         trailer->chunks(), trailer->chunk_bytes(), format::Hex(digest),
         next_sequence_, bytes_, format::Hex(digest_.Digest())));
   }
-  return absl::OkStatus();
+  return format::CheckSealForm(manifest_);
 }
 
 absl::Status DumpCheck::Add(const ChunkHeader& header,
@@ -78,7 +87,8 @@ absl::Status DumpCheck::Add(const ChunkHeader& header,
     LARDER_ASSIGN_OR_RETURN(
         const std::string payload,
         format::DecodePayload(
-            header, std::string(bytes.substr(format::kChunkHeaderBytes))));
+            header, std::string(bytes.substr(format::kChunkHeaderBytes)),
+            format::DumpSeal()));
     LARDER_RETURN_IF_ERROR(last ? CheckTrailer(payload) : CheckHeader(payload));
   }
   if (!last) digest_.Update(bytes.substr(0, format::kChunkHeaderBytes));

@@ -24,7 +24,7 @@ class DumpCheck {
   // Whether a chunk with this header may come next.
   // Errors: kInvalidArgument: not in order; of another dump; a first chunk
   // that is no header, or a header that is not first; a chunk behind the
-  // trailer.
+  // trailer; one that is not sealed as the dump is.
   absl::Status CheckNext(const format::ChunkHeader& header) const;
 
   // `bytes`: header and payload. Requires: the payload was checked.

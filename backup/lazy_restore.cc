@@ -456,6 +456,7 @@ absl::StatusOr<std::unique_ptr<LazyRestore>> LazyRestore::Open(
                                .snapshot_id = options.snapshot_id,
                                .not_after_unix_ms = options.not_after_unix_ms,
                                .cache = options.cache,
+                               .keys = options.keys,
                                .cancellation = options.cancellation}));
   return std::make_unique<LazyRestoreImpl>(std::move(options),
                                            std::move(start));

@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "backup/archive.h"
 #include "backup/cancellation.h"
 #include "backup/loss.h"
 #include "cache/blob_cache.h"
@@ -34,6 +35,9 @@ struct LazyRestoreOptions {
   // The L2: `cache.l2_path`, absent, an empty directory, or one that is
   // hydrating.
   cache::BlobCacheOptions cache = {};
+  // Open what is sealed; null: only what is in the clear is restored. Also to
+  // go on with: they are written down nowhere.
+  Archive::Keys keys = nullptr;
   // Called for everything lost, maybe from the thread that hydrates.
   std::function<void(const Loss&)> on_loss = nullptr;
   // Stops hydrating and fetching; what is there is served on.
@@ -97,8 +101,13 @@ struct HydratingL2 {
 // has them. Holds a lease in each archive that can be written while it lives:
 // between a restart and the next Open() nothing does.
 //
+// Of a sealed snapshot each chunk with frames that are fetched is read and
+// opened as a whole, those before it in its range of records too: up to their
+// bytes for a get, where one in the clear reads its own.
+//
 // Thread-safe. Memory: of each archive twice up to 4 chunks of records, and a
-// record with its frame lists for each get that fetches.
+// record with its frame lists for each get that fetches; of a sealed snapshot
+// 8 chunks of frames besides.
 class LazyRestore : public cache::BlobCache {
  public:
   // Goes on with the L2 when it is hydrating. Else plans as PlanRestore(),

@@ -56,7 +56,8 @@ class LazyRestoreFixture {
   std::string Backup(cache::BlobCache* cache,
                      const std::vector<std::string>& archives) {
     clock.AdvanceMillis(1000);
-    BackupOrchestrator orchestrator({.clock = &clock, .random_seed = ++seed});
+    BackupOrchestrator orchestrator(
+        {.clock = &clock, .random_seed = ++seed, .keys = seal_keys});
     BlobCacheSource::Options source;
     source.range_records_max = 8;
     source.frame_chunk_bytes = 9'000;
@@ -79,6 +80,7 @@ class LazyRestoreFixture {
     options.archives = archives;
     options.snapshot_id = id;
     options.cache = CacheOptions(path);
+    options.keys = seal_keys;
     options.checkpoint_bytes = checkpoint_bytes;
     return LazyRestore::Open(std::move(options));
   }
@@ -117,6 +119,7 @@ class LazyRestoreFixture {
   cache::l2::SimulatedDisk disk;
   BytesByKey model;
   uint64_t seed = 0;
+  Archive::Keys seal_keys;  // Seal and open; null: in the clear.
 };
 
 }  // namespace larder::backup

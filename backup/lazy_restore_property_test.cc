@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "backup/archive_test_support.h"
 #include "backup/lazy_restore.h"
 #include "backup/lazy_restore_fixture.h"
 #include "cache/verify.h"
@@ -38,6 +39,7 @@ class LazyRun : public LazyRestoreFixture {
     // So that the model need not know what a kill may lose.
     durability = cache::Durability::kEveryPut;
     checkpoint_bytes = 20'000;
+    if (run_seed % 3 == 0) seal_keys = TestKeys("a");
   }
 
   void Go() {

@@ -11,9 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "backup/archive.h"
+#include "backup/archive_test_support.h"
 #include "backup/format/chunk.h"
+#include "backup/format/dump.pb.h"
 #include "backup/internal/pack_stream.h"
 #include "backup/lazy_restore_fixture.h"
 #include "gmock/gmock.h"
@@ -31,8 +35,13 @@ using cache::l2::SimulatedDisk;
 using format::ChunkType;
 using ::testing::HasSubstr;
 
-class LazyRestoreTest : public ::testing::Test, public LazyRestoreFixture {
+// Whether the snapshots are sealed.
+class LazyRestoreTest : public ::testing::TestWithParam<bool>,
+                        public LazyRestoreFixture {
  protected:
+  LazyRestoreTest() {
+    if (GetParam()) seal_keys = TestKeys("a");
+  }
   static std::string Bytes(int i) {
     return RandomBytes(static_cast<uint64_t>(i) + 1,
                        static_cast<size_t>(i % 7) * 900);
@@ -52,7 +61,7 @@ class LazyRestoreTest : public ::testing::Test, public LazyRestoreFixture {
     return cache;
   }
   Archive OpenArchive(const std::string& path) {
-    return *Archive::Open(path, &disk);
+    return *Archive::Open(path, &disk, seal_keys);
   }
   // Damages chunk number `which` of the type in the snapshot, in its payload.
   // Returns: its sequence.
@@ -101,7 +110,77 @@ class LazyRestoreTest : public ::testing::Test, public LazyRestoreFixture {
   }
 };
 
-TEST_F(LazyRestoreTest, ServesAtOnceAndBecomesAnyOtherL2) {
+INSTANTIATE_TEST_SUITE_P(Sealed, LazyRestoreTest, ::testing::Bool());
+
+// Also on a restart: the key is written down nowhere.
+TEST_P(LazyRestoreTest, WithoutTheKeyItDoesNotOpen) {
+  const auto cache = Filled(100);
+  Backup(cache.get(), {"/a"});
+  if (!GetParam()) {
+    seal_keys = TestKeys("b");  // Of no use, and no obstacle.
+    EXPECT_NE(Open("/new", {"/a"}), nullptr);
+    return;
+  }
+  const Archive::Keys own = seal_keys;
+  for (const bool begun : {false, true}) {
+    if (begun) {
+      seal_keys = own;
+      ASSERT_TRUE(Open("/new", {"/a"})->Get("pages", "key50").has_value());
+    }
+    for (const Archive::Keys& keys : {Archive::Keys(), TestKeys("b")}) {
+      seal_keys = keys;
+      const absl::Status opened = TryOpen("/new", {"/a"}).status();
+      EXPECT_EQ(opened.code(), absl::StatusCode::kFailedPrecondition);
+      EXPECT_THAT(std::string(opened.message()),
+                  HasSubstr("sealed with key ID"));
+    }
+  }
+}
+
+// Their chunks have the same stream and sequences.
+TEST_P(LazyRestoreTest, StreamsOfOneBackupShareNoKey) {
+  const auto cache = Filled(50);
+  Backup(cache.get(), {"/a"});
+  Put(cache.get(), "pages", "key1", "new");
+  const std::string id = Backup(cache.get(), {"/a", "/b"});
+  const format::DumpHeader delta =
+      OpenArchive("/a").Find(id)->manifest.header();
+  const format::DumpHeader full = OpenArchive("/b").Find(id)->manifest.header();
+  EXPECT_NE(delta.base_snapshot_id(), full.base_snapshot_id());
+  EXPECT_EQ(delta.stream_id(), full.stream_id());
+  EXPECT_EQ(delta.encryption().salt() != full.encryption().salt(), GetParam());
+  for (const std::string archive : {"/a", "/b"}) {
+    ExpectHolds(Open("/new" + archive, {archive}).get(), model);
+  }
+}
+
+// A delta is made without reading its base; a restore takes all keys.
+TEST_P(LazyRestoreTest, EachDumpOfAChainHasItsOwnKey) {
+  const auto cache = Filled(100);
+  const std::string id = Backup(cache.get(), {"/a"});
+  const BytesByKey before = model;
+  seal_keys = GetParam() ? nullptr : TestKeys("b");
+  Put(cache.get(), "pages", "key1", "of the second");
+  Backup(cache.get(), {"/a"});
+  seal_keys = TestKeys("c");
+  Put(cache.get(), "pages", "key4", "of the third");
+  Backup(cache.get(), {"/a"});
+  for (const char* const some : {"c", "ba"}) {
+    seal_keys = TestKeys(some);
+    EXPECT_EQ(TryOpen("/new", {"/a"}).status().code(),
+              absl::StatusCode::kFailedPrecondition)
+        << some;
+  }
+  // Older ones, too: what was flushed since is in the newer ones.
+  const absl::Status older = TryOpen("/new", {"/a"}, id).status();
+  EXPECT_THAT(std::string(older.message()),
+              HasSubstr("what was flushed since"));
+  seal_keys = TestKeys("abc");
+  ExpectHolds(Open("/new", {"/a"}).get(), model);
+  ExpectHolds(Open("/older", {"/a"}, id).get(), before);
+}
+
+TEST_P(LazyRestoreTest, ServesAtOnceAndBecomesAnyOtherL2) {
   const auto cache = Filled(400);
   Backup(cache.get(), {"/a"});
   EXPECT_GT(PacksOf("/a").size(), 8);
@@ -137,7 +216,7 @@ TEST_F(LazyRestoreTest, ServesAtOnceAndBecomesAnyOtherL2) {
 }
 
 // Each cold get reads a few chunks of records, whatever the size of the dump.
-TEST_F(LazyRestoreTest, AColdGetReadsLittle) {
+TEST_P(LazyRestoreTest, AColdGetReadsLittle) {
   const auto cache = Filled(3000);
   Backup(cache.get(), {"/a"});
   const size_t packs = PacksOf("/a").size();
@@ -159,7 +238,7 @@ TEST_F(LazyRestoreTest, AColdGetReadsLittle) {
   EXPECT_LT(bytes.load(), kPackBytes);
 }
 
-TEST_F(LazyRestoreTest, ManyWhoWaitForOneKeyFetchItOnce) {
+TEST_P(LazyRestoreTest, ManyWhoWaitForOneKeyFetchItOnce) {
   const auto cache = Filled(20);
   constexpr size_t kBytes = 123'457;
   Put(cache.get(), "pages", "large", RandomBytes(7, kBytes));
@@ -170,7 +249,7 @@ TEST_F(LazyRestoreTest, ManyWhoWaitForOneKeyFetchItOnce) {
   std::atomic<int> frames_read = 0;
   disk.SetHook([&](const SimulatedDisk::Operation& operation) {
     if (operation.kind == SimulatedDisk::OperationKind::kRead &&
-        operation.length == kBytes) {
+        (GetParam() ? operation.length > kBytes : operation.length == kBytes)) {
       ++frames_read;
       while (started.load() < kThreads) std::this_thread::yield();
     }
@@ -192,7 +271,7 @@ TEST_F(LazyRestoreTest, ManyWhoWaitForOneKeyFetchItOnce) {
   EXPECT_EQ(lazy->Report().records_fetched, 1);
 }
 
-TEST_F(LazyRestoreTest, WhatChangedSinceIsNotReplaced) {
+TEST_P(LazyRestoreTest, WhatChangedSinceIsNotReplaced) {
   const auto cache = Filled(100);
   Backup(cache.get(), {"/a"});
   const auto lazy = Open("/new", {"/a"});
@@ -230,7 +309,7 @@ TEST_F(LazyRestoreTest, WhatChangedSinceIsNotReplaced) {
   EXPECT_EQ(lazy->Stats().l2.records, left + 1);  // And the newer key1.
 }
 
-TEST_F(LazyRestoreTest, ComparesWithTheVersionInTheArchive) {
+TEST_P(LazyRestoreTest, ComparesWithTheVersionInTheArchive) {
   const auto cache = Filled(40);
   Backup(cache.get(), {"/a"});
   const auto lazy = Open("/new", {"/a"});
@@ -249,7 +328,7 @@ TEST_F(LazyRestoreTest, ComparesWithTheVersionInTheArchive) {
   EXPECT_EQ(loaded->bytes(), Bytes(8));
 }
 
-TEST_F(LazyRestoreTest, ExpiredRecordsAreSkipped) {
+TEST_P(LazyRestoreTest, ExpiredRecordsAreSkipped) {
   auto cache = OpenCache("/l2");
   for (int i = 0; i < 60; ++i) {
     PutOptions options;
@@ -267,7 +346,7 @@ TEST_F(LazyRestoreTest, ExpiredRecordsAreSkipped) {
   EXPECT_EQ(lazy->Stats().l2.records, 30);
 }
 
-TEST_F(LazyRestoreTest, HottestFirst) {
+TEST_P(LazyRestoreTest, HottestFirst) {
   auto cache = OpenCache("/l2");
   for (int i = 0; i < 200; ++i) {
     // The names are not in the order of time.
@@ -301,7 +380,7 @@ TEST_F(LazyRestoreTest, HottestFirst) {
   EXPECT_EQ(lazy->Report().records_added, 200);
 }
 
-TEST_F(LazyRestoreTest, ARestartGoesOn) {
+TEST_P(LazyRestoreTest, ARestartGoesOn) {
   const auto cache = Filled(300);
   const std::string id = Backup(cache.get(), {"/a"});
   auto lazy = Open("/new", {"/a"});
@@ -333,7 +412,7 @@ TEST_F(LazyRestoreTest, ARestartGoesOn) {
 }
 
 // Who does not know of the archive has misses, and does no harm.
-TEST_F(LazyRestoreTest, APlainCacheMayOpenItMeanwhile) {
+TEST_P(LazyRestoreTest, APlainCacheMayOpenItMeanwhile) {
   const auto cache = Filled(60);
   Backup(cache.get(), {"/a"});
   Open("/new", {"/a"}).reset();
@@ -355,7 +434,7 @@ TEST_F(LazyRestoreTest, APlainCacheMayOpenItMeanwhile) {
   EXPECT_TRUE(lazy->TakeSnapshot({}).ok());
 }
 
-TEST_F(LazyRestoreTest, WhatANewerSnapshotFlushedDoesNotComeBack) {
+TEST_P(LazyRestoreTest, WhatANewerSnapshotFlushedDoesNotComeBack) {
   const auto cache = Filled(60);
   const std::string old = Backup(cache.get(), {"/a"});
   ASSERT_TRUE(cache->FlushNamespace("images").ok());
@@ -380,7 +459,7 @@ TEST_F(LazyRestoreTest, WhatANewerSnapshotFlushedDoesNotComeBack) {
   EXPECT_GT(lazy->Report().records_invalidated, 0);
 }
 
-TEST_F(LazyRestoreTest, ChainsOfDeltasAndFoldedDumps) {
+TEST_P(LazyRestoreTest, ChainsOfDeltasAndFoldedDumps) {
   const auto cache = Filled(300);
   std::vector<std::pair<std::string, BytesByKey>> snapshots;
   for (int round = 0; round < 11; ++round) {
@@ -417,10 +496,10 @@ TEST_F(LazyRestoreTest, ChainsOfDeltasAndFoldedDumps) {
                 static_cast<int64_t>(expected.size()));
     }
   }
-  EXPECT_GT(folded, 0);
+  EXPECT_EQ(folded > 0, !GetParam());  // No sealed one is.
 }
 
-TEST_F(LazyRestoreTest, ADamagedChunkOfRecordsCostsItsOwn) {
+TEST_P(LazyRestoreTest, ADamagedChunkOfRecordsCostsItsOwn) {
   const auto cache = Filled(200);
   const std::string id = Backup(cache.get(), {"/a"});
   Damage("/a", id, ChunkType::kRecords, 5);
@@ -431,18 +510,19 @@ TEST_F(LazyRestoreTest, ADamagedChunkOfRecordsCostsItsOwn) {
   ExpectHoldsAllBut(lazy.get(), lost);
 }
 
-TEST_F(LazyRestoreTest, ADamagedChunkOfFramesCostsItsOwn) {
+TEST_P(LazyRestoreTest, ADamagedChunkOfFramesCostsItsOwn) {
   const auto cache = Filled(200);
   const std::string id = Backup(cache.get(), {"/a"});
   Damage("/a", id, ChunkType::kFrames, 4);
   const auto lazy = Open("/new", {"/a"});
   HydrateAll(lazy.get());
   const std::set<BlobKey> lost = Lost(*lazy);
-  EXPECT_EQ(lost.size(), 1);  // The bit is in one frame.
+  // The bit is in one frame; a seal is of all of the chunk.
+  EXPECT_EQ(lost.size(), GetParam() ? 4 : 1);
   ExpectHoldsAllBut(lazy.get(), lost);
 }
 
-TEST_F(LazyRestoreTest, WhatIsDamagedInOneArchiveComesFromAnother) {
+TEST_P(LazyRestoreTest, WhatIsDamagedInOneArchiveComesFromAnother) {
   const auto cache = Filled(200);
   const std::string id = Backup(cache.get(), {"/a", "/b"});
   for (const int which : {0, 5, 12}) {
@@ -460,10 +540,10 @@ TEST_F(LazyRestoreTest, WhatIsDamagedInOneArchiveComesFromAnother) {
   // The one alone loses them.
   const auto alone = Open("/alone", {"/a"});
   HydrateAll(alone.get());
-  EXPECT_EQ(alone->Report().lost.blobs, 3 * 8 + 1);
+  EXPECT_EQ(alone->Report().lost.blobs, 3 * 8 + (GetParam() ? 4 : 1));
 }
 
-TEST_F(LazyRestoreTest, ADamagedPackOfADeltaCostsWhatItMayHaveHeld) {
+TEST_P(LazyRestoreTest, ADamagedPackOfADeltaCostsWhatItMayHaveHeld) {
   const auto cache = Filled(200);
   Backup(cache.get(), {"/a"});
   for (int i = 0; i < 200; i += 10) {
@@ -489,7 +569,7 @@ TEST_F(LazyRestoreTest, ADamagedPackOfADeltaCostsWhatItMayHaveHeld) {
 
 // Whatever is damaged: nothing wrong is served, what is missing is counted, and
 // nothing is missing where another archive is whole.
-TEST_F(LazyRestoreTest, AnyDamageCostsMissesAtMost) {
+TEST_P(LazyRestoreTest, AnyDamageCostsMissesAtMost) {
   const auto cache = Filled(150);
   Backup(cache.get(), {"/a", "/b"});
   for (int i = 0; i < 150; i += 7) {
@@ -544,7 +624,7 @@ TEST_F(LazyRestoreTest, AnyDamageCostsMissesAtMost) {
 }
 
 // Each thread knows what its own keys must be; hydration runs beside them.
-TEST_F(LazyRestoreTest, ThreadsBesideTheHydration) {
+TEST_P(LazyRestoreTest, ThreadsBesideTheHydration) {
   constexpr int kThreads = 4;
   constexpr int kKeys = 240;
   const auto cache = Filled(kKeys);
@@ -597,7 +677,7 @@ TEST_F(LazyRestoreTest, ThreadsBesideTheHydration) {
   EXPECT_EQ(lazy->Report().lost.blobs, 0);
 }
 
-TEST_F(LazyRestoreTest, AMissingPackOrArchiveIsNoError) {
+TEST_P(LazyRestoreTest, AMissingPackOrArchiveIsNoError) {
   const auto cache = Filled(200);
   Backup(cache.get(), {"/a", "/b"});
   const auto packs = PacksOf("/a");
@@ -610,7 +690,7 @@ TEST_F(LazyRestoreTest, AMissingPackOrArchiveIsNoError) {
   EXPECT_EQ(lazy->Report().lost.blobs, 0);
 }
 
-TEST_F(LazyRestoreTest, AnArchiveThatIsAwayIsWaitedFor) {
+TEST_P(LazyRestoreTest, AnArchiveThatIsAwayIsWaitedFor) {
   const auto cache = Filled(200);
   Backup(cache.get(), {"/a"});
   auto lazy = Open("/new", {"/a"});
@@ -641,7 +721,7 @@ TEST_F(LazyRestoreTest, AnArchiveThatIsAwayIsWaitedFor) {
   ExpectHolds(lazy.get(), model);
 }
 
-TEST_F(LazyRestoreTest, ALeaseThatLapsedProtectedNothing) {
+TEST_P(LazyRestoreTest, ALeaseThatLapsedProtectedNothing) {
   const auto cache = Filled(20);
   Backup(cache.get(), {"/a"});
   const auto lazy = Open("/new", {"/a"});
@@ -657,7 +737,7 @@ TEST_F(LazyRestoreTest, ALeaseThatLapsedProtectedNothing) {
       << lazy->Report().unprotected;
 }
 
-TEST_F(LazyRestoreTest, WhereThereIsNoRoomTheRestStaysInTheArchive) {
+TEST_P(LazyRestoreTest, WhereThereIsNoRoomTheRestStaysInTheArchive) {
   const auto cache = Filled(20);
   for (int i = 0; i < 100; ++i) {
     Put(cache.get(), "pages", absl::StrCat("blob", i),
@@ -680,7 +760,7 @@ TEST_F(LazyRestoreTest, WhereThereIsNoRoomTheRestStaysInTheArchive) {
   }
 }
 
-TEST_F(LazyRestoreTest, InTheBackground) {
+TEST_P(LazyRestoreTest, InTheBackground) {
   const auto cache = Filled(200);
   Backup(cache.get(), {"/a"});
   const auto lazy = Open("/new", {"/a"});
@@ -700,7 +780,7 @@ TEST_F(LazyRestoreTest, InTheBackground) {
   ExpectHolds(other.get(), model);
 }
 
-TEST_F(LazyRestoreTest, HoldsALeaseUntilItEnds) {
+TEST_P(LazyRestoreTest, HoldsALeaseUntilItEnds) {
   const auto cache = Filled(20);
   Backup(cache.get(), {"/a", "/b"});
   auto lazy = Open("/new", {"/a", "/b"});

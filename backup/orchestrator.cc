@@ -13,10 +13,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "backup/crypto/random.h"
 #include "backup/format/archive_file.h"
+#include "backup/format/dump_seal.h"
 #include "backup/format/message.h"
+#include "backup/format/sealed_dump.h"
 #include "backup/internal/fan_out.h"
 #include "backup/internal/giving_way.h"
+#include "cache/check.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup {
@@ -121,7 +125,8 @@ struct Stream {
 
 using Views = std::vector<std::unique_ptr<SourceView>>;
 
-format::DumpHeader MakeHeader(const BackupReport& report, uint64_t stream_id) {
+format::DumpHeader HeaderInTheClear(const BackupReport& report,
+                                    uint64_t stream_id) {
   format::DumpHeader header;
   header.set_format_version(format::kFormatVersion);
   header.set_stream_id(stream_id);
@@ -156,16 +161,20 @@ void DescribeSources(const Views& views, const BackupReport& report,
   }
 }
 
-// The streams that the sinks need, the fullest first.
-std::vector<Stream> PlanStreams(const Views& views, const FanOut& fan_out,
-                                uint64_t stream_id,
-                                const BackupReport& report) {
+using MakeHeaderFn = absl::FunctionRef<absl::StatusOr<format::DumpHeader>()>;
+
+// The streams that the sinks need, the fullest first. Each has a header, and so
+// a salt, of its own: their chunks have the same sequences.
+absl::StatusOr<std::vector<Stream>> PlanStreams(const Views& views,
+                                                const FanOut& fan_out,
+                                                const BackupReport& report,
+                                                MakeHeaderFn make_header) {
   std::map<std::string, Stream> by_base;
   for (size_t i = 0; i < fan_out.workers().size(); ++i) {
     if (!fan_out.workers()[i]->alive()) continue;
     Stream stream;
     stream.base = fan_out.workers()[i]->base();
-    stream.header = MakeHeader(report, stream_id);
+    LARDER_ASSIGN_OR_RETURN(stream.header, make_header());
     DescribeSources(views, report, &stream);
     const std::string key = stream.header.base_snapshot_id();
     by_base.try_emplace(key, std::move(stream))
@@ -187,6 +196,11 @@ format::Trailer MakeTrailer(const BackupReport& report, const Stream& stream,
     end->set_status_message(std::string(source.status.message().substr(
         0, static_cast<size_t>(format::kProblemBytesMax))));
     *end->mutable_totals() = stream.totals[i];
+    if (!stream.header.has_encryption()) continue;
+    // The trailer is in the clear, and these have names in them; whoever made
+    // the backup reads them in the report.
+    end->mutable_totals()->clear_problems();
+    if (!source.status.ok()) end->set_status_message("it does not say why");
   }
   return trailer;
 }
@@ -235,13 +249,17 @@ Views OpenSources(const std::vector<std::unique_ptr<SnapshotSource>>& sources,
 }
 
 absl::Status SendAll(const Views& views, const BackupRequest& request,
-                     Stream* stream, GivingWay* giving_way, FanOut* fan_out,
+                     const crypto::KeyRing* keys, Stream* stream,
+                     GivingWay* giving_way, FanOut* fan_out,
                      BackupReport* report, BackupProgress* progress) {
-  fan_out->StartStream(stream->sinks);
+  const format::DumpSeal seal = format::SealOf(stream->header, keys);
+  LARDER_CHECK(seal.status().ok());
+  fan_out->StartStream(stream->sinks, seal);
   stream->totals.resize(views.size());
-  LARDER_RETURN_IF_ERROR(fan_out->Send(
-      format::ChunkType::kHeader, format::kNoSource,
-      /*try_compress=*/true, format::SerializeMessage(stream->header)));
+  std::string header = format::SerializeMessage(stream->header);
+  LARDER_RETURN_IF_ERROR(fan_out->Send(format::ChunkType::kHeader,
+                                       format::kNoSource,
+                                       /*try_compress=*/true, header));
   for (size_t i = 0; i < views.size(); ++i) {
     SourceResult& source = report->sources[i];
     if (views[i] == nullptr || !source.status.ok()) continue;
@@ -257,6 +275,10 @@ absl::Status SendAll(const Views& views, const BackupRequest& request,
   stream->manifest.set_format_version(format::kFormatVersion);
   *stream->manifest.mutable_header() = stream->header;
   *stream->manifest.mutable_trailer() = MakeTrailer(*report, *stream, *fan_out);
+  if (seal.sealed()) {
+    format::SignTrailer(seal, std::move(header),
+                        stream->manifest.mutable_trailer());
+  }
   return fan_out->Send(format::ChunkType::kTrailer, format::kNoSource,
                        /*try_compress=*/true,
                        format::SerializeMessage(stream->manifest.trailer()));
@@ -344,7 +366,8 @@ std::string MakeSnapshotId(int64_t unix_ms, uint64_t random) {
       static_cast<uint32_t>(random));
 }
 
-BackupOrchestrator::Options WithWait(BackupOrchestrator::Options options) {
+BackupOrchestrator::Options WithDefaults(BackupOrchestrator::Options options) {
+  if (!options.random_bytes) options.random_bytes = crypto::RandomBytes;
   if (!options.wait) {
     options.wait = [](int64_t nanos) {
       std::this_thread::sleep_for(std::chrono::nanoseconds(nanos));
@@ -356,7 +379,7 @@ BackupOrchestrator::Options WithWait(BackupOrchestrator::Options options) {
 }  // namespace
 
 BackupOrchestrator::BackupOrchestrator(Options options)
-    : options_(WithWait(std::move(options))),
+    : options_(WithDefaults(std::move(options))),
       clock_(options_.clock != nullptr ? options_.clock : cache::SystemClock()),
       random_(options_.random_seed != 0
                   ? options_.random_seed
@@ -381,7 +404,15 @@ BackupReport BackupOrchestrator::Run(const BackupRequest& request) {
   report.created_unix_ms = clock_->NowUnixMillis();
   report.snapshot_id = MakeSnapshotId(report.created_unix_ms, random_());
   report.status = CheckSetUp(sources_, sinks_);
-  if (report.status.ok()) Transfer(request, &report);
+  if (report.status.ok()) {
+    const absl::Status status = Transfer(request, &report);
+    report.outcome = status.ok() ? Judge(report) : Outcome::kFailed;
+    if (report.outcome == Outcome::kFailed) {
+      report.status = Explain(
+          status.ok() ? absl::UnavailableError("no sink is left") : status,
+          report);
+    }
+  }
   report.elapsed_nanos = clock_->NowSteadyNanos() - start_nanos;
   return report;
 }
@@ -397,13 +428,16 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
       OpenSources(sources_, {.include_blob_cache = request.include_blob_cache},
                   report, &progress);
   LARDER_RETURN_IF_ERROR(CheckSources(*report));
-  std::vector<Stream> streams =
-      PlanStreams(views, *fan_out, stream_id, *report);
+  LARDER_ASSIGN_OR_RETURN(std::vector<Stream> streams,
+                          PlanStreams(views, *fan_out, *report, [&] {
+                            return MakeHeader(*report, stream_id);
+                          }));
   absl::Status none_left = absl::OkStatus();
   std::vector<const Stream*> sent;
   for (Stream& stream : streams) {
-    const absl::Status status = SendAll(views, request, &stream, giving_way,
-                                        fan_out, report, &progress);
+    const absl::Status status =
+        SendAll(views, request, options_.keys.get(), &stream, giving_way,
+                fan_out, report, &progress);
     // Its sinks are gone, and say why; the others have theirs to come.
     if (absl::IsUnavailable(status) && CheckSources(*report).ok()) {
       none_left = status;
@@ -421,15 +455,27 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
   return absl::OkStatus();
 }
 
-void BackupOrchestrator::Transfer(const BackupRequest& request,
-                                  BackupReport* report) {
+absl::StatusOr<format::DumpHeader> BackupOrchestrator::MakeHeader(
+    const BackupReport& report, uint64_t stream_id) {
+  format::DumpHeader header = HeaderInTheClear(report, stream_id);
+  if (options_.keys == nullptr) return header;
+  LARDER_ASSIGN_OR_RETURN(const std::string salt,
+                          options_.random_bytes(format::kSaltBytes));
+  *header.mutable_encryption() =
+      format::MakeEncryption(options_.keys->first(), salt);
+  return header;
+}
+
+absl::Status BackupOrchestrator::Transfer(const BackupRequest& request,
+                                          BackupReport* report) {
   for (const auto& sink : sinks_) {
     SinkResult result;
     result.name = sink->name();
     report->sinks.push_back(std::move(result));
   }
   // The sinks come first: an archive that is locked should cost no pin.
-  const format::DumpHeader header = MakeHeader(*report, random_());
+  LARDER_ASSIGN_OR_RETURN(const format::DumpHeader header,
+                          MakeHeader(*report, random_()));
   const auto giving_way = std::make_shared<GivingWay>(request.background);
   FanOut fan_out(
       sinks_, header,
@@ -455,12 +501,7 @@ void BackupOrchestrator::Transfer(const BackupRequest& request,
     sinks_.erase(sinks_.begin() + static_cast<std::ptrdiff_t>(it->first));
     stuck_.push_back(std::move(it->second));
   }
-  report->outcome = status.ok() ? Judge(*report) : Outcome::kFailed;
-  if (report->outcome == Outcome::kFailed) {
-    report->status = Explain(
-        status.ok() ? absl::UnavailableError("no sink is left") : status,
-        *report);
-  }
+  return status;
 }
 
 }  // namespace larder::backup

@@ -7,6 +7,7 @@
 #ifndef LARDER_BACKUP_ORCHESTRATOR_H_
 #define LARDER_BACKUP_ORCHESTRATOR_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,7 +17,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "backup/cancellation.h"
+#include "backup/crypto/key_ring.h"
 #include "backup/format/dump.pb.h"
 #include "backup/outcome.h"
 #include "backup/sink.h"
@@ -118,6 +121,12 @@ class BackupOrchestrator {
     // Lets so many nanoseconds of the clock pass. Empty: sleeps.
     std::function<void(int64_t)> wait = nullptr;
     uint64_t random_seed = 0;  // 0: from the system. Names snapshots.
+    // Seals each dump with the first of them (docs/formats/dump.md, "sealed
+    // dumps"): sinks get ciphertext, and need no key. Null: in the clear.
+    std::shared_ptr<const crypto::KeyRing> keys = nullptr;
+    // Makes that many random bytes, for salts. Empty: crypto::RandomBytes().
+    // The same bytes twice would tell what both dumps hold.
+    std::function<absl::StatusOr<std::string>(size_t)> random_bytes = nullptr;
   };
 
   explicit BackupOrchestrator(Options options);
@@ -138,7 +147,10 @@ class BackupOrchestrator {
   BackupReport Run(const BackupRequest& request);
 
  private:
-  void Transfer(const BackupRequest& request, BackupReport* report);
+  absl::Status Transfer(const BackupRequest& request, BackupReport* report);
+  // What a header says besides its sources. Errors: no random bytes.
+  absl::StatusOr<format::DumpHeader> MakeHeader(const BackupReport& report,
+                                                uint64_t stream_id);
   absl::Status SendStreams(const BackupRequest& request, uint64_t stream_id,
                            backup_internal::GivingWay* giving_way,
                            backup_internal::FanOut* fan_out,

@@ -136,7 +136,7 @@ absl::Status PartialDump::Append(const format::Chunk& chunk) {
 
 absl::Status PartialDump::Sync() { return writer_.Sync(); }
 
-absl::StatusOr<format::Manifest> PartialDump::Seal() {
+absl::StatusOr<format::Manifest> PartialDump::Complete() {
   LARDER_RETURN_IF_ERROR(writer_.Close());
   LARDER_RETURN_IF_ERROR(writer_.Sync());
   format::Manifest manifest = check_.manifest();
@@ -145,7 +145,7 @@ absl::StatusOr<format::Manifest> PartialDump::Seal() {
 }
 
 absl::StatusOr<SinkReceipt> PartialDump::Publish() {
-  LARDER_RETURN_IF_ERROR(Seal().status());
+  LARDER_RETURN_IF_ERROR(Complete().status());
   LARDER_ASSIGN_OR_RETURN(
       const SinkReceipt receipt,
       DirectorySink::Adopt(archive_, options_, directory_, check_.manifest(),

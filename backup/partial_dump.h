@@ -63,7 +63,7 @@ class PartialDump {
   // Completes its packs, durably, for who reads them where they are; nothing
   // can be appended then. Returns: its manifest, with its packs.
   // Requires: check().complete().
-  absl::StatusOr<format::Manifest> Seal();
+  absl::StatusOr<format::Manifest> Complete();
   // Makes it a snapshot of the archive and removes the directory.
   // Requires: check().complete().
   // Errors: kUnavailable when a backup holds the archive: try again.

@@ -225,5 +225,41 @@ TEST_F(PartialDumpTest, RefusesWhatIsNotTheDump) {
   EXPECT_EQ((*dump)->Append(trailer).code(), absl::StatusCode::kDataLoss);
 }
 
+RecordedDump RecordSealed(FakeCache* cache) {
+  TestBackupOptions options;
+  options.keys = TestKeys("a");
+  return RecordDump(cache, std::move(options));
+}
+
+// Without a key: what it publishes is opened by who has it.
+TEST_F(PartialDumpTest, TakesASealedDump) {
+  dump_ = RecordSealed(&cache_);
+  SimulatedDisk disk;
+  uint64_t durable = 0;
+  const absl::Status status = Run(&disk, &durable);
+  ASSERT_TRUE(status.ok()) << status;
+  ExpectPublished(&disk);
+  const auto opened =
+      VerifyArchive(*Archive::Open(kArchive, &disk, TestKeys("a")), {});
+  EXPECT_TRUE(opened->status.ok()) << opened->status;
+  EXPECT_EQ(opened->snapshots[0].records, 12);
+}
+
+// A chunk that is sealed as its dump is not would be lost to every reader.
+TEST_F(PartialDumpTest, RefusesAChunkThatIsNotSealedAsItsDumpIs) {
+  RecordedDump sealed = RecordSealed(&cache_);
+  ASSERT_EQ(sealed.header.stream_id(), dump_.header.stream_id());
+  for (const auto& [first, then] :
+       {std::pair(&sealed, &dump_), std::pair(&dump_, &sealed)}) {
+    SimulatedDisk disk;
+    ASSERT_TRUE(DirectorySink::CreateArchive(kArchive, Options(&disk)).ok());
+    auto dump = PartialDump::Begin(kArchive, Options(&disk), first->header);
+    ASSERT_TRUE((*dump)->Append(*first->chunks[0]).ok());
+    const absl::Status refused = (*dump)->Append(*then->chunks[1]);
+    EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << refused;
+    EXPECT_TRUE((*dump)->Append(*first->chunks[1]).ok());
+  }
+}
+
 }  // namespace
 }  // namespace larder::backup

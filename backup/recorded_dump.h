@@ -84,7 +84,10 @@ inline RecordedDump RecordDump(FakeCache* cache, TestBackupOptions options) {
   RecordedDump dump;
   cache::ManualClock clock(options.unix_ms);
   BackupOrchestrator orchestrator(
-      {.clock = &clock, .random_seed = options.random_seed});
+      {.clock = &clock,
+       .random_seed = options.random_seed,
+       .keys = options.keys,
+       .random_bytes = TestRandom(options.random_seed)});
   orchestrator.AddSource(
       std::make_unique<BlobCacheSource>(cache->Taker(), options.source));
   orchestrator.AddSink(std::make_unique<RecordingSink>(&dump));

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "backup/format/checksum.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/dump_seal.h"
 #include "backup/format/names.h"
 #include "backup/format/record_codec.h"
 #include "backup/internal/cache_reader.h"
@@ -62,7 +63,36 @@ void PlanProblems(const format::Manifest& manifest, uint16_t index,
     warn(format::Printable(problem));
   }
   const int64_t unlisted = totals.problems_count() - totals.problems_size();
-  if (unlisted > 0) warn(absl::StrCat(unlisted, " more problems"));
+  if (unlisted > 0) {
+    warn(absl::StrCat(
+        unlisted, totals.problems().empty() ? " problems" : " more problems"));
+  }
+}
+
+// That all can be opened which a restore will read.
+absl::Status CheckSeals(const Archive& archive,
+                        const std::vector<SnapshotEntry>& all,
+                        RestorePlan* plan) {
+  for (const SnapshotEntry& layer : plan->chain) {
+    const format::DumpSeal seal = archive.SealOf(layer.manifest);
+    LARDER_RETURN_IF_ERROR(seal.status());
+    if (!seal.sealed()) ++plan->dumps_in_the_clear;
+  }
+  for (const SnapshotEntry& newer : all) {
+    // What was flushed there must not come back.
+    if (std::find(plan->newer_snapshots.begin(), plan->newer_snapshots.end(),
+                  newer.id) == plan->newer_snapshots.end()) {
+      continue;
+    }
+    const absl::Status opened = archive.SealOf(newer.manifest).status();
+    if (opened.ok()) continue;
+    return absl::Status(
+        opened.code(),
+        absl::StrCat(opened.message(),
+                     ": needed for what was flushed since snapshot ",
+                     plan->snapshot.id));
+  }
+  return absl::OkStatus();
 }
 
 void PlanCache(const SnapshotEntry& snapshot, uint16_t index,
@@ -457,6 +487,7 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
   } else {
     plan.chain = {plan.snapshot};
   }
+  LARDER_RETURN_IF_ERROR(CheckSeals(archive, all, &plan));
   for (const SnapshotEntry& layer : plan.chain) {
     for (const format::Pack& pack : layer.manifest.packs()) {
       plan.bytes_to_read += static_cast<int64_t>(pack.bytes());

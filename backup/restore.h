@@ -58,6 +58,8 @@ struct RestorePlan {
   // What is read for it: the full dump, the deltas on it, `snapshot` itself.
   // Files are in that one alone.
   std::vector<SnapshotEntry> chain;
+  // Of the chain: nothing proves that these are what was backed up.
+  int dumps_in_the_clear = 0;
   bool restores_cache = false;
   bool restores_files = false;
   int64_t records = 0;
@@ -101,7 +103,8 @@ struct RestoreReport {
 
 // Errors: kNotFound (archive, snapshot), kAlreadyExists (a target is not
 // empty), kDataLoss (manifest), kFailedPrecondition (newer format; the part
-// asked for is not in the snapshot), kInvalidArgument (no target, one within
+// asked for is not in the snapshot; a key that is needed is not among those of
+// the archive), kInvalidArgument (no target, one within
 // the other, or one that no rename can put there).
 absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
                                         const RestoreOptions& options);

@@ -173,8 +173,12 @@ absl::Status SnapshotCheck::CheckSources() {
 
 absl::Status SnapshotCheck::ReadAll(
     const std::function<void(int64_t)>& progress) {
+  const absl::Status sealed = archive_.SealOf(manifest_).status();
+  verdict_->not_opened = absl::IsFailedPrecondition(sealed);
+  // Who gave keys means to have it read.
+  if (verdict_->not_opened && archive_.has_keys()) Problem(sealed);
   backup_internal::SourceReaders readers;
-  AddReaders(&readers);
+  if (!verdict_->not_opened) AddReaders(&readers);
   int64_t bytes_before = 0;
   const auto step = [&](int64_t bytes_done) {
     progress(bytes_done - bytes_before);
@@ -183,6 +187,7 @@ absl::Status SnapshotCheck::ReadAll(
   const absl::Status read =
       backup_internal::ReadDump(archive_, manifest_, readers,
                                 {.read_all = true,
+                                 .keep_sealed = verdict_->not_opened,
                                  .progress = step,
                                  .cancellation = options_.cancellation},
                                 [this](const absl::Status& s) { Problem(s); });
@@ -194,7 +199,7 @@ absl::Status SnapshotCheck::ReadAll(
   verdict_->bytes_read = entry_.bytes;
   verdict_->packs_read = manifest_.packs_size();
   verdict_->chunks = static_cast<int64_t>(manifest_.trailer().chunks() + 1);
-  return CheckSources();
+  return verdict_->not_opened ? absl::OkStatus() : CheckSources();
 }
 
 absl::Status SnapshotCheck::LookAtPacks(
@@ -328,6 +333,10 @@ void Verification::Store(const SnapshotVerdict& verdict) {
   if (options_.mode == format::VERIFY_MODE_SAMPLE) {
     message.set_seed(options_.seed);
     message.set_sample_millionths(options_.sample_millionths);
+  }
+  if (verdict.not_opened) {
+    message.set_mode(format::VERIFY_MODE_SAMPLE);
+    message.set_sample_millionths(1'000'000);
   }
   const absl::Status stored = StoreVerification(archive_, verdict.id, message);
   if (report_.not_stored.ok()) report_.not_stored = stored;

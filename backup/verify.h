@@ -41,6 +41,10 @@ struct SnapshotVerdict {
   int64_t bytes = 0;
   int64_t bytes_read = 0;
   int64_t packs_read = 0;  // In full.
+  // All of a sealed snapshot was read and its checksums were compared; the
+  // archive had no key to open it with, so nothing in it was counted. That is a
+  // problem, kFailedPrecondition, only when it had other keys.
+  bool not_opened = false;
   // Zero unless all was read.
   int64_t chunks = 0;
   int64_t records = 0;
@@ -61,14 +65,14 @@ struct VerifyReport {
 
 // VERIFY_MODE_FULL reads everything: manifests, sizes and checksums of packs,
 // every chunk and message, every frame against its record, counts and both
-// digests. _QUICK reads manifests, whether all is there that a snapshot builds
-// on, sizes of packs, and their heads; _SAMPLE these, and some packs against
-// their checksums. A verdict is on a snapshot's own files, and on whether what
-// it builds on is there: that has its own.
-// Holds a lease on them, where the archive can be written.
-// Errors: kNotFound (a snapshot asked for by name), kUnavailable (one is being
-// pruned), kCancelled, I/O.
-// Memory: as Restore(), without tombstones.
+// digests; of a sealed snapshot without its key everything but messages, frames
+// and counts, and it is stored as a sample of all packs. _QUICK reads
+// manifests, whether all is there that a snapshot builds on, sizes of packs,
+// and their heads; _SAMPLE these, and some packs against their checksums. A
+// verdict is on a snapshot's own files, and on whether what it builds on is
+// there: that has its own. Holds a lease on them, where the archive can be
+// written. Errors: kNotFound (a snapshot asked for by name), kUnavailable (one
+// is being pruned), kCancelled, I/O. Memory: as Restore(), without tombstones.
 absl::StatusOr<VerifyReport> VerifyArchive(const Archive& archive,
                                            const VerifyOptions& options);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "backup/apply_dump.h"
+#include "backup/format/sealed_dump.h"
 #include "backup/path.h"
 #include "cache/status_macros.h"
 #include "replication/applied_note.h"
@@ -50,6 +51,8 @@ absl::StatusOr<PublishedDump> Published(const Manifest& manifest) {
   *published.header.add_sources() = manifest.header().sources(source);
   // They would not fit, and who makes a delta has its own.
   published.header.mutable_sources(0)->mutable_cache()->clear_ancestors();
+  // What is applied is not sealed, and a delta on it may be sealed otherwise.
+  published.header.clear_encryption();
   published.stream_digest = manifest.trailer().stream_digest();
   published.packs = static_cast<uint64_t>(manifest.packs_size());
   for (const auto& pack : manifest.packs()) {
@@ -169,7 +172,18 @@ bool LiveL2::TakesDeltas() const {
          current_->l2->status().ok();
 }
 
+absl::Status LiveL2::CheckOpenable(const DumpHeader& header) const {
+  const absl::Status opened =
+      backup::format::SealOf(header, options_.keys.get()).status();
+  if (opened.ok()) return opened;
+  return absl::Status(
+      opened.code(),
+      absl::StrCat(options_.cache.l2_path, ": ", opened.message(),
+                   ": a live replica reads what it applies"));
+}
+
 absl::Status LiveL2::CheckAcceptable(const DumpHeader& header) const {
+  LARDER_RETURN_IF_ERROR(CheckOpenable(header));
   LARDER_ASSIGN_OR_RETURN(const uint16_t source, backup::LiveSource(header));
   const backup::format::CacheInfo& incoming = header.sources(source).cache();
   if (incoming.stored_bytes() > options_.cache.l2_bytes_max) {

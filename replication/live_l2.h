@@ -49,6 +49,8 @@ class LiveL2 : public BlobReader {
     // `clock` may be null.
     cache::BlobCacheOptions cache;
     cache::ReplicaL2::DeltaLimits delta_limits;
+    // Open dumps that are sealed; null: such a dump is refused.
+    backup::Archive::Keys keys = nullptr;
   };
   // Locks and opens it; L2 may not be there yet.
   // Errors: kUnavailable: another process has it; kFailedPrecondition: L2 is a
@@ -63,9 +65,14 @@ class LiveL2 : public BlobReader {
   // Whether it can take a delta on that. Not after one that did not come out
   // as the primary said.
   bool TakesDeltas() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether a dump with this header, be it without sources yet, can be opened.
+  // Errors: kFailedPrecondition: its key is not there.
+  absl::Status CheckOpenable(const backup::format::DumpHeader& header) const;
+  // For who makes an Archive of packs for Apply().
+  const backup::Archive::Keys& keys() const { return options_.keys; }
   // Whether a dump with this header may be applied now.
-  // Errors: kFailedPrecondition: no cache, no blobs, older than what is there,
-  // or a delta on something else; kResourceExhausted: more than fits.
+  // Errors: kFailedPrecondition: no cache, no blobs, no key, older than what is
+  // there, or a delta on something else; kResourceExhausted: more than fits.
   absl::Status CheckAcceptable(const backup::format::DumpHeader& header) const;
 
   // Applies a dump that is complete. Either all of it is visible, durable, and

@@ -39,12 +39,13 @@ class LiveDump : public IncomingDump {
   }
   absl::StatusOr<PublishedDump> Publish(FenceFn fence) override {
     LARDER_ASSIGN_OR_RETURN(const backup::format::Manifest manifest,
-                            dump_->Seal());
+                            dump_->Complete());
     const std::string& id = manifest.header().snapshot_id();
     LARDER_ASSIGN_OR_RETURN(
         const PublishedDump published,
         live_->Apply(backup::Archive::OfPacks(live_->kept().Directory(id),
-                                              live_->kept().file_system()),
+                                              live_->kept().file_system(),
+                                              live_->keys()),
                      manifest, fence));
     // It is applied already; what stays is discarded when it expires.
     live_->kept().Discard(id).IgnoreError();
@@ -93,6 +94,8 @@ class LiveReceiver : public DumpReceiver {
 
   absl::StatusOr<std::unique_ptr<IncomingDump>> Begin(
       const DumpOwner& owner) override {
+    // Before anything of it is sent.
+    LARDER_RETURN_IF_ERROR(live_->CheckOpenable(owner.header));
     LARDER_ASSIGN_OR_RETURN(auto dump, live_->kept().Begin(owner));
     return std::make_unique<LiveDump>(live_, owner, std::move(dump));
   }

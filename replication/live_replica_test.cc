@@ -11,6 +11,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "backup/archive.h"
+#include "backup/archive_test_support.h"
 #include "backup/orchestrator.h"
 #include "cache/blob_cache.h"
 #include "cache/clock.h"
@@ -87,6 +89,41 @@ TEST_F(LiveReplicaTest, TakesAFullDumpAndThenDeltas) {
   // Nothing is left of what came.
   EXPECT_FALSE(replica_.disk.Exists(
       absl::StrCat(kLiveL2, ".replica/incoming/", delta.snapshot_id)));
+}
+
+TEST_F(LiveReplicaTest, TakesSealedDumpsWithTheirKey) {
+  primary_.seal_keys = backup::TestKeys("a");
+  Fill(50);
+  for (const auto& keys : {backup::Archive::Keys(), backup::TestKeys("b")}) {
+    replica_.Stop();
+    replica_.seal_keys = keys;
+    ASSERT_TRUE(replica_.Start().ok());
+    const BackupReport refused = primary_.Backup({&replica_});
+    EXPECT_EQ(refused.outcome, Outcome::kFailed);
+    EXPECT_EQ(refused.sinks[0].status.code(),
+              absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(refused.sinks[0].status.message()),
+                HasSubstr("sealed with key ID"));
+    EXPECT_EQ(refused.bytes_sent, 0);  // At Hello.
+  }
+  replica_.Stop();
+  replica_.seal_keys = backup::TestKeys("ba");
+  ASSERT_TRUE(replica_.Start().ok());
+  ExpectBackup(primary_.Backup({&replica_}));
+  EXPECT_EQ(Get("key7"), Bytes(3000, 7));
+  // A delta, under another key, and one in the clear.
+  primary_.seal_keys = backup::TestKeys("b");
+  Put("key7", "new");
+  const BackupReport delta = primary_.Backup({&replica_});
+  ExpectBackup(delta);
+  EXPECT_NE(delta.sinks[0].base_snapshot_id, "");
+  EXPECT_EQ(Get("key7"), "new");
+  primary_.seal_keys = nullptr;
+  Put("key8", "newer");
+  const BackupReport clear = primary_.Backup({&replica_});
+  ExpectBackup(clear);
+  EXPECT_EQ(clear.sinks[0].base_snapshot_id, delta.snapshot_id);
+  EXPECT_EQ(Get("key8"), "newer");
 }
 
 TEST_F(LiveReplicaTest, AViewStaysAsItWas) {

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "backup/archive.h"
 #include "backup/blob_cache_source.h"
 #include "backup/orchestrator.h"
 #include "cache/blob.h"
@@ -58,8 +59,9 @@ class LiveReplica {
   ~LiveReplica() { Stop(); }
 
   absl::Status Start() {
-    auto opened = LiveL2::Open(
-        {.cache = LiveCacheOptions(clock_, &disk, 1), .delta_limits = limits_});
+    auto opened = LiveL2::Open({.cache = LiveCacheOptions(clock_, &disk, 1),
+                                .delta_limits = limits_,
+                                .keys = seal_keys});
     if (!opened.ok()) return opened.status();
     live = *std::move(opened);
     const std::string own =
@@ -119,6 +121,7 @@ class LiveReplica {
   cache::l2::SimulatedDisk disk;
   LoopbackNetwork network;
   int64_t heartbeat_ms = 5'000;
+  backup::Archive::Keys seal_keys;  // Of the next Start().
   std::unique_ptr<LiveL2> live;
   std::unique_ptr<ReplicaService> service;
   TermStore* terms = nullptr;  // The service's.
@@ -149,7 +152,7 @@ class LivePrimary {
                               backup::BackupRequest request = {}) {
     clock_->AdvanceMillis(1000);
     backup::BackupOrchestrator orchestrator(
-        {.clock = clock_, .random_seed = ++seed_});
+        {.clock = clock_, .random_seed = ++seed_, .keys = seal_keys});
     orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
         [this](const auto& pin) { return cache->TakeSnapshot(pin); },
         backup::BlobCacheSource::Options()));
@@ -162,6 +165,9 @@ class LivePrimary {
   absl::uint128 digest() const { return cache->Stats().l2.content_digest; }
 
   cache::l2::SimulatedDisk* disk() { return disk_; }
+
+  backup::Archive::Keys
+      seal_keys;  // Seal what it backs up; null: in the clear.
 
  private:
   cache::ManualClock* const clock_;

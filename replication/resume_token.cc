@@ -3,10 +3,11 @@
 #include <initializer_list>
 
 #include "absl/strings/str_cat.h"
+#include "backup/crypto/hash.h"
+#include "backup/crypto/random.h"
 #include "backup/format/coding.h"
 #include "backup/small_file.h"
 #include "cache/status_macros.h"
-#include "replication/crypto.h"
 
 namespace larder::replication {
 namespace {
@@ -17,7 +18,7 @@ using backup::format::LoadFixed;
 constexpr absl::string_view kSecretName = "secret";
 constexpr size_t kSecretBytes = 32;
 constexpr char kVersion = 1;
-constexpr size_t kHeadBytes = kResumeTokenBytes - kSha256Bytes;
+constexpr size_t kHeadBytes = kResumeTokenBytes - backup::crypto::kSha256Bytes;
 
 }  // namespace
 
@@ -26,7 +27,7 @@ absl::StatusOr<ResumeTokens> ResumeTokens::Open(
   absl::StatusOr<std::string> secret =
       backup::ReadSmallFile(file_system, directory, kSecretName);
   if (absl::IsNotFound(secret.status())) {
-    secret = RandomSecret(kSecretBytes);
+    secret = backup::crypto::RandomBytes(kSecretBytes);
     LARDER_RETURN_IF_ERROR(secret.status());
     LARDER_RETURN_IF_ERROR(
         backup::WriteSmallFile(file_system, directory, kSecretName, *secret));
@@ -49,7 +50,7 @@ std::string ResumeTokens::Mac(absl::string_view head,
     AppendFixed<uint64_t>(part->size(), &text);
     text += *part;
   }
-  return HmacSha256(secret_, text);
+  return backup::crypto::HmacSha256(secret_, text);
 }
 
 std::string ResumeTokens::Issue(const ResumeBinding& binding,
@@ -68,7 +69,8 @@ absl::Status ResumeTokens::Verify(absl::string_view token,
       "resume token: not issued here for this peer, lineage and snapshot");
   if (token.size() != kResumeTokenBytes || token[0] != kVersion) return refusal;
   const absl::string_view head = token.substr(0, kHeadBytes);
-  if (!ConstantTimeEquals(token.substr(kHeadBytes), Mac(head, binding))) {
+  if (!backup::crypto::ConstantTimeEquals(token.substr(kHeadBytes),
+                                          Mac(head, binding))) {
     return refusal;
   }
   const int64_t expires =

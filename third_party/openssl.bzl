@@ -1,4 +1,4 @@
-"""OpenSSL (Debian: libssl-dev): HMAC, SHA-256 and random bytes of //replication."""
+"""OpenSSL (Debian: libssl-dev): AES-GCM, HMAC, SHA-256 and random bytes."""
 
 load(":pkg_config.bzl", "pkg_config_repository")
 

@@ -358,6 +358,15 @@ void AddPut(Program* program) {
                       "The value; stdin unless given, or when it is -");
 }
 
+void AddKeyFile(CLI::App* command, std::string* path, const std::string& what) {
+  command
+      ->add_option("--key-file", *path,
+                   absl::StrCat(what,
+                                ": a key a line, 64 hexadecimal digits; only "
+                                "you may read it"))
+      ->type_name("FILE");
+}
+
 void AddCredentials(CLI::App* command, cli::CredentialFlags* flags,
                     const std::string& tokens) {
   command
@@ -389,6 +398,10 @@ void AddGet(Program* program) {
             "Read from a live replica instead, as grpc://HOST:PORT")
       ->type_name("PLACE")
       ->excludes(l2);
+  AddKeyFile(command, &flags->cache.key_file,
+             "While the L2 is restored lazily: open a sealed snapshot with the "
+             "keys in this file");
+  command->get_option("--key-file")->needs(l2);
   AddCredentials(command, &flags->credentials,
                  "Bearer token to show to the replica: the first line");
   command->parse_complete_callback([flags = flags] {
@@ -516,6 +529,9 @@ void AddBackup(Program* program) {
       cli::RunBackup);
   AddL2(command, &flags->cache)->required();
   AddPlaces(command, flags);
+  AddKeyFile(command, &flags->cache.key_file,
+             "Seal it, that is encrypt it before it is sent or written, with "
+             "the first key in this file");
   AddCredentials(command, &flags->credentials,
                  "Bearer token to show to replicas: the first line");
   AddParsed(command, "--limit-rate", &flags->bytes_per_second_max,
@@ -570,6 +586,9 @@ void AddReplica(Program* program) {
       throw CLI::RequiredError("--archive or --l2");
     }
   });
+  AddKeyFile(command, &flags->cache.key_file,
+             "With --l2: open sealed backups with the keys in this file");
+  command->get_option("--key-file")->excludes(archive);
   AddCredentials(command, &flags->credentials,
                  "Bearer tokens to accept, a line each (default: none is "
                  "asked for)");
@@ -610,6 +629,8 @@ void AddRestore(Program* program) {
       ->type_name("TIME")
       ->excludes("--snapshot");
   AddL2(command, &flags->cache, "Directory of the new L2, absent or empty");
+  AddKeyFile(command, &flags->cache.key_file,
+             "Open sealed snapshots with the keys in this file");
   command
       ->add_option("--files", flags->files_out,
                    "Restore the files here, absent or empty")
@@ -659,6 +680,10 @@ void AddVerify(Program* program) {
       cli::RunVerify);
   AddL2(command, &flags->cache);
   AddArchive(command, &flags->directory);
+  AddKeyFile(command, &flags->cache.key_file,
+             "Read also what is in sealed snapshots, not only checksums, with "
+             "the keys in this file");
+  command->get_option("--key-file")->needs("--from");
   command
       ->add_option("--snapshot", flags->snapshot,
                    "Only this one of the archive")
@@ -726,6 +751,8 @@ void AddDiff(Program* program) {
       ->add_option("--source", flags->source,
                    "Which blob cache; needed where there are several")
       ->type_name("NAME");
+  AddKeyFile(command, &flags->key_file,
+             "Open sealed snapshots with the keys in this file");
   command->add_flag("--names", flags->names, "Tell which blobs, too");
   AddParsed(command, "--limit", &flags->limit, ParseCount,
             "At most so many names (default 1000); implies --names")

@@ -10,6 +10,7 @@
 #include "backup/format/coding.h"
 #include "backup/format/limits.h"
 #include "backup/format/message.h"
+#include "backup/format/sealed_dump.h"
 #include "cache/check.h"
 #include "cache/status_macros.h"
 
@@ -157,6 +158,7 @@ absl::Status CheckManifest(const Manifest& manifest) {
   }
   LARDER_RETURN_IF_ERROR(CheckPacks(manifest));
   LARDER_RETURN_IF_ERROR(CheckReferences(manifest));
+  LARDER_RETURN_IF_ERROR(CheckSealForm(manifest));
   uint64_t bytes = 0;
   for (const Pack& pack : manifest.packs()) bytes += pack.bytes();
   for (const Pack& pack : manifest.references()) bytes += pack.bytes();
@@ -283,6 +285,9 @@ absl::Status CheckDumpHeader(const DumpHeader& header) {
         kWindowLogMax));
   }
   if (!IsSnapshotId(header.snapshot_id())) return Bad("the snapshot's id");
+  if (header.has_encryption()) {
+    LARDER_RETURN_IF_ERROR(CheckEncryption(header.encryption()));
+  }
   if (header.sources_size() > kSourcesMax) {
     return Bad(absl::StrFormat("sources: %d exceed %d", header.sources_size(),
                                kSourcesMax));

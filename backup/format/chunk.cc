@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint8_t kChunkVersion = 1;
 // Flags that this version knows, and those it may not ignore.
-constexpr uint32_t kKnownFlags = kFlagCritical | kFlagZstd;
+constexpr uint32_t kKnownFlags = kFlagCritical | kFlagZstd | kFlagSealed;
 constexpr uint32_t kFlagsThatRefuse = 0x0000ffff;
 
 // Offsets of the fields; docs/formats/dump.md, "chunk".
@@ -30,6 +30,7 @@ constexpr size_t kRawBytesAt = 16;
 constexpr size_t kReservedAt = 20;
 constexpr size_t kStreamIdAt = 24;
 constexpr size_t kSequenceAt = 32;
+// What stands before it is bound to a sealed payload.
 constexpr size_t kChecksumLowAt = 40;
 constexpr size_t kChecksumHighAt = 48;
 constexpr size_t kHeaderChecksumAt = 56;
@@ -52,8 +53,28 @@ void StoreChunkHeader(const ChunkHeader& h, char* to) {
                        to + kHeaderChecksumAt);
 }
 
-// Puts `header`, with the payload's checksum, in front of the payload.
-void FinishHeader(ChunkHeader header, Chunk* chunk) {
+// The bytes of a header that are bound to a sealed payload.
+std::string BoundToPayload(const ChunkHeader& header) {
+  std::string bytes(kChunkHeaderBytes, '\0');
+  StoreChunkHeader(header, bytes.data());
+  bytes.resize(kChecksumLowAt);
+  return bytes;
+}
+
+// Seals the payload, as the dump is, and puts `header`, with its sizes and
+// checksum, in front of it. `header.raw_bytes` are set.
+void Finish(ChunkHeader header, const DumpSeal& seal, Chunk* chunk) {
+  const bool sealed = seal.sealed() && !IsAlwaysClear(header.type);
+  header.flags &= ~kFlagSealed;
+  header.stored_bytes =
+      static_cast<uint32_t>(chunk->bytes.size() - kChunkHeaderBytes);
+  if (sealed) {
+    header.flags |= kFlagSealed;
+    header.stored_bytes += static_cast<uint32_t>(kSealTagBytes);
+    seal.Encrypt(header.sequence, BoundToPayload(header), kChunkHeaderBytes,
+                 &chunk->bytes);
+  }
+  LARDER_CHECK(chunk->bytes.size() <= kChunkBytesMax);
   header.checksum =
       Checksum128(absl::string_view(chunk->bytes).substr(kChunkHeaderBytes));
   StoreChunkHeader(header, chunk->bytes.data());
@@ -66,17 +87,23 @@ absl::Status CheckSizes(const ChunkHeader& h) {
         absl::StrFormat("chunk %d: payload of %d bytes exceeds %d", h.sequence,
                         h.stored_bytes, kChunkPayloadBytesMax));
   }
+  const uint64_t tag = (h.flags & kFlagSealed) != 0 ? kSealTagBytes : 0;
+  if (h.stored_bytes < tag) {
+    return absl::DataLossError(
+        absl::StrFormat("chunk %d: sealed payload of %d bytes vs at least %d",
+                        h.sequence, h.stored_bytes, tag));
+  }
+  const uint64_t stored = h.stored_bytes - tag;
   if ((h.flags & kFlagZstd) == 0) {
-    if (h.raw_bytes == h.stored_bytes) return absl::OkStatus();
+    if (h.raw_bytes == stored) return absl::OkStatus();
     return absl::DataLossError(
         absl::StrFormat("chunk %d: plain payload: %d bytes vs %d stored",
-                        h.sequence, h.raw_bytes, h.stored_bytes));
+                        h.sequence, h.raw_bytes, stored));
   }
-  if (h.raw_bytes > kDecodedBytesMax ||
-      h.raw_bytes > uint64_t{h.stored_bytes} * kRatioMax) {
+  if (h.raw_bytes > kDecodedBytesMax || h.raw_bytes > stored * kRatioMax) {
     return absl::DataLossError(absl::StrFormat(
         "chunk %d: decoded size: %d bytes exceeds %d, or %d times %d stored",
-        h.sequence, h.raw_bytes, kDecodedBytesMax, kRatioMax, h.stored_bytes));
+        h.sequence, h.raw_bytes, kDecodedBytesMax, kRatioMax, stored));
   }
   return absl::OkStatus();
 }
@@ -125,27 +152,32 @@ bool ChunkHeader::known() const {
          type <= static_cast<uint8_t>(ChunkType::kNames);
 }
 
+bool IsAlwaysClear(uint8_t type) {
+  return type == static_cast<uint8_t>(ChunkType::kHeader) ||
+         type == static_cast<uint8_t>(ChunkType::kTrailer);
+}
+
 Compressor::Compressor(int level) : level_(level), context_(ZSTD_createCCtx()) {
   LARDER_CHECK(context_ != nullptr);
 }
 
 Compressor::~Compressor() { ZSTD_freeCCtx(static_cast<ZSTD_CCtx*>(context_)); }
 
-Chunk SealChunk(ChunkHeader header, std::string room_and_payload) {
+Chunk FinishChunk(ChunkHeader header, std::string room_and_payload,
+                  const DumpSeal& seal) {
   LARDER_CHECK(room_and_payload.size() >= kChunkHeaderBytes &&
                room_and_payload.size() <= kChunkBytesMax);
   Chunk chunk;
   chunk.bytes = std::move(room_and_payload);
   header.flags &= ~kFlagZstd;
-  header.stored_bytes =
+  header.raw_bytes =
       static_cast<uint32_t>(chunk.bytes.size() - kChunkHeaderBytes);
-  header.raw_bytes = header.stored_bytes;
-  FinishHeader(header, &chunk);
+  Finish(header, seal, &chunk);
   return chunk;
 }
 
 Chunk Compressor::Build(ChunkHeader header, absl::string_view payload,
-                        bool try_compress) {
+                        bool try_compress, const DumpSeal& seal) {
   LARDER_CHECK(payload.size() <= kChunkPayloadBytesMax);
   LARDER_CHECK(!try_compress || payload.size() <= kDecodedBytesMax);
   std::string bytes;
@@ -160,16 +192,15 @@ Chunk Compressor::Build(ChunkHeader header, absl::string_view payload,
       Chunk chunk;
       chunk.bytes = bytes.substr(0, kChunkHeaderBytes + n);
       header.flags |= kFlagZstd;
-      header.stored_bytes = static_cast<uint32_t>(n);
       header.raw_bytes = static_cast<uint32_t>(payload.size());
-      FinishHeader(header, &chunk);
+      Finish(header, seal, &chunk);
       return chunk;
     }
   }
-  bytes.reserve(kChunkHeaderBytes + payload.size());
+  bytes.reserve(kChunkHeaderBytes + payload.size() + kSealTagBytes);
   bytes.assign(kChunkHeaderBytes, '\0');
   bytes.append(payload.data(), payload.size());
-  return SealChunk(header, std::move(bytes));
+  return FinishChunk(header, std::move(bytes), seal);
 }
 
 void EncodeChunkHeader(const ChunkHeader& header, std::string* out) {
@@ -242,8 +273,29 @@ absl::Status CheckPayload(const ChunkHeader& header, absl::string_view stored) {
   return absl::OkStatus();
 }
 
+namespace {
+
+// Takes the seal off, if there is one and there should be.
+absl::Status Unseal(const ChunkHeader& header, const DumpSeal& seal,
+                    std::string* stored) {
+  const bool is_sealed = (header.flags & kFlagSealed) != 0;
+  // Or whoever can write could replace sealed chunks by others of his own.
+  if (is_sealed != (seal.sealed() && !IsAlwaysClear(header.type))) {
+    return absl::DataLossError(absl::StrFormat(
+        "chunk %d: type %d: is %s vs its dump, which is %s", header.sequence,
+        header.type, is_sealed ? "sealed" : "in the clear",
+        seal.sealed() ? "sealed" : "in the clear"));
+  }
+  if (!is_sealed) return absl::OkStatus();
+  return seal.Decrypt(header.sequence, BoundToPayload(header), stored);
+}
+
+}  // namespace
+
 absl::StatusOr<std::string> DecodePayload(const ChunkHeader& header,
-                                          std::string stored) {
+                                          std::string stored,
+                                          const DumpSeal& seal) {
+  LARDER_RETURN_IF_ERROR(Unseal(header, seal, &stored));
   if ((header.flags & kFlagZstd) == 0) return stored;
   LARDER_RETURN_IF_ERROR(CheckZstdFrame(header, stored));
   std::string raw(header.raw_bytes, '\0');

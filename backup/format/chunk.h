@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "backup/format/dump_seal.h"
 #include "backup/format/limits.h"
 
 namespace larder::backup::format {
@@ -39,6 +40,9 @@ inline constexpr uint16_t kNoSource = 0xffff;
 inline constexpr uint32_t kFlagCritical =
     1;  // Refuse the dump if `type` is unknown.
 inline constexpr uint32_t kFlagZstd = 2;  // The payload is one zstd frame.
+// The payload, compressed or not, is encrypted, and a tag follows it. In a
+// sealed dump all chunks are but header and trailer; in another none is.
+inline constexpr uint32_t kFlagSealed = 4;
 
 // A plain value.
 struct ChunkHeader {
@@ -61,10 +65,16 @@ struct Chunk {
   std::string bytes;  // Header and stored payload.
 };
 
+// Whether a chunk of this type is in the clear also in a sealed dump: who has
+// no key receives, lists and checks dumps by these. Their seal is in the
+// trailer (sealed_dump.h).
+bool IsAlwaysClear(uint8_t type);
+
 // Builds a chunk from kChunkHeaderBytes of room and a plain payload behind it,
 // without copying. `header` brings type, source, critical flag, stream and
-// sequence. Requires: at most kChunkBytesMax bytes.
-Chunk SealChunk(ChunkHeader header, std::string room_and_payload);
+// sequence. Requires: at most kChunkBytesMax bytes, a tag included.
+Chunk FinishChunk(ChunkHeader header, std::string room_and_payload,
+                  const DumpSeal& seal);
 
 // Compresses with zstd, for one thread. Single-owner.
 class Compressor {
@@ -75,11 +85,12 @@ class Compressor {
   Compressor(const Compressor&) = delete;
   Compressor& operator=(const Compressor&) = delete;
 
-  // As SealChunk(), from a payload; compresses it when `try_compress` and when
-  // that saves at least 5 %.
-  // Requires: payload.size() <= kChunkPayloadBytesMax, and kDecodedBytesMax
-  // when compressing.
-  Chunk Build(ChunkHeader header, absl::string_view payload, bool try_compress);
+  // As FinishChunk(), from a payload; compresses it when `try_compress` and
+  // when that saves at least 5 %.
+  // Requires: payload.size() <= kChunkPayloadBytesMax, a tag included, and
+  // kDecodedBytesMax when compressing.
+  Chunk Build(ChunkHeader header, absl::string_view payload, bool try_compress,
+              const DumpSeal& seal = DumpSeal());
 
  private:
   const int level_;
@@ -97,14 +108,18 @@ void EncodeChunkHeader(const ChunkHeader& header, std::string* out);
 absl::StatusOr<ChunkHeader> DecodeChunkHeader(
     absl::string_view bytes, std::optional<uint64_t> stream_id = std::nullopt);
 
-// Checks `stored` against its header. Errors: kDataLoss.
+// Checks `stored` against its header; takes no key. Errors: kDataLoss.
 absl::Status CheckPayload(const ChunkHeader& header, absl::string_view stored);
 
-// The plain payload. Requires: CheckPayload() was OK.
-// Errors: kDataLoss: not zstd, a window above 2^kWindowLogMax, more or fewer
-// bytes than the header says. Allocates header.raw_bytes, never more.
+// The plain payload; the one way to it, so that no reader forgets a seal.
+// `seal` is that of the dump, as its header says. Requires: CheckPayload() was
+// OK. Errors: kDataLoss: a seal that is broken, or is there or not there unlike
+// that of the dump; not zstd, a window above 2^kWindowLogMax, more or fewer
+// bytes than the header says. seal.status(). Allocates header.raw_bytes, never
+// more.
 absl::StatusOr<std::string> DecodePayload(const ChunkHeader& header,
-                                          std::string stored);
+                                          std::string stored,
+                                          const DumpSeal& seal);
 
 }  // namespace larder::backup::format
 

@@ -95,6 +95,14 @@ class Fold {
 };
 
 absl::Status Fold::CheckSources() const {
+  for (const SnapshotEntry& layer : chain_) {
+    // A frame is referred to by its place, and can be opened only with all of
+    // its chunk, by the key of its dump.
+    if (layer.manifest.header().has_encryption()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("fold: snapshot ", layer.id, " is sealed"));
+    }
+  }
   for (const auto& info : top_.header().sources()) {
     if (info.kind() != backup::format::SOURCE_KIND_BLOB_CACHE) {
       return absl::FailedPreconditionError(

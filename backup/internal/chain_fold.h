@@ -23,7 +23,8 @@ struct FoldOptions {
 // packs are synced; until it is there they are leftovers, as after an error.
 //
 // Requires: the archive's lock.
-// Errors: kFailedPrecondition when it holds more than blob caches; kDataLoss;
+// Errors: kFailedPrecondition when it holds more than blob caches, or one of
+// the chain is sealed; kDataLoss;
 // what the file system says. Memory: one Records chunk of each layer.
 absl::StatusOr<std::string> FoldChain(
     const backup::Archive& archive,

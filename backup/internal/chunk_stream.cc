@@ -10,8 +10,25 @@ namespace larder::backup_internal {
 using backup::format::Chunk;
 using backup::format::ChunkHeader;
 using backup::format::ChunkType;
+using backup::format::DumpSeal;
 
-void ChunkStream::Restart() {
+namespace {
+
+// A tag makes it longer.
+size_t PayloadBytesMax(const DumpSeal& seal) {
+  return backup::format::kChunkPayloadBytesMax -
+         (seal.sealed() ? backup::format::kSealTagBytes : 0);
+}
+
+absl::Status TooLarge(size_t bytes, size_t bytes_max) {
+  return absl::InternalError(
+      absl::StrCat("chunk: payload of ", bytes, " bytes exceeds ", bytes_max));
+}
+
+}  // namespace
+
+void ChunkStream::Restart(DumpSeal seal) {
+  seal_ = std::move(seal);
   digest_.Reset();
   next_sequence_ = 0;
   bytes_ = 0;
@@ -38,22 +55,24 @@ void ChunkStream::Count(const Chunk& chunk) {
 absl::StatusOr<Chunk> ChunkStream::Build(ChunkType type, uint16_t source,
                                          bool try_compress,
                                          absl::string_view payload) {
-  const size_t most = try_compress ? backup::format::kDecodedBytesMax
-                                   : backup::format::kChunkPayloadBytesMax;
-  if (payload.size() > most) {
-    return absl::InternalError(absl::StrCat(
-        "chunk: payload of ", payload.size(), " bytes exceeds ", most));
-  }
+  const size_t most = try_compress ? size_t{backup::format::kDecodedBytesMax}
+                                   : PayloadBytesMax(seal_);
+  if (payload.size() > most) return TooLarge(payload.size(), most);
   Chunk chunk =
-      compressor_.Build(NextHeader(type, source), payload, try_compress);
+      compressor_.Build(NextHeader(type, source), payload, try_compress, seal_);
   Count(chunk);
   return chunk;
 }
 
-Chunk ChunkStream::Seal(ChunkType type, uint16_t source,
-                        std::string room_and_payload) {
-  Chunk chunk = backup::format::SealChunk(NextHeader(type, source),
-                                          std::move(room_and_payload));
+absl::StatusOr<Chunk> ChunkStream::BuildInPlace(ChunkType type, uint16_t source,
+                                                std::string room_and_payload) {
+  const size_t most =
+      backup::format::kChunkHeaderBytes + PayloadBytesMax(seal_);
+  if (room_and_payload.size() > most) {
+    return TooLarge(room_and_payload.size(), most);
+  }
+  Chunk chunk = backup::format::FinishChunk(NextHeader(type, source),
+                                            std::move(room_and_payload), seal_);
   Count(chunk);
   return chunk;
 }

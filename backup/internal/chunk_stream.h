@@ -1,4 +1,4 @@
-// Numbers and seals the chunks of a dump.
+// Numbers the chunks of a dump, and seals them when it is sealed.
 #ifndef LARDER_BACKUP_INTERNAL_CHUNK_STREAM_H_
 #define LARDER_BACKUP_INTERNAL_CHUNK_STREAM_H_
 
@@ -10,6 +10,7 @@
 #include "backup/format/checksum.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/dump_seal.h"
 
 namespace larder::backup_internal {
 
@@ -19,8 +20,8 @@ class ChunkStream {
   ChunkStream(uint64_t stream_id, int zstd_level)
       : stream_id_(stream_id), compressor_(zstd_level) {}
 
-  // Begins again with chunk 0.
-  void Restart();
+  // Begins again with chunk 0. `seal`: of this dump alone.
+  void Restart(backup::format::DumpSeal seal);
 
   // The next chunk. Errors: kInternal: the payload is over the limits.
   absl::StatusOr<backup::format::Chunk> Build(backup::format::ChunkType type,
@@ -28,11 +29,13 @@ class ChunkStream {
                                               bool try_compress,
                                               absl::string_view payload);
   // The same for a plain payload behind kChunkHeaderBytes of room.
-  backup::format::Chunk Seal(backup::format::ChunkType type, uint16_t source,
-                             std::string room_and_payload);
+  absl::StatusOr<backup::format::Chunk> BuildInPlace(
+      backup::format::ChunkType type, uint16_t source,
+      std::string room_and_payload);
 
   uint64_t next_sequence() const { return next_sequence_; }
   int64_t bytes() const { return bytes_; }  // Of the chunks so far.
+  const backup::format::DumpSeal& seal() const { return seal_; }
   // Says in `*trailer`, whose chunk comes next, what came before it.
   void CountInto(backup::format::Trailer* trailer) const;
 
@@ -43,6 +46,7 @@ class ChunkStream {
 
   const uint64_t stream_id_;
   backup::format::Compressor compressor_;
+  backup::format::DumpSeal seal_;
   // Over the headers, but for the trailer's.
   backup::format::StreamingChecksum128 digest_;
   uint64_t next_sequence_ = 0;

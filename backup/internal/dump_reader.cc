@@ -83,6 +83,7 @@ absl::Status ReadDump(const backup::Archive& archive, const Manifest& manifest,
   };
   bool whole = true;
   PackStream stream(&archive, &manifest, wanted, problem, options.cancellation);
+  if (options.keep_sealed) stream.KeepSealed();
   while (true) {
     LARDER_ASSIGN_OR_RETURN(const StreamItem item, stream.Next());
     if (options.progress) options.progress(stream.bytes_done());

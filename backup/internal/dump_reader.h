@@ -21,6 +21,9 @@ using SourceReaders = absl::flat_hash_map<uint16_t, SourceReader*>;
 struct DumpReaderOptions {
   // Read and check also what no reader wants.
   bool read_all = false;
+  // Check what is sealed as it is stored; takes no key. Readers get nothing of
+  // it, so there should be none.
+  bool keep_sealed = false;
   std::function<void(int64_t bytes_done)> progress;  // May be empty.
   const backup::Cancellation* cancellation = nullptr;
 };

@@ -91,9 +91,10 @@ absl::Status FanOut::AwaitBegun() {
   return CheckAlive(active_);
 }
 
-void FanOut::StartStream(std::vector<size_t> workers) {
+void FanOut::StartStream(std::vector<size_t> workers,
+                         backup::format::DumpSeal seal) {
   active_ = std::move(workers);
-  stream_.Restart();
+  stream_.Restart(std::move(seal));
 }
 
 absl::Status FanOut::Send(ChunkType type, uint16_t source, bool try_compress,
@@ -105,7 +106,10 @@ absl::Status FanOut::Send(ChunkType type, uint16_t source, bool try_compress,
 
 absl::Status FanOut::SendInPlace(ChunkType type, uint16_t source,
                                  std::string room_and_payload) {
-  return Push(stream_.Seal(type, source, std::move(room_and_payload)));
+  LARDER_ASSIGN_OR_RETURN(
+      Chunk chunk,
+      stream_.BuildInPlace(type, source, std::move(room_and_payload)));
+  return Push(std::move(chunk));
 }
 
 absl::Status FanOut::AwaitRate(const Chunk& chunk) {

@@ -16,6 +16,7 @@
 #include "backup/cancellation.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/dump_seal.h"
 #include "backup/internal/chunk_stream.h"
 #include "backup/internal/giving_way.h"
 #include "backup/internal/in_flight.h"
@@ -57,7 +58,8 @@ class FanOut {
 
   // What is sent from here on goes to `workers` (indexes), numbered from 0.
   // Before the first call nothing may be sent.
-  void StartStream(std::vector<size_t> workers);
+  // Sealed by `seal`, which is of this stream alone.
+  void StartStream(std::vector<size_t> workers, backup::format::DumpSeal seal);
 
   absl::Status Send(backup::format::ChunkType type, uint16_t source,
                     bool try_compress, absl::string_view payload);

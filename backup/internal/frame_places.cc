@@ -27,8 +27,7 @@ absl::Status PlaceReferences(const backup::format::Manifest& manifest,
   return absl::OkStatus();
 }
 
-absl::Status PlaceRun(const backup::format::FrameRun& run,
-                      const std::string& pack, uint64_t offset,
+absl::Status PlaceRun(const backup::format::FrameRun& run, FramesPlace at,
                       PlacedRecord* placed, uint32_t* frames_seen) {
   const auto& sizes = placed->record.frame_stored_bytes();
   if (run.frames() > static_cast<uint32_t>(sizes.size()) - *frames_seen) {
@@ -44,10 +43,9 @@ absl::Status PlaceRun(const backup::format::FrameRun& run,
   }
   *frames_seen += run.frames();
   if (run.frames() > 0) {
-    placed->places.push_back({.pack = pack,
-                              .offset = offset,
-                              .frames = run.frames(),
-                              .bytes = run.bytes()});
+    at.frames = run.frames();
+    at.bytes = run.bytes();
+    placed->places.push_back(std::move(at));
   }
   return absl::OkStatus();
 }

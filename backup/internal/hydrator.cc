@@ -56,7 +56,7 @@ Hydrator::Hydrator(const RecordFetcher::Replicas* replicas,
   const SnapshotReplica& first = *replicas_->front();
   map_ = std::make_unique<SnapshotMap>(
       &first.archive(), &first.chain(), first.sources(),
-      replicas_->front()->files(), cancellation_);
+      replicas_->front()->frames(), cancellation_);
   for (const LostBlob& lost : state_->lost()) {
     lost_.insert(lost.ns().empty() ? BlobPlace{"", lost.reason()}
                                    : BlobPlace{lost.ns(), lost.key()});
@@ -320,7 +320,7 @@ absl::StatusOr<bool> Hydrator::TakeStretch(size_t replica,
                                            const LayerGap& gap) {
   SnapshotReplica& other = *(*replicas_)[replica];
   SnapshotMap map(&other.archive(), &other.chain(), other.sources(),
-                  other.files(), cancellation_);
+                  other.frames(), cancellation_);
   bool whole = true;
   for (size_t layer = 0; layer < map.layers(); ++layer) {
     LARDER_ASSIGN_OR_RETURN(LayerMap::ChunkPtr chunk,

@@ -31,11 +31,12 @@ bool LayerGap::Concerns(const BlobPlace& place) const {
 
 LayerMap::LayerMap(const backup::Archive* archive,
                    const backup::format::Manifest* manifest, uint16_t source,
-                   PackFiles* files, const backup::Cancellation* cancellation)
+                   FrameFiles* frames, const backup::Cancellation* cancellation)
     : manifest_(manifest),
       source_(source),
       is_delta_(manifest->header().sources(source).cache().base_epoch() != 0),
-      tables_(archive, manifest, source, files, cancellation) {}
+      frames_(frames),
+      tables_(archive, manifest, source, frames->files(), cancellation) {}
 
 void LayerMap::NoteStart(uint64_t sequence, Start start) {
   if (starts_.size() == kStartsMax) starts_.clear();
@@ -78,6 +79,8 @@ absl::StatusOr<LayerMap::ChunkPtr> LayerMap::Load(Spot spot,
   auto chunk = std::make_shared<Chunk>();
   chunk->pack = spot.pack;
   chunk->entry = spot.entry;
+  chunk->next_pack = spot.pack;
+  chunk->next_entry = spot.entry + 1;
   chunk->records = *std::move(parsed);
   chunks_.push_back(chunk);
   if (chunks_.size() > kChunksMax) chunks_.pop_front();
@@ -280,13 +283,15 @@ absl::StatusOr<LayerMap::Answer> LayerMap::Ask(const BlobPlace& place) {
   return answer;
 }
 
-absl::Status LayerMap::Locate(Chunk* chunk) {
-  if (chunk->located) return absl::OkStatus();
-  size_t entry = chunk->entry + 1;
-  for (int pack = chunk->pack; pack < tables_.packs(); ++pack, entry = 0) {
+absl::Status LayerMap::Locate(Chunk* chunk, size_t i) {
+  for (; !chunk->located && chunk->next_pack < tables_.packs();
+       ++chunk->next_pack, chunk->next_entry = 0) {
+    const int pack = chunk->next_pack;
     LARDER_ASSIGN_OR_RETURN(const std::shared_ptr<const PackTable> table,
                             tables_.Table(pack));
-    for (; entry < table->entries.size(); ++entry) {
+    for (size_t& entry = chunk->next_entry; entry < table->entries.size();
+         ++entry) {
+      if (chunk->records.HasAllFrames(i)) return absl::OkStatus();
       const TableEntry& at = table->entries[entry];
       if (at.is_gap) {
         chunk->frames_lost.Update(at.reason);
@@ -308,26 +313,49 @@ absl::Status LayerMap::Locate(Chunk* chunk) {
   return absl::OkStatus();
 }
 
-absl::Status LayerMap::LocateIn(const TableEntry& entry, int pack,
-                                Chunk* chunk) {
-  const uint64_t stored = entry.header.stored_bytes;
+absl::StatusOr<std::string> LayerMap::ReadIndex(const TableEntry& entry,
+                                                int pack,
+                                                const SealedChunk* sealed,
+                                                uint64_t* frames_bytes) {
   constexpr uint64_t kSizeBytes = sizeof(uint32_t);
+  // Nothing of a sealed chunk is believed by itself.
+  std::shared_ptr<const std::string> opened;
+  if (sealed != nullptr) {
+    LARDER_ASSIGN_OR_RETURN(opened,
+                            frames_->Open(tables_.PackName(pack), *sealed));
+  }
+  const auto read = [&](uint64_t offset,
+                        uint64_t bytes) -> absl::StatusOr<std::string> {
+    if (opened != nullptr) return opened->substr(offset, bytes);
+    return tables_.Stored(pack, entry, offset, bytes);
+  };
+  const uint64_t stored =
+      opened != nullptr ? opened->size() : entry.header.stored_bytes;
   if (stored < kSizeBytes) return absl::DataLossError("frames: no index");
-  LARDER_ASSIGN_OR_RETURN(
-      const std::string size,
-      tables_.Stored(pack, entry, stored - kSizeBytes, kSizeBytes));
+  LARDER_ASSIGN_OR_RETURN(const std::string size,
+                          read(stored - kSizeBytes, kSizeBytes));
   const uint64_t index_bytes = backup::format::LoadFixed<uint32_t>(size.data());
   if (index_bytes > stored - kSizeBytes) {
     return absl::DataLossError(
         absl::StrFormat("frames: index of %d bytes vs at most %d", index_bytes,
                         stored - kSizeBytes));
   }
-  const uint64_t frames_bytes = stored - kSizeBytes - index_bytes;
+  *frames_bytes = stored - kSizeBytes - index_bytes;
+  return read(*frames_bytes, index_bytes);
+}
+
+absl::Status LayerMap::LocateIn(const TableEntry& entry, int pack,
+                                Chunk* chunk) {
+  FramesPlace frames = {.pack = tables_.PackName(pack),
+                        .offset = entry.payload_at};
+  if (tables_.seal().sealed()) {
+    frames.sealed = std::make_shared<const SealedChunk>(
+        SealedChunk{entry.header, entry.payload_at, tables_.seal()});
+  }
   LARDER_ASSIGN_OR_RETURN(
       const std::string index,
-      tables_.Stored(pack, entry, frames_bytes, index_bytes));
-  const absl::Status taken = chunk->records.TakeFrames(
-      index, tables_.PackName(pack), entry.payload_at, frames_bytes);
+      ReadIndex(entry, pack, frames.sealed.get(), &frames.bytes));
+  const absl::Status taken = chunk->records.TakeFrames(index, frames);
   if (taken.ok()) return taken;
   return absl::Status(taken.code(),
                       absl::StrCat(tables_.PackName(pack), ": at byte ",

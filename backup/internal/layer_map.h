@@ -16,7 +16,8 @@
 #include "backup/cancellation.h"
 #include "backup/format/dump.pb.h"
 #include "backup/internal/blob_place.h"
-#include "backup/internal/pack_files.h"
+#include "backup/internal/frame_files.h"
+#include "backup/internal/frame_places.h"
 #include "backup/internal/pack_table.h"
 #include "backup/internal/records_chunk.h"
 
@@ -57,7 +58,11 @@ class LayerMap {
     int pack = 0;
     size_t entry = 0;  // In the pack's table.
     RecordsChunk records;
-    bool located = false;      // Locate() was called.
+    // How far Locate() came: it goes on with entry `next_entry` of pack
+    // `next_pack`, unless all is located.
+    bool located = false;
+    int next_pack = 0;
+    size_t next_entry = 0;
     absl::Status frames_lost;  // Why some frames' places are not known.
   };
   using ChunkPtr = std::shared_ptr<Chunk>;
@@ -65,7 +70,7 @@ class LayerMap {
   // Borrows all; `cancellation` may be null. `source`: its index in the dump.
   LayerMap(const backup::Archive* archive,
            const backup::format::Manifest* manifest, uint16_t source,
-           PackFiles* files, const backup::Cancellation* cancellation);
+           FrameFiles* frames, const backup::Cancellation* cancellation);
 
   // The last readable chunk that starts at or before `place`; null: none does.
   // Errors, here and below: kCancelled; kFailedPrecondition (a newer format);
@@ -86,8 +91,9 @@ class LayerMap {
   };
   absl::StatusOr<Answer> Ask(const BlobPlace& place);
 
-  // Finds where the frames of the chunk's records are.
-  absl::Status Locate(Chunk* chunk);
+  // Finds where the frames of record `i` of the chunk are. What it does is
+  // never done again: the next record goes on behind it.
+  absl::Status Locate(Chunk* chunk, size_t i);
 
   bool is_delta() const { return is_delta_; }
 
@@ -116,10 +122,16 @@ class LayerMap {
   absl::Status TakeNames(const TableEntry& entry, int pack,
                          uint64_t behind_sequence, LayerGap* gap);
   absl::Status LocateIn(const TableEntry& entry, int pack, Chunk* chunk);
+  // The index of a chunk of frames, and how many bytes of frames stand before
+  // it. `sealed`: null for one in the clear.
+  absl::StatusOr<std::string> ReadIndex(const TableEntry& entry, int pack,
+                                        const SealedChunk* sealed,
+                                        uint64_t* frames_bytes);
 
   const backup::format::Manifest* const manifest_;
   const uint16_t source_;
   const bool is_delta_;
+  FrameFiles* const frames_;
   PackTables tables_;
 
   // The newest last. By sequence.

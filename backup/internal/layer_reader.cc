@@ -27,8 +27,10 @@ LayerReader::LayerReader(const backup::Archive* archive,
       is_delta_(manifest->header().sources(source).cache().base_epoch() != 0),
       stream_(
           archive, manifest,
-          [source](const ChunkHeader& header) {
-            return header.source == source && header.Is(ChunkType::kRecords);
+          [source,
+           sealed = manifest->header().has_encryption()](const ChunkHeader& h) {
+            return h.source == source && (h.Is(ChunkType::kRecords) ||
+                                          (sealed && h.Is(ChunkType::kFrames)));
           },
           [this](const absl::Status& problem) { problem_.Update(problem); },
           cancellation) {}
@@ -158,6 +160,9 @@ absl::Status LayerReader::TakeRecords(const StreamItem& item) {
 absl::StatusOr<std::string> LayerReader::ReadAt(const StreamItem& item,
                                                 uint64_t offset,
                                                 uint64_t bytes) {
+  if (manifest_->header().has_encryption()) {
+    return item.payload.substr(offset, bytes);
+  }
   if (file_ == nullptr || file_name_ != item.pack) {
     file_name_ = item.pack;
     LARDER_ASSIGN_OR_RETURN(
@@ -171,7 +176,9 @@ absl::StatusOr<std::string> LayerReader::ReadAt(const StreamItem& item,
 }
 
 absl::Status LayerReader::TakeFrames(const StreamItem& item) {
-  const uint64_t stored = item.header.stored_bytes;
+  const uint64_t stored = manifest_->header().has_encryption()
+                              ? item.payload.size()
+                              : item.header.stored_bytes;
   constexpr uint64_t kSizeBytes = sizeof(uint32_t);
   if (stored < kSizeBytes) return Bad(item, "frames: no index");
   LARDER_ASSIGN_OR_RETURN(const std::string size,
@@ -198,8 +205,8 @@ absl::Status LayerReader::TakeFrames(const StreamItem& item) {
       return Bad(item, "frames: index and records do not match");
     }
     const absl::Status placed =
-        PlaceRun(run, item.pack, item.payload_at + at, &records_[run.record()],
-                 &frames_seen_[run.record()]);
+        PlaceRun(run, {.pack = item.pack, .offset = item.payload_at + at},
+                 &records_[run.record()], &frames_seen_[run.record()]);
     if (!placed.ok()) return Bad(item, placed.message());
     at += run.bytes();
   }

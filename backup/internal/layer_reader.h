@@ -24,8 +24,11 @@
 namespace larder::backup_internal {
 
 // Strict: damage of what it reads is an error. It does not look at frames;
-// their checksums are in the records. Records whose frames the source could not
-// read are left out.
+// their checksums are in the records. But those of a sealed dump have to be
+// read with what tells where they are. Records whose frames the source could
+// not read are left out.
+//
+// The places of sealed frames are not to be read from: nothing opens them.
 //
 // Single-owner. Memory: one Records chunk and what goes with it.
 class LayerReader {

@@ -33,7 +33,7 @@ absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
   for (*leader = 0; *leader < options.archives.size(); ++*leader) {
     const std::string& path = options.archives[*leader];
     const absl::StatusOr<backup::Archive> archive =
-        backup::Archive::Open(path, options.cache.file_system);
+        backup::Archive::Open(path, options.cache.file_system, options.keys);
     last = archive.status();
     if (archive.ok()) {
       backup::RestoreOptions restore;
@@ -63,7 +63,8 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
     absl::StatusOr<std::unique_ptr<SnapshotReplica>> replica =
         SnapshotReplica::Open(paths[i], state.snapshot_id(),
                               i == leader ? newer : std::vector<std::string>(),
-                              options.cache.file_system, options.cache.clock);
+                              options.cache.file_system, options.cache.clock,
+                              options.keys);
     if (replica.ok()) {
       start->replicas.push_back(*std::move(replica));
     } else {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "backup/archive.h"
 #include "backup/cancellation.h"
 #include "backup/internal/hydration_state.pb.h"
 #include "backup/internal/invalidation_set.h"
@@ -23,6 +24,7 @@ struct LazyStartOptions {
   std::string snapshot_id;
   int64_t not_after_unix_ms = 0;
   cache::BlobCacheOptions cache;
+  backup::Archive::Keys keys;
   const backup::Cancellation* cancellation = nullptr;
 };
 

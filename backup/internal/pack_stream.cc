@@ -45,7 +45,8 @@ PackStream::PackStream(const backup::Archive* archive,
       manifest_(manifest),
       filter_(std::move(filter)),
       problem_(std::move(problem)),
-      cancellation_(cancellation) {}
+      cancellation_(cancellation),
+      seal_(archive->SealOf(*manifest)) {}
 
 uint64_t PackStream::sequence_end() const {
   return pack_->first_sequence() + pack_->chunks();
@@ -246,6 +247,19 @@ absl::StatusOr<StreamItem> PackStream::Resync(const absl::Status& reason) {
   return Gap(next, where);
 }
 
+absl::StatusOr<std::string> PackStream::TakePayload(const Found& found) {
+  std::string stored(found.header.stored_bytes, '\0');
+  LARDER_RETURN_IF_ERROR(
+      file_->ReadAt(found.offset + kChunkHeaderBytes, absl::MakeSpan(stored)));
+  LARDER_RETURN_IF_ERROR(CheckPayload(found.header, stored));
+  pack_checksum_.Update(found.bytes);
+  pack_checksum_.Update(stored);
+  if (keep_sealed_ && (found.header.flags & backup::format::kFlagSealed) != 0) {
+    return std::string();
+  }
+  return DecodePayload(found.header, std::move(stored), seal_);
+}
+
 absl::StatusOr<StreamItem> PackStream::TakeChunk(Found found) {
   StreamItem item;
   item.kind = StreamItem::Kind::kChunk;
@@ -271,16 +285,12 @@ absl::StatusOr<StreamItem> PackStream::TakeChunk(Found found) {
     sequence_ = found.header.sequence + 1;
     return item;
   }
-  std::string stored(found.header.stored_bytes, '\0');
-  absl::Status status = file_->ReadAt(payload_at, absl::MakeSpan(stored));
-  if (status.ok()) status = CheckPayload(found.header, stored);
-  if (status.ok()) {
-    pack_checksum_.Update(found.bytes);
-    pack_checksum_.Update(stored);
-    auto payload = DecodePayload(found.header, std::move(stored));
-    status = payload.status();
-    if (payload.ok()) item.payload = *std::move(payload);
-  }
+  const bool sealed = (found.header.flags & backup::format::kFlagSealed) != 0;
+  // No damage, of which a reader makes the best.
+  if (sealed && !keep_sealed_ && !seal_.status().ok()) return seal_.status();
+  absl::StatusOr<std::string> payload = TakePayload(found);
+  const absl::Status status = payload.status();
+  if (payload.ok()) item.payload = *std::move(payload);
   if (!status.ok()) {
     if (!IsDamage(status)) return At(found.offset, status);
     wasted_ += found.header.stored_bytes;

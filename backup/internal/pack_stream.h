@@ -14,6 +14,7 @@
 #include "backup/format/checksum.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/dump_seal.h"
 #include "cache/l2/file.h"
 
 namespace larder::backup_internal {
@@ -59,9 +60,13 @@ class PackStream {
   // Starts with the pack at this index of the manifest. Before any Next().
   void StartAt(int pack);
 
-  // Errors: kFailedPrecondition (a newer format; unknown critical chunk),
-  // kCancelled, and what the file system says other than absent, damaged or
-  // cut short.
+  // Payloads that are sealed are checked as they are stored, and not opened:
+  // items have none. Takes no key. Before any Next().
+  void KeepSealed() { keep_sealed_ = true; }
+
+  // Errors: kFailedPrecondition (a newer format; unknown critical chunk; a
+  // sealed payload without the key), kCancelled, and what the file system says
+  // other than absent, damaged or cut short.
   absl::StatusOr<StreamItem> Next();
 
   // Of packs, read or passed over.
@@ -88,6 +93,7 @@ class PackStream {
   absl::StatusOr<bool> FindNext(uint64_t from, Found* found);
   absl::StatusOr<StreamItem> Resync(const absl::Status& reason);
   absl::StatusOr<StreamItem> TakeChunk(Found found);
+  absl::StatusOr<std::string> TakePayload(const Found& found);
   StreamItem Gap(uint64_t end, const absl::Status& reason);
   absl::Status At(uint64_t offset, const absl::Status& status) const;
 
@@ -96,6 +102,8 @@ class PackStream {
   const FilterFn filter_;
   const ProblemFn problem_;
   const backup::Cancellation* const cancellation_;
+  const backup::format::DumpSeal seal_;
+  bool keep_sealed_ = false;
 
   int pack_index_ = -1;
   const backup::format::Pack* pack_ = nullptr;

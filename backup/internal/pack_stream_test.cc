@@ -45,11 +45,12 @@ class PackStreamTest : public ::testing::Test {
     });
   }
   void AddChunk(uint64_t sequence, const std::string& payload) {
-    bytes_ += backup::format::SealChunk(
+    bytes_ += backup::format::FinishChunk(
                   {.type = static_cast<uint8_t>(ChunkType::kNames),
                    .stream_id = kStream,
                    .sequence = sequence},
-                  std::string(kChunkHeaderBytes, '\0') + payload)
+                  std::string(kChunkHeaderBytes, '\0') + payload,
+                  backup::format::DumpSeal())
                   .bytes;
   }
   // Reads all that the manifest says, in as many chunks.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backup/internal/pack_stream.h"
+#include "cache/check.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup_internal {
@@ -54,18 +55,20 @@ absl::StatusOr<std::string> PackTables::Stored(int pack,
                                                const TableEntry& entry,
                                                uint64_t offset,
                                                uint64_t bytes) {
+  LARDER_CHECK(!seal_.sealed());
   return files_->Read(PackName(pack), entry.payload_at + offset, bytes);
 }
 
 absl::StatusOr<std::string> PackTables::Payload(int pack,
                                                 const TableEntry& entry) {
-  LARDER_ASSIGN_OR_RETURN(
-      std::string stored,
-      Stored(pack, entry, 0, uint64_t{entry.header.stored_bytes}));
+  LARDER_RETURN_IF_ERROR(seal_.status());
+  LARDER_ASSIGN_OR_RETURN(std::string stored,
+                          files_->Read(PackName(pack), entry.payload_at,
+                                       uint64_t{entry.header.stored_bytes}));
   absl::Status status = CheckPayload(entry.header, stored);
   if (status.ok()) {
     absl::StatusOr<std::string> payload =
-        DecodePayload(entry.header, std::move(stored));
+        DecodePayload(entry.header, std::move(stored), seal_);
     if (payload.ok()) return payload;
     status = payload.status();
   }

@@ -15,6 +15,7 @@
 #include "backup/cancellation.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/dump_seal.h"
 #include "backup/internal/pack_files.h"
 
 namespace larder::backup_internal {
@@ -47,7 +48,8 @@ class PackTables {
         manifest_(manifest),
         source_(source),
         files_(files),
-        cancellation_(cancellation) {}
+        cancellation_(cancellation),
+        seal_(archive->SealOf(*manifest)) {}
 
   int packs() const { return manifest_->packs_size(); }
 
@@ -55,12 +57,14 @@ class PackTables {
   absl::StatusOr<std::shared_ptr<const PackTable>> Table(int pack);
 
   // The payload of a chunk, verified and decoded.
-  // Errors: kDataLoss naming file and offset; what the file system says.
+  // Errors: kDataLoss naming file and offset; kFailedPrecondition without the
+  // key; what the file system says.
   absl::StatusOr<std::string> Payload(int pack, const TableEntry& entry);
-  // `bytes` of it as stored, which nothing verifies.
+  // `bytes` of it as stored, which nothing verifies. Requires: seal() is none.
   absl::StatusOr<std::string> Stored(int pack, const TableEntry& entry,
                                      uint64_t offset, uint64_t bytes);
 
+  const backup::format::DumpSeal& seal() const { return seal_; }
   const std::string& PackName(int pack) const {
     return manifest_->packs(pack).name();
   }
@@ -73,6 +77,7 @@ class PackTables {
   const uint16_t source_;
   PackFiles* const files_;
   const backup::Cancellation* const cancellation_;
+  const backup::format::DumpSeal seal_;
   absl::flat_hash_map<int, std::shared_ptr<const PackTable>> tables_;
 };
 

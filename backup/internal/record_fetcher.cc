@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backup/format/record_codec.h"
+#include "backup/internal/frame_files.h"
 #include "cache/policy.h"
 #include "cache/snapshot.h"
 #include "cache/status_macros.h"
@@ -17,7 +18,7 @@ namespace {
 // Reads the frames of a record, in order.
 class FrameCursor {
  public:
-  FrameCursor(PackFiles* files, const PlacedRecord* placed)
+  FrameCursor(FrameFiles* files, const PlacedRecord* placed)
       : files_(files), placed_(placed) {}
 
   absl::StatusOr<std::string> Next(size_t frame) {
@@ -33,15 +34,14 @@ class FrameCursor {
     const FramesPlace& place = placed_->places[at_];
     const uint64_t bytes =
         placed_->record.frame_stored_bytes(static_cast<int>(frame));
-    absl::StatusOr<std::string> read =
-        files_->Read(place.pack, place.offset + offset_, bytes);
+    absl::StatusOr<std::string> read = files_->Read(place, offset_, bytes);
     ++in_place_;
     offset_ += bytes;
     return read;
   }
 
  private:
-  PackFiles* const files_;
+  FrameFiles* const files_;
   const PlacedRecord* const placed_;
   size_t at_ = 0;
   uint32_t in_place_ = 0;  // Frames of the place that were read.
@@ -60,7 +60,7 @@ RecordFetcher::RecordFetcher(const Replicas* replicas,
     cache::MutexLock lock(&lookup->mu);
     lookup->map = std::make_unique<SnapshotMap>(
         &replica->archive(), &replica->chain(), replica->sources(),
-        replica->files(), cancellation);
+        replica->frames(), cancellation);
     lookups_.push_back(std::move(lookup));
   }
 }
@@ -104,7 +104,7 @@ absl::StatusOr<Fetched> RecordFetcher::Take(size_t replica,
                    stored.last_access_unix_ms) == cache::Liveness::kDead) {
     return Fetched::kExpired;
   }
-  FrameCursor cursor((*replicas_)[replica]->files(), &placed);
+  FrameCursor cursor((*replicas_)[replica]->frames(), &placed);
   const absl::StatusOr<bool> added = cache_->Adopt(
       stored, [&](size_t frame) { return cursor.Next(frame); }, may_evict);
   // What no cache can have held.

@@ -80,9 +80,7 @@ absl::Status RecordsChunk::TakeRecords(Records* message) {
 }
 
 absl::Status RecordsChunk::TakeFrames(absl::string_view index,
-                                      const std::string& pack,
-                                      uint64_t frames_at,
-                                      uint64_t frames_bytes) {
+                                      const FramesPlace& frames) {
   FramesIndex message;
   LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(index, &message));
   if (message.records_sequence() != sequence) {
@@ -91,16 +89,17 @@ absl::Status RecordsChunk::TakeFrames(absl::string_view index,
   }
   uint64_t at = 0;
   for (const FrameRun& run : message.runs()) {
-    if (run.record() >= records.size() || run.bytes() > frames_bytes - at) {
+    if (run.record() >= records.size() || run.bytes() > frames.bytes - at) {
       return absl::DataLossError("frames: index and records do not match");
     }
     if (run.unreadable()) unreadable_.insert(run.record());
-    const uint64_t start = at;
+    FramesPlace start = frames;
+    start.offset += at;
     at += run.bytes();
     // Behind a chunk of frames that is lost, those of this record are of no
     // use; others' are.
     if (run.first_frame() != frames_seen_[run.record()]) continue;
-    LARDER_RETURN_IF_ERROR(PlaceRun(run, pack, frames_at + start,
+    LARDER_RETURN_IF_ERROR(PlaceRun(run, std::move(start),
                                     &records[run.record()],
                                     &frames_seen_[run.record()]));
   }

@@ -27,11 +27,10 @@ class RecordsChunk {
       absl::string_view payload, uint64_t sequence, bool is_delta,
       const backup::format::Manifest& manifest);
 
-  // Takes the index of a Frames chunk behind it. `frames_at`: where the frames
-  // start in `pack`; `frames_bytes`: how many bytes of them there are.
+  // Takes the index of a Frames chunk behind it. `frames`: where they start,
+  // and how many bytes of them there are.
   // Errors: kDataLoss; what came before stays.
-  absl::Status TakeFrames(absl::string_view index, const std::string& pack,
-                          uint64_t frames_at, uint64_t frames_bytes);
+  absl::Status TakeFrames(absl::string_view index, const FramesPlace& frames);
 
   // Whether `place` is not before the chunk's first: the last chunk that this
   // is true for is the one that tells about the place.

@@ -20,11 +20,12 @@ uint64_t FingerprintOf(const backup::format::Record& record) {
 
 SnapshotMap::SnapshotMap(const backup::Archive* archive,
                          const std::vector<backup::SnapshotEntry>* chain,
-                         const std::vector<uint16_t>& sources, PackFiles* files,
+                         const std::vector<uint16_t>& sources,
+                         FrameFiles* frames,
                          const backup::Cancellation* cancellation) {
   for (size_t i = chain->size(); i-- > 0;) {
     layers_.push_back(std::make_unique<LayerMap>(
-        archive, &(*chain)[i].manifest, sources[i], files, cancellation));
+        archive, &(*chain)[i].manifest, sources[i], frames, cancellation));
   }
 }
 
@@ -73,7 +74,7 @@ absl::StatusOr<bool> SnapshotMap::IsHidden(size_t i, const BlobPlace& place,
 absl::StatusOr<std::optional<PlacedRecord>> TakeRecord(LayerMap* layer,
                                                        LayerMap::Chunk* chunk,
                                                        size_t i) {
-  LARDER_RETURN_IF_ERROR(layer->Locate(chunk));
+  LARDER_RETURN_IF_ERROR(layer->Locate(chunk, i));
   if (chunk->records.HasAllFrames(i)) {
     return std::make_optional(chunk->records.records[i]);
   }

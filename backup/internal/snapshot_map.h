@@ -12,9 +12,9 @@
 #include "backup/archive.h"
 #include "backup/cancellation.h"
 #include "backup/internal/blob_place.h"
+#include "backup/internal/frame_files.h"
 #include "backup/internal/frame_places.h"
 #include "backup/internal/layer_map.h"
-#include "backup/internal/pack_files.h"
 
 namespace larder::backup_internal {
 
@@ -25,7 +25,7 @@ class SnapshotMap {
   // each. Borrows all; `cancellation` may be null.
   SnapshotMap(const backup::Archive* archive,
               const std::vector<backup::SnapshotEntry>* chain,
-              const std::vector<uint16_t>& sources, PackFiles* files,
+              const std::vector<uint16_t>& sources, FrameFiles* frames,
               const backup::Cancellation* cancellation);
 
   // The record that the snapshot has at `place`, with the places of all its

@@ -11,9 +11,10 @@ namespace larder::backup_internal {
 absl::StatusOr<std::unique_ptr<SnapshotReplica>> SnapshotReplica::Open(
     const std::string& path, const std::string& snapshot_id,
     const std::vector<std::string>& newer, cache::l2::FileSystem* file_system,
-    cache::Clock* clock) {
-  LARDER_ASSIGN_OR_RETURN(backup::Archive archive,
-                          backup::Archive::Open(path, file_system));
+    cache::Clock* clock, backup::Archive::Keys keys) {
+  LARDER_ASSIGN_OR_RETURN(
+      backup::Archive archive,
+      backup::Archive::Open(path, file_system, std::move(keys)));
   std::unique_ptr<SnapshotReplica> replica(
       new SnapshotReplica(std::move(archive)));
   LARDER_ASSIGN_OR_RETURN(const backup::SnapshotEntry entry,
@@ -24,6 +25,8 @@ absl::StatusOr<std::unique_ptr<SnapshotReplica>> SnapshotReplica::Open(
       ChooseSource(entry.manifest, backup::format::SOURCE_KIND_BLOB_CACHE, ""));
   std::vector<std::string> ids = newer;
   for (size_t i = 0; i < replica->chain_.size(); ++i) {
+    LARDER_RETURN_IF_ERROR(
+        replica->archive_.SealOf(replica->chain_[i].manifest).status());
     LARDER_ASSIGN_OR_RETURN(const uint16_t source,
                             CacheSourceIn(replica->chain_, i, index));
     replica->sources_.push_back(source);

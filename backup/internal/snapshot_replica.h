@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backup/archive.h"
+#include "backup/internal/frame_files.h"
 #include "backup/internal/lease.h"
 #include "backup/internal/pack_files.h"
 #include "cache/clock.h"
@@ -24,19 +25,21 @@ namespace larder::backup_internal {
 class SnapshotReplica {
  public:
   // `newer`: snapshots that are needed besides those of the chain.
+  // `keys` as Archive::Open() takes them.
   // Errors: as Archive::Open(), Find(), Chain() and Lease::Take();
-  // kFailedPrecondition when the snapshot holds no cache.
+  // kFailedPrecondition when the snapshot holds no cache, or the key of one of
+  // the chain is not there.
   static absl::StatusOr<std::unique_ptr<SnapshotReplica>> Open(
       const std::string& path, const std::string& snapshot_id,
       const std::vector<std::string>& newer, cache::l2::FileSystem* file_system,
-      cache::Clock* clock);
+      cache::Clock* clock, backup::Archive::Keys keys);
 
   const backup::Archive& archive() const { return archive_; }
   // The full dump first.
   const std::vector<backup::SnapshotEntry>& chain() const { return chain_; }
   // The index of the cache in each of the chain.
   const std::vector<uint16_t>& sources() const { return sources_; }
-  PackFiles* files() { return &files_; }
+  FrameFiles* frames() { return &frames_; }
 
   // To be called again and again while reading. Cheap.
   void RenewLease() ABSL_LOCKS_EXCLUDED(lease_mu_);
@@ -47,12 +50,13 @@ class SnapshotReplica {
 
  private:
   explicit SnapshotReplica(backup::Archive archive)
-      : archive_(std::move(archive)), files_(&archive_) {}
+      : archive_(std::move(archive)), files_(&archive_), frames_(&files_) {}
 
   const backup::Archive archive_;
   std::vector<backup::SnapshotEntry> chain_;
   std::vector<uint16_t> sources_;
   PackFiles files_;
+  FrameFiles frames_;
   cache::Mutex lease_mu_;
   std::unique_ptr<Lease> lease_ ABSL_GUARDED_BY(lease_mu_);
 };

@@ -282,5 +282,30 @@ TEST_F(ReplicaTest, ARoleIsGivenAndOnlyOne) {
   EXPECT_EQ(Larder({"get", "-n", "ns", "key"}).exit_code, 2);
 }
 
+TEST_F(ReplicaTest, SealedBackupsNeedTheKeyWhereTheyAreApplied) {
+  const std::string keys = At("keys");
+  WriteFile(keys, std::string(64, 'a') + "\n");
+  ASSERT_EQ(::chmod(keys.c_str(), 0600), 0);
+  Replica archive(At("archive"), "127.0.0.1:0");
+  Replica open(At("open"), "127.0.0.1:0", {"--key-file", keys}, "--l2");
+  Replica locked(At("locked"), "127.0.0.1:0", {}, "--l2");
+  const ProgramEnd sent =
+      Backup({"--to", archive.place(), "--to", open.place(), "--to",
+              locked.place(), "--quorum", "2", "--key-file", keys});
+  EXPECT_EQ(sent.exit_code, 0) << sent.err;
+  EXPECT_THAT(sent.err, HasSubstr("sealed with key ID"));
+  EXPECT_EQ(Larder({"get", "--from", open.place(), "-n", "ns", "key"}).out,
+            ReadFile(At("value")));
+  ExpectWhole(At("archive"));
+  EXPECT_EQ(Larder({"restore", "--from", "dir:" + At("archive"), "--l2",
+                    At("new"), "--key-file", keys})
+                .exit_code,
+            0);
+  EXPECT_EQ(Larder({"replica", "--listen", "127.0.0.1:0", "--archive",
+                    At("other"), "--key-file", keys})
+                .exit_code,
+            2);
+}
+
 }  // namespace
 }  // namespace larder::tests

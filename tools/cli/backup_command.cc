@@ -13,7 +13,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "backup/archive.h"
 #include "backup/blob_cache_source.h"
+#include "backup/crypto/key_ring.h"
 #include "backup/directory_sink.h"
 #include "backup/directory_source.h"
 #include "backup/format/dump.pb.h"
@@ -25,6 +27,7 @@
 #include "replication/promotion.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/key_flag.h"
 #include "tools/cli/units.h"
 
 namespace larder::cli {
@@ -250,9 +253,11 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
         absl::StrCat("--limit-rate: ", flags.bytes_per_second_max,
                      " bytes a second vs at least ", kBytesPerSecondMin));
   }
+  LARDER_ASSIGN_OR_RETURN(const backup::Archive::Keys keys,
+                          ReadKeys(flags.cache.key_file));
   LARDER_ASSIGN_OR_RETURN(const auto cache,
                           OpenCache(flags.cache, OpenMode::kLook));
-  backup::BackupOrchestrator orchestrator({});
+  backup::BackupOrchestrator orchestrator({.keys = keys});
   orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
       [&cache](const cache::EpochLock::PinOptions& pin) {
         return cache->TakeSnapshot(pin);
@@ -281,6 +286,10 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   const BackupReport report = orchestrator.Run(request);
   console->EndProgress();
   AddFacts(report, &result->facts);
+  if (keys != nullptr) {
+    result->facts.String("key_id",
+                         backup::crypto::PrintKeyId(keys->first().id));
+  }
   const int64_t acknowledged = Acknowledged(report);
   result->facts.Int("quorum", quorum).Int("acknowledged", acknowledged);
   if (report.outcome == backup::Outcome::kFailed) {
@@ -291,6 +300,10 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
     return report.status;
   }
   Print(report, console);
+  if (keys != nullptr) {
+    console->Say(absl::StrFormat("%-10s with key ID %s", "sealed",
+                                 backup::crypto::PrintKeyId(keys->first().id)));
+  }
   AddFailures(report, acknowledged >= quorum, console, &result->failures);
   return CheckNotFenced(report);
 }

@@ -20,6 +20,9 @@ struct CacheFlags {
   // a look at a large L2 does not shrink it.
   int64_t l2_bytes_max = 0;
   cache::Durability durability = cache::Durability::kInterval;
+  // Keys of sealed dumps that are made of the L2, or that it is made of; empty:
+  // none.
+  std::string key_file = {};
 };
 
 enum class OpenMode {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@
 #include "cache/status_macros.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/key_flag.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
 
@@ -101,9 +103,11 @@ class Names {
 
 absl::Status Diff(const DiffFlags& flags, Console* console,
                   CommandResult* result) {
+  LARDER_ASSIGN_OR_RETURN(backup::Archive::Keys keys, ReadKeys(flags.key_file));
   LARDER_ASSIGN_OR_RETURN(
       const backup::Archive archive,
-      backup::Archive::Open(flags.directory, /*file_system=*/nullptr));
+      backup::Archive::Open(flags.directory, /*file_system=*/nullptr,
+                            std::move(keys)));
   backup::DiffOptions options;
   options.source = flags.source;
   options.cancellation = InterruptFlag();

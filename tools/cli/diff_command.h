@@ -13,9 +13,10 @@ struct DiffFlags {
   std::string directory;  // The archive.
   std::string before;     // Their ids.
   std::string after;
-  std::string source;  // Empty: the only blob cache.
-  bool names = false;  // Tell also which blobs,
-  int64_t limit = 0;   // at most so many; not 0: `names` is meant, too.
+  std::string source;    // Empty: the only blob cache.
+  bool names = false;    // Tell also which blobs,
+  int64_t limit = 0;     // at most so many; not 0: `names` is meant, too.
+  std::string key_file;  // Of sealed snapshots; empty: none.
 };
 
 // Memory: the names that are told.

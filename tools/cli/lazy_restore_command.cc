@@ -19,6 +19,7 @@
 #include "cache/status_macros.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/key_flag.h"
 #include "tools/cli/losses.h"
 #include "tools/cli/units.h"
 
@@ -54,6 +55,7 @@ absl::StatusOr<LazyRestoreOptions> OptionsOf(const RestoreFlags& flags) {
   options.cache = ToolOptions(flags.cache, OpenMode::kStore);
   options.cache.l2_must_exist = false;
   options.cancellation = InterruptFlag();
+  LARDER_ASSIGN_OR_RETURN(options.keys, ReadKeys(flags.cache.key_file));
   LARDER_ASSIGN_OR_RETURN(
       const std::optional<HydratingL2> hydrating,
       LazyRestore::FindHydrating(cache::l2::PosixFileSystem(), flags.cache.l2));
@@ -68,7 +70,7 @@ absl::StatusOr<LazyRestoreOptions> OptionsOf(const RestoreFlags& flags) {
   }
   // An archive that cannot be read is told by the open.
   const absl::StatusOr<backup::Archive> archive =
-      backup::Archive::Open(options.archives.front(), nullptr);
+      backup::Archive::Open(options.archives.front(), nullptr, options.keys);
   if (!archive.ok()) return options;
   backup::RestoreOptions restore;
   restore.snapshot_id = options.snapshot_id;

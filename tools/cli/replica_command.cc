@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "backup/archive.h"
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
 #include "replication/archive_receiver.h"
@@ -21,6 +22,7 @@
 #include "replication/term_store.h"
 #include "tools/cli/cache_flags.h"
 #include "tools/cli/interrupt.h"
+#include "tools/cli/key_flag.h"
 
 namespace larder::cli {
 namespace {
@@ -45,10 +47,13 @@ absl::StatusOr<Replica> OpenReplica(const ReplicaFlags& flags) {
   std::unique_ptr<replication::DumpReceiver> receiver;
   std::string own;
   if (flags.archive.empty()) {
+    LARDER_ASSIGN_OR_RETURN(backup::Archive::Keys keys,
+                            ReadKeys(flags.cache.key_file));
     LARDER_ASSIGN_OR_RETURN(
         replica.live, replication::LiveL2::Open(
                           {.cache = ToolOptions(flags.cache, OpenMode::kLook),
-                           .delta_limits = {}}));
+                           .delta_limits = {},
+                           .keys = std::move(keys)}));
     receiver = replication::MakeLiveReceiver(replica.live.get());
     own = replica.live->kept().OwnDirectory();
   } else {

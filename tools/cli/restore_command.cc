@@ -17,6 +17,7 @@
 #include "tools/cli/instant.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/key_flag.h"
 #include "tools/cli/lazy_restore_command.h"
 #include "tools/cli/losses.h"
 #include "tools/cli/units.h"
@@ -122,9 +123,12 @@ void Report(const RestoreReport& report, const RestoreFlags& flags,
 
 absl::Status Restore(const RestoreFlags& flags, Console* console,
                      CommandResult* result) {
+  LARDER_ASSIGN_OR_RETURN(backup::Archive::Keys keys,
+                          ReadKeys(flags.cache.key_file));
   LARDER_ASSIGN_OR_RETURN(
       const backup::Archive archive,
-      backup::Archive::Open(flags.directory, /*file_system=*/nullptr));
+      backup::Archive::Open(flags.directory, /*file_system=*/nullptr,
+                            std::move(keys)));
   RestoreOptions options = OptionsOf(flags);
   LARDER_ASSIGN_OR_RETURN(const RestorePlan plan,
                           backup::PlanRestore(archive, options));
@@ -134,6 +138,12 @@ absl::Status Restore(const RestoreFlags& flags, Console* console,
             &options.cache);
   AddPlan(plan, flags.dry_run, &result->facts);
   PrintPlan(plan, console);
+  if (archive.has_keys() && plan.dumps_in_the_clear > 0) {
+    console->Warn(absl::StrCat(
+        plan.dumps_in_the_clear, " of ",
+        FormatPlural(static_cast<int64_t>(plan.chain.size()), "dump"),
+        " in the clear: nothing proves that it is what was backed up"));
+  }
   Progress* progress = console->StartProgress("restore", plan.bytes_to_read);
   options.progress = [progress](const backup::RestoreProgress& done) {
     progress->Set(done.bytes_done, done.bytes_total);

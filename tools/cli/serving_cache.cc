@@ -8,6 +8,7 @@
 #include "backup/lazy_restore.h"
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
+#include "tools/cli/key_flag.h"
 #include "tools/cli/restore_flags.h"
 
 namespace larder::cli {
@@ -20,6 +21,7 @@ absl::StatusOr<std::unique_ptr<cache::BlobCache>> OpenServing(
   if (!hydrating.has_value()) return OpenCache(flags, OpenMode::kLook);
   backup::LazyRestoreOptions options;
   options.cache = ToolOptions(flags, OpenMode::kLook);
+  LARDER_ASSIGN_OR_RETURN(options.keys, ReadKeys(flags.key_file));
   FitBudget(hydrating->records, hydrating->stored_bytes, flags, &options.cache);
   auto lazy = backup::LazyRestore::Open(std::move(options));
   if (lazy.ok()) return *std::move(lazy);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "backup/archive.h"
+#include "backup/crypto/key_ring.h"
 #include "backup/format/checksum.h"
 #include "backup/format/dump.pb.h"
 #include "backup/format/names.h"
@@ -156,6 +157,12 @@ absl::Status Show(const ShowFlags& flags, Console* console,
   SayRow(console, "snapshot", entry.id);
   SayRow(console, "made",
          FormatInstant(header.created_unix_ms(), absl::LocalTimeZone()));
+  if (header.has_encryption()) {
+    const std::string key_id =
+        backup::crypto::PrintKeyId(header.encryption().key_id());
+    result->facts.String("key_id", key_id);
+    SayRow(console, "sealed", absl::StrCat("with key ID ", key_id));
+  }
   SayRow(console, "archived",
          absl::StrCat(FormatBytes(entry.bytes), " in ",
                       FormatPlural(entry.manifest.packs_size(), "pack")));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,7 @@
 #include "cache/verify.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/key_flag.h"
 #include "tools/cli/repair_command.h"
 #include "tools/cli/units.h"
 #include "tools/cli/verified.h"
@@ -48,15 +50,19 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
     console->Fail(verdict.id, verdict.status.message(), failures);
   }
   SayRow(console, verdict.status.ok() ? "sound" : "DAMAGED",
-         full ? absl::StrCat(verdict.id, ": ",
-                             FormatPlural(verdict.records, "blob"), ", ",
-                             FormatPlural(verdict.files, "file"), ", ",
-                             FormatBytes(verdict.bytes), " in ",
-                             FormatPlural(verdict.chunks, "chunk"))
-              : absl::StrCat(verdict.id, ": ",
-                             FormatPlural(verdict.packs_read, "pack"), " and ",
-                             FormatBytes(verdict.bytes_read), " read of ",
-                             FormatBytes(verdict.bytes)));
+         full && !verdict.not_opened
+             ? absl::StrCat(verdict.id, ": ",
+                            FormatPlural(verdict.records, "blob"), ", ",
+                            FormatPlural(verdict.files, "file"), ", ",
+                            FormatBytes(verdict.bytes), " in ",
+                            FormatPlural(verdict.chunks, "chunk"))
+             : absl::StrCat(verdict.id, ": ",
+                            FormatPlural(verdict.packs_read, "pack"), " and ",
+                            FormatBytes(verdict.bytes_read), " read of ",
+                            FormatBytes(verdict.bytes),
+                            verdict.not_opened
+                                ? "; sealed, and not opened: --key-file does"
+                                : ""));
   if (!verdict.lost.empty()) {
     SayRow(console, "",
            absl::StrCat("a restore would lose ",
@@ -66,6 +72,7 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
   return JsonObject()
       .String("id", verdict.id)
       .Bool("sound", verdict.status.ok())
+      .Bool("opened", full && !verdict.not_opened)
       .Int("blobs", verdict.records)
       .Int("files", verdict.files)
       .Int("chunks", verdict.chunks)
@@ -93,9 +100,12 @@ backup::VerifyOptions OptionsOf(const VerifyFlags& flags) {
 
 absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
                            CommandResult* result) {
+  LARDER_ASSIGN_OR_RETURN(backup::Archive::Keys keys,
+                          ReadKeys(flags.cache.key_file));
   LARDER_ASSIGN_OR_RETURN(
       const backup::Archive archive,
-      backup::Archive::Open(flags.directory, /*file_system=*/nullptr));
+      backup::Archive::Open(flags.directory, /*file_system=*/nullptr,
+                            std::move(keys)));
   backup::VerifyOptions options = OptionsOf(flags);
   const bool full = options.mode == backup::format::VERIFY_MODE_FULL;
   result->facts.String("mode", ModeName(options.mode));
