@@ -17,50 +17,6 @@
 namespace larder::replication {
 namespace {
 
-// A TransferRequest: a message, or else a piece.
-struct Outgoing {
-  const TransferRequest* message = nullptr;
-  uint64_t position = 0;
-  absl::string_view data = {};
-  std::shared_ptr<const void> owner = nullptr;  // Of `data`.
-};
-
-// The piece's data are not copied: gRPC has them until it has sent them.
-grpc::Status SerializePiece(const Outgoing& piece, grpc::ByteBuffer* out) {
-  const grpc::Slice slices[] = {
-      grpc::Slice(EncodePieceHead(piece.position, piece.data.size())),
-      grpc::Slice(
-          const_cast<char*>(piece.data.data()), piece.data.size(),
-          [](void* owner) {
-            delete static_cast<std::shared_ptr<const void>*>(owner);
-          },
-          new std::shared_ptr<const void>(piece.owner))};
-  *out = grpc::ByteBuffer(slices, std::size(slices));
-  return grpc::Status::OK;
-}
-
-}  // namespace
-}  // namespace larder::replication
-
-// How gRPC asks for the bytes of what a stream writes.
-template <>
-class grpc::SerializationTraits<larder::replication::Outgoing> {
- public:
-  static grpc::Status Serialize(const larder::replication::Outgoing& request,
-                                grpc::ByteBuffer* out, bool* own_buffer) {
-    if (request.message == nullptr) {
-      *own_buffer = true;
-      return larder::replication::SerializePiece(request, out);
-    }
-    return grpc::SerializationTraits<
-        larder::replication::TransferRequest>::Serialize(*request.message, out,
-                                                         own_buffer);
-  }
-};
-
-namespace larder::replication {
-namespace {
-
 // Replication::Transfer, as the generated stub calls it.
 constexpr char kTransferMethod[] = "/larder.replication.Replication/Transfer";
 constexpr int kKeepaliveMillis = 20'000;
@@ -116,7 +72,7 @@ void Prepare(const GrpcConnector::Options& options, int64_t ms_max,
 // What a stub does for Transfer, but for requests that need no copies.
 class GrpcCall : public TransferCall {
  public:
-  using Stream = grpc::ClientReaderWriter<Outgoing, TransferReply>;
+  using Stream = grpc::ClientReaderWriter<grpc::ByteBuffer, TransferReply>;
 
   explicit GrpcCall(const GrpcConnector::Options& options)
       : channel_(Connect(options)) {
@@ -124,17 +80,31 @@ class GrpcCall : public TransferCall {
     const grpc::internal::RpcMethod method(
         kTransferMethod, grpc::internal::RpcMethod::BIDI_STREAMING, channel_);
     stream_.reset(grpc::internal::ClientReaderWriterFactory<
-                  Outgoing, TransferReply>::Create(channel_.get(), method,
-                                                   &context_));
+                  grpc::ByteBuffer, TransferReply>::Create(channel_.get(),
+                                                           method, &context_));
   }
 
   bool Write(const TransferRequest& request) override {
-    return stream_->Write({.message = &request});
+    grpc::ByteBuffer bytes;
+    bool own_buffer = false;
+    return grpc::SerializationTraits<TransferRequest>::Serialize(
+               request, &bytes, &own_buffer)
+               .ok() &&
+           stream_->Write(bytes);
   }
+  // gRPC refers to the data, and keeps their owner, until it has sent them, or
+  // until the call has ended.
   bool WritePiece(uint64_t position, absl::string_view data,
                   std::shared_ptr<const void> owner) override {
-    return stream_->Write(
-        {.position = position, .data = data, .owner = std::move(owner)});
+    const grpc::Slice slices[] = {
+        grpc::Slice(EncodePieceHead(position, data.size())),
+        grpc::Slice(
+            const_cast<char*>(data.data()), data.size(),
+            [](void* kept) {
+              delete static_cast<std::shared_ptr<const void>*>(kept);
+            },
+            new std::shared_ptr<const void>(std::move(owner)))};
+    return stream_->Write(grpc::ByteBuffer(slices, std::size(slices)));
   }
   bool Read(TransferReply* reply) override { return stream_->Read(reply); }
   void Cancel() override { context_.TryCancel(); }

@@ -193,10 +193,10 @@ absl::Status GrpcReplicaServerImpl::Listen(const Options& options) {
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
       kPingIntervalMillisMin);
-  // So that a window that the service allows never blocks the client's writes.
-  // A piece in one frame costs the client a fifth less CPU time than in 16.
+  // A piece in one frame, not in 16: less to do at both ends.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE,
                              static_cast<int>(kMessageBytesMax));
+  // So that a window that the service allows never blocks the client's writes.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
                              static_cast<int>(kWindowBytesMax));
   server_ = builder.BuildAndStart();

@@ -55,7 +55,8 @@ class ReplicaSink : public backup::SnapshotSink {
     std::function<void(int64_t)> wait = nullptr;
   };
 
-  // Memory: the spool, whose chunks are shared with other sinks, and a piece.
+  // Memory: the spool, whose chunks are shared with other sinks; and of a
+  // connection that has ended, the chunks of its window until gRPC lets go.
   static std::unique_ptr<ReplicaSink> Create(
       std::unique_ptr<ReplicaConnector> connector, Options options);
 
