@@ -122,23 +122,27 @@ class BlobCacheView : public SourceView {
                        format::SourceTotals* totals) override;
 
  private:
-  // A range of records on its way out.
+  // A range of records: collected, then begun, then emitted bit by bit, so that
+  // no step of Repeat() takes long.
   struct Range {
     std::vector<StoredRecord> records;
     format::Records message;
     size_t bytes = 0;
+    bool begun = false;
     uint64_t sequence = 0;
+    size_t next = 0;  // The record whose frames come next.
   };
 
   absl::Status EmitInvalidations();
   absl::Status EmitRecords();
   absl::Status EmitDelta(const cache::DeltaBase& base);
-  absl::Status EmitDeltaRanges(std::vector<cache::DeltaRange> ranges);
+  absl::Status BeginDelta(std::vector<cache::DeltaRange> ranges, Range* range);
   // Takes the record into the range, if it is sound and a dump can hold it.
   bool AddRecord(StoredRecord record, Range* range);
-  absl::Status EmitUpTo(const std::string& high, Range* range);
-  absl::Status EmitRange(Range* range);
-  absl::Status EmitFrames(const Range& range);
+  absl::Status BeginUpTo(const std::string& high, Range* range);
+  absl::Status Begin(Range* range);
+  // Of a range that is begun. False: that was all of it; it is empty then.
+  absl::StatusOr<bool> EmitNext(Range* range);
   absl::Status EmitFramesOf(const Range& range, size_t index);
   void StartFrames();
   absl::Status FlushFrames();
@@ -218,25 +222,36 @@ absl::Status BlobCacheView::EmitInvalidations() {
 
 absl::Status BlobCacheView::EmitRecords() {
   Snapshot::Position position;
+  std::vector<StoredRecord> read;
+  size_t taken = 0;  // Of `read`.
   Range range;
-  const auto emit_some = [&]() -> absl::StatusOr<bool> {
-    std::vector<StoredRecord> read;
-    std::vector<std::string> damage;
-    LARDER_RETURN_IF_ERROR(
-        snapshot_->Read(kReadRecords, &position, &read, &damage));
-    for (const std::string& line : damage) Problem(line);
-    for (StoredRecord& record : read) {
-      if (IsFull(range)) {
-        LARDER_RETURN_IF_ERROR(EmitUpTo(
-            format::BlobName(range.records.back().ns, range.records.back().key),
-            &range));
-      }
-      AddRecord(std::move(record), &range);
+  bool is_last = false;
+  return out_->Repeat([&]() -> absl::StatusOr<bool> {
+    if (range.begun) {
+      LARDER_ASSIGN_OR_RETURN(const bool more, EmitNext(&range));
+      return more || !is_last;
     }
-    return !position.at_end;
-  };
-  LARDER_RETURN_IF_ERROR(out_->Repeat(emit_some));
-  return EmitUpTo("", &range);
+    if (taken == read.size() && !position.at_end) {
+      read.clear();
+      taken = 0;
+      std::vector<std::string> damage;
+      LARDER_RETURN_IF_ERROR(
+          snapshot_->Read(kReadRecords, &position, &read, &damage));
+      for (const std::string& line : damage) Problem(line);
+    }
+    while (taken < read.size() && !IsFull(range)) {
+      AddRecord(std::move(read[taken++]), &range);
+    }
+    if (taken < read.size()) {
+      const StoredRecord& last = range.records.back();
+      LARDER_RETURN_IF_ERROR(
+          BeginUpTo(format::BlobName(last.ns, last.key), &range));
+    } else if (position.at_end) {
+      is_last = true;
+      LARDER_RETURN_IF_ERROR(BeginUpTo("", &range));
+    }
+    return true;
+  });
 }
 
 bool BlobCacheView::AddRecord(StoredRecord record, Range* range) {
@@ -258,48 +273,53 @@ absl::Status BlobCacheView::EmitDelta(const cache::DeltaBase& base) {
       .kept = options_.range_kept_max,
       .bytes = std::min(options_.range_metadata_bytes, kRangeBytesMax)};
   Snapshot::Position position;
+  Range range;
   return out_->Repeat([&]() -> absl::StatusOr<bool> {
+    if (range.begun) {
+      LARDER_ASSIGN_OR_RETURN(const bool more, EmitNext(&range));
+      return more || !position.at_end;
+    }
     std::vector<cache::DeltaRange> ranges;
     std::vector<std::string> damage;
     LARDER_RETURN_IF_ERROR(
         snapshot_->ReadDelta(base, limits, &position, &ranges, &damage));
     for (const std::string& line : damage) Problem(line);
-    LARDER_RETURN_IF_ERROR(EmitDeltaRanges(std::move(ranges)));
-    return !position.at_end;
+    if (ranges.empty()) return !position.at_end;
+    LARDER_RETURN_IF_ERROR(BeginDelta(std::move(ranges), &range));
+    return true;
   });
 }
 
-absl::Status BlobCacheView::EmitDeltaRanges(
-    std::vector<cache::DeltaRange> ranges) {
-  if (ranges.empty()) return absl::OkStatus();
-  Range out;
-  out.message.set_first_range(static_cast<uint64_t>(totals_->ranges()));
+absl::Status BlobCacheView::BeginDelta(std::vector<cache::DeltaRange> ranges,
+                                       Range* out) {
+  out->message.set_first_range(static_cast<uint64_t>(totals_->ranges()));
   for (cache::DeltaRange& range : ranges) {
-    format::KeyRange* message = out.message.add_ranges();
+    format::KeyRange* message = out->message.add_ranges();
     message->set_ns(range.ns);
     message->set_from(range.from);
     message->set_until(range.until);
     message->mutable_kept()->Add(range.kept.begin(), range.kept.end());
     uint32_t records = 0;
     for (StoredRecord& record : range.changed) {
-      records += AddRecord(std::move(record), &out) ? 1 : 0;
+      records += AddRecord(std::move(record), out) ? 1 : 0;
     }
     message->set_records(records);
     totals_->set_records_kept(totals_->records_kept() +
                               static_cast<int64_t>(range.kept.size()));
   }
   totals_->set_ranges(totals_->ranges() + static_cast<int64_t>(ranges.size()));
-  return EmitRange(&out);
+  return Begin(out);
 }
 
-absl::Status BlobCacheView::EmitUpTo(const std::string& high, Range* range) {
+absl::Status BlobCacheView::BeginUpTo(const std::string& high, Range* range) {
   range->message.set_low(low_);
   range->message.set_high(high);
   low_ = high;
-  return EmitRange(range);
+  return Begin(range);
 }
 
-absl::Status BlobCacheView::EmitRange(Range* range) {
+absl::Status BlobCacheView::Begin(Range* range) {
+  range->begun = true;
   range->message.set_first_record(
       static_cast<uint64_t>(totals_->records_begun()));
   totals_->set_records_begun(totals_->records_begun() +
@@ -307,17 +327,19 @@ absl::Status BlobCacheView::EmitRange(Range* range) {
   LARDER_ASSIGN_OR_RETURN(range->sequence,
                           out_->Emit(ChunkType::kRecords, Packing::kCompress,
                                      format::SerializeMessage(range->message)));
-  LARDER_RETURN_IF_ERROR(EmitFrames(*range));
-  LARDER_RETURN_IF_ERROR(EmitNames(*range));
-  *range = Range();
-  return snapshot_->status();
+  return absl::OkStatus();
 }
 
-absl::Status BlobCacheView::EmitFrames(const Range& range) {
-  for (size_t i = 0; i < range.records.size(); ++i) {
-    LARDER_RETURN_IF_ERROR(EmitFramesOf(range, i));
+absl::StatusOr<bool> BlobCacheView::EmitNext(Range* range) {
+  if (range->next < range->records.size()) {
+    LARDER_RETURN_IF_ERROR(EmitFramesOf(*range, range->next++));
+    return true;
   }
-  return FlushFrames();
+  LARDER_RETURN_IF_ERROR(FlushFrames());
+  LARDER_RETURN_IF_ERROR(EmitNames(*range));
+  *range = Range();
+  LARDER_RETURN_IF_ERROR(snapshot_->status());
+  return false;
 }
 
 absl::Status BlobCacheView::EmitFramesOf(const Range& range, size_t index) {

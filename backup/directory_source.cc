@@ -190,13 +190,7 @@ absl::Status DirectoryView::Produce(const format::SourceInfo*,
                                     format::SourceTotals* totals) {
   out_ = out;
   totals_ = totals;
-  // All in one step: no snapshot is at stake, so nothing hurries it.
-  absl::Status walked;
-  LARDER_RETURN_IF_ERROR(out_->Repeat([&]() -> absl::StatusOr<bool> {
-    walked = WalkDirectory(root_->get(), "", 1);
-    return false;
-  }));
-  LARDER_RETURN_IF_ERROR(walked);
+  LARDER_RETURN_IF_ERROR(WalkDirectory(root_->get(), "", 1));
   LARDER_RETURN_IF_ERROR(FlushParts());
   return FlushNames();
 }

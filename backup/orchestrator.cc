@@ -28,6 +28,8 @@ namespace {
 
 using backup_internal::FanOut;
 using backup_internal::GivingWay;
+// As the sources; null: it failed, or nobody needs it any more.
+using Views = std::vector<std::unique_ptr<SourceView>>;
 
 // Whether an error of Emit() ended the whole backup, rather than a source.
 bool EndsBackup(const absl::Status& status) {
@@ -37,13 +39,14 @@ bool EndsBackup(const absl::Status& status) {
 // Chunks of one source, into the stream.
 class SourceEmitter : public ChunkEmitter {
  public:
-  SourceEmitter(FanOut* fan_out, uint16_t source, const SourceView* view,
+  // `views`: all that are open, since their snapshots are kept meanwhile.
+  SourceEmitter(FanOut* fan_out, uint16_t source, const Views* views,
                 GivingWay* giving_way,
                 const std::function<void(const BackupProgress&)>* report,
                 BackupProgress* progress)
       : fan_out_(fan_out),
         source_(source),
-        view_(view),
+        views_(views),
         giving_way_(giving_way),
         report_(report),
         progress_(progress) {}
@@ -78,7 +81,7 @@ class SourceEmitter : public ChunkEmitter {
     giving_way_->Repeat([&] {
       const absl::StatusOr<bool> more = step();
       status = more.status();
-      if (view_->pressed()) giving_way_->End();
+      if (AnyPressed()) giving_way_->End();
       return more.ok() && *more;
     });
     return status;
@@ -88,6 +91,11 @@ class SourceEmitter : public ChunkEmitter {
   const absl::Status& ended() const { return ended_; }
 
  private:
+  bool AnyPressed() const {
+    return std::any_of(views_->begin(), views_->end(), [](const auto& view) {
+      return view != nullptr && view->pressed();
+    });
+  }
   absl::StatusOr<uint64_t> Sent(uint64_t sequence, const absl::Status& sent) {
     if (EndsBackup(sent)) ended_ = sent;
     LARDER_RETURN_IF_ERROR(sent);
@@ -98,7 +106,7 @@ class SourceEmitter : public ChunkEmitter {
 
   FanOut* const fan_out_;
   const uint16_t source_;
-  const SourceView* const view_;
+  const Views* const views_;
   GivingWay* const giving_way_;
   const std::function<void(const BackupProgress&)>* const report_;
   BackupProgress* const progress_;
@@ -122,8 +130,6 @@ struct Stream {
     return nullptr;
   }
 };
-
-using Views = std::vector<std::unique_ptr<SourceView>>;
 
 format::DumpHeader HeaderInTheClear(const BackupReport& report,
                                     uint64_t stream_id) {
@@ -248,26 +254,29 @@ Views OpenSources(const std::vector<std::unique_ptr<SnapshotSource>>& sources,
   return views;
 }
 
-absl::Status SendAll(const Views& views, const BackupRequest& request,
+// Closes each view behind its work in the last stream, and so gives back its
+// snapshot.
+absl::Status SendAll(Views* views, bool is_last, const BackupRequest& request,
                      const crypto::KeyRing* keys, Stream* stream,
                      GivingWay* giving_way, FanOut* fan_out,
                      BackupReport* report, BackupProgress* progress) {
   const format::DumpSeal seal = format::SealOf(stream->header, keys);
   LARDER_CHECK(seal.status().ok());
   fan_out->StartStream(stream->sinks, seal);
-  stream->totals.resize(views.size());
+  stream->totals.resize(views->size());
   std::string header = format::SerializeMessage(stream->header);
   LARDER_RETURN_IF_ERROR(fan_out->Send(format::ChunkType::kHeader,
                                        format::kNoSource,
                                        /*try_compress=*/true, header));
-  for (size_t i = 0; i < views.size(); ++i) {
+  for (size_t i = 0; i < views->size(); ++i) {
     SourceResult& source = report->sources[i];
-    if (views[i] == nullptr || !source.status.ok()) continue;
+    if ((*views)[i] == nullptr || !source.status.ok()) continue;
     progress->source = source.name;
-    SourceEmitter emitter(fan_out, static_cast<uint16_t>(i), views[i].get(),
-                          giving_way, &request.progress, progress);
-    source.status = views[i]->Produce(stream->BaseOf(source.name), &emitter,
-                                      &stream->totals[i]);
+    SourceEmitter emitter(fan_out, static_cast<uint16_t>(i), views, giving_way,
+                          &request.progress, progress);
+    source.status = (*views)[i]->Produce(stream->BaseOf(source.name), &emitter,
+                                         &stream->totals[i]);
+    if (is_last) (*views)[i].reset();
     LARDER_RETURN_IF_ERROR(emitter.ended());
     LARDER_RETURN_IF_ERROR(CheckCancelled(request.cancellation));
   }
@@ -424,7 +433,7 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
                                              FanOut* fan_out,
                                              BackupReport* report) {
   BackupProgress progress;
-  const Views views =
+  Views views =
       OpenSources(sources_, {.include_blob_cache = request.include_blob_cache},
                   report, &progress);
   LARDER_RETURN_IF_ERROR(CheckSources(*report));
@@ -435,9 +444,9 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
   absl::Status none_left = absl::OkStatus();
   std::vector<const Stream*> sent;
   for (Stream& stream : streams) {
-    const absl::Status status =
-        SendAll(views, request, options_.keys.get(), &stream, giving_way,
-                fan_out, report, &progress);
+    const absl::Status status = SendAll(&views, &stream == &streams.back(),
+                                        request, options_.keys.get(), &stream,
+                                        giving_way, fan_out, report, &progress);
     // Its sinks are gone, and say why; the others have theirs to come.
     if (absl::IsUnavailable(status) && CheckSources(*report).ok()) {
       none_left = status;
@@ -448,6 +457,7 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
     sent.push_back(&stream);
   }
   if (sent.empty()) return none_left;
+  giving_way->End();  // What is queued, too.
   for (const Stream* stream : sent) {
     fan_out->Finish(stream->sinks, stream->manifest);
   }

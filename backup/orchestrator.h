@@ -34,7 +34,8 @@ class GivingWay;
 namespace larder::backup {
 
 // Passed to BackupRequest::progress after each chunk, from threads of Run()'s,
-// one call at a time.
+// one call at a time; they may be of low priority, as ChunkEmitter::Repeat()
+// says.
 struct BackupProgress {
   std::string source;
   int64_t bytes_done = 0;   // Of the sources.
@@ -53,11 +54,12 @@ struct BackupRequest {
   // limit. A chunk of 1 MiB goes at once: with less than 64 KiB a second a
   // replica may take the pause for a cut.
   int64_t bytes_per_second_max = 0;
-  // What takes long, reading the sources, sealing chunks and writing them to
+  // What takes long, reading caches, sealing their chunks and writing to
   // directories, is done by threads of the lowest priority, which take only
-  // what CPU time others leave, so that requests do not wait for a backup. On
-  // a machine that is busy all the time that is little: once a quarter is used
-  // up of what a pin may take, age or bytes, the backup goes on as others do.
+  // what CPU time others of the process leave, so that requests do not wait for
+  // a backup. On a machine that is busy all the time that is little: once a
+  // quarter is used up of what a pin may take, age or bytes, the backup goes on
+  // as others do (docs/adr/0013-backups-give-way.md).
   bool background = true;
   std::function<void(const BackupProgress&)> progress =
       nullptr;                                 // May be empty.

@@ -3,7 +3,9 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -430,63 +432,73 @@ TEST_F(OrchestratorTest, MemoryIsBoundedWhateverTheSizeOfABlob) {
 // Niceness of the calling thread.
 int Niceness() { return getpriority(PRIO_PROCESS, 0); }
 
-// Notes the niceness of who opens it, reads it and closes it. It is pressed
-// from the second of its steps on, if at all.
+constexpr int kLow = 19;
+
+// Notes the niceness of who opens it, reads it and closes it. It emits a chunk
+// in each of its steps, and is pressed from the second on, if at all.
 class NiceSource : public SnapshotSource {
  public:
+  static constexpr size_t kSteps = 6;
   struct Log {
     int open = -1;
     std::vector<int> steps;
     int close = -1;
   };
 
-  NiceSource(bool gets_pressed, Log* log)
-      : gets_pressed_(gets_pressed), log_(log) {}
+  NiceSource(bool gets_pressed, std::function<void()> before_last_step,
+             Log* log)
+      : gets_pressed_(gets_pressed),
+        before_last_step_(std::move(before_last_step)),
+        log_(log) {}
   const std::string& name() const override { return name_; }
   bool required() const override { return true; }
   absl::StatusOr<std::unique_ptr<SourceView>> Open(
       const SourceRequest&) override {
     log_->open = Niceness();
-    return std::make_unique<View>(gets_pressed_, log_);
+    return std::make_unique<View>(this);
   }
 
  private:
   class View : public SourceView {
    public:
-    View(bool gets_pressed, Log* log)
-        : gets_pressed_(gets_pressed), log_(log) {}
-    ~View() override { log_->close = Niceness(); }
+    explicit View(const NiceSource* source) : source_(source) {}
+    ~View() override { source_->log_->close = Niceness(); }
     format::SourceInfo Describe(const format::SourceInfo*) const override {
       return {};
     }
     int64_t bytes_estimate() const override { return 0; }
     bool pressed() const override {
-      return gets_pressed_ && log_->steps.size() >= 2;
+      return source_->gets_pressed_ && source_->log_->steps.size() >= 2;
     }
     absl::Status Produce(const format::SourceInfo*, ChunkEmitter* out,
                          format::SourceTotals*) override {
+      std::vector<int>& steps = source_->log_->steps;
       return out->Repeat([&]() -> absl::StatusOr<bool> {
-        log_->steps.push_back(Niceness());
-        return log_->steps.size() < 4;
+        steps.push_back(Niceness());
+        if (steps.size() == kSteps) source_->before_last_step_();
+        const auto sent = out->Emit(format::ChunkType::kNames,
+                                    ChunkEmitter::Packing::kPlain, "x");
+        if (!sent.ok()) return sent.status();
+        return steps.size() < kSteps;
       });
     }
 
    private:
-    const bool gets_pressed_;
-    Log* const log_;
+    const NiceSource* const source_;
   };
 
   const bool gets_pressed_;
+  const std::function<void()> before_last_step_;
   Log* const log_;
   const std::string name_ = "nice";
 };
 
-// Notes the niceness of who appends the first chunk to it, the header, and the
-// last one.
+// Notes the niceness of who appends to it and finishes it.
 class NiceSink : public TestSink {
  public:
   struct Log {
     std::vector<int> appends;
+    std::atomic<size_t> appended = 0;
     int finish = -1;
   };
 
@@ -500,6 +512,7 @@ class NiceSink : public TestSink {
   absl::Status Append(
       const std::shared_ptr<const format::Chunk>& chunk) override {
     log_->appends.push_back(Niceness());
+    ++log_->appended;
     return TestSink::Append(chunk);
   }
   absl::StatusOr<SinkReceipt> Finish(
@@ -519,69 +532,92 @@ struct NiceRun {
   NiceSink::Log lasting_sink;
 };
 
-NiceRun RunNice(bool background, bool gets_pressed) {
-  NiceRun run;
+// Until its last step both sinks have got all from before, the header too.
+void RunNice(bool background, bool gets_pressed, NiceRun* run) {
   BackupOrchestrator orchestrator({});
-  orchestrator.AddSource(
-      std::make_unique<NiceSource>(gets_pressed, &run.source));
-  orchestrator.AddSink(std::make_unique<NiceSink>(false, &run.sink));
-  orchestrator.AddSink(std::make_unique<NiceSink>(true, &run.lasting_sink));
+  orchestrator.AddSource(std::make_unique<NiceSource>(
+      gets_pressed,
+      [run] {
+        while (run->sink.appended < NiceSource::kSteps ||
+               run->lasting_sink.appended < NiceSource::kSteps) {
+          std::this_thread::yield();
+        }
+      },
+      &run->source));
+  orchestrator.AddSink(std::make_unique<NiceSink>(false, &run->sink));
+  orchestrator.AddSink(std::make_unique<NiceSink>(true, &run->lasting_sink));
   const BackupReport report = orchestrator.Run({.background = background});
-  EXPECT_EQ(report.outcome, Outcome::kOk) << report.status;
-  return run;
+  ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+  // And the last step's chunk, and the trailer.
+  ASSERT_EQ(run->sink.appends.size(), NiceSource::kSteps + 2);
 }
-
-constexpr int kLow = 19;
 
 // What takes and gives back the snapshot holds locks that requests wait for,
 // and threads that outlive the backup work for others: both stay as they are.
 TEST_F(OrchestratorTest, InTheBackgroundTheWorkAndNothingElseGivesWay) {
   const int usual = Niceness();
-  const NiceRun run = RunNice(/*background=*/true, /*gets_pressed=*/false);
+  if (usual == kLow) GTEST_SKIP() << "is itself of low priority";
+  NiceRun run;
+  RunNice(/*background=*/true, /*gets_pressed=*/false, &run);
   EXPECT_EQ(run.source.open, usual);
-  EXPECT_EQ(run.source.steps, std::vector<int>(4, kLow));
+  EXPECT_EQ(run.source.steps, std::vector<int>(NiceSource::kSteps, kLow));
   EXPECT_EQ(run.source.close, usual);
-  EXPECT_EQ(run.sink.appends, std::vector<int>(2, kLow));
+  // What is queued at the end is not waited for.
+  run.sink.appends.resize(NiceSource::kSteps);
+  EXPECT_EQ(run.sink.appends, std::vector<int>(NiceSource::kSteps, kLow));
   EXPECT_EQ(run.sink.finish, usual);
-  EXPECT_EQ(run.lasting_sink.appends, std::vector<int>(2, usual));
+  EXPECT_EQ(run.lasting_sink.appends,
+            std::vector<int>(NiceSource::kSteps + 2, usual));
   EXPECT_EQ(Niceness(), usual);
 }
 
 TEST_F(OrchestratorTest, AtFullPriorityNothingGivesWay) {
   const int usual = Niceness();
-  const NiceRun run = RunNice(/*background=*/false, /*gets_pressed=*/false);
-  EXPECT_EQ(run.source.steps, std::vector<int>(4, usual));
-  EXPECT_EQ(run.sink.appends, std::vector<int>(2, usual));
+  NiceRun run;
+  RunNice(/*background=*/false, /*gets_pressed=*/false, &run);
+  EXPECT_EQ(run.source.steps, std::vector<int>(NiceSource::kSteps, usual));
+  EXPECT_EQ(run.sink.appends, std::vector<int>(NiceSource::kSteps + 2, usual));
 }
 
 // Else a busy machine would take its snapshot away from a backup.
 TEST_F(OrchestratorTest, AViewThatIsPressedHurries) {
   const int usual = Niceness();
-  const NiceRun run = RunNice(/*background=*/true, /*gets_pressed=*/true);
-  EXPECT_EQ(run.source.steps, (std::vector<int>{kLow, kLow, usual, usual}));
-  // The sink waited for the trailer in its thread of low priority, or had
-  // heard of it before.
-  ASSERT_EQ(run.sink.appends.size(), 2u);
-  EXPECT_EQ(run.sink.finish, usual);
+  if (usual == kLow) GTEST_SKIP() << "is itself of low priority";
+  NiceRun run;
+  RunNice(/*background=*/true, /*gets_pressed=*/true, &run);
+  EXPECT_EQ(run.source.steps,
+            (std::vector<int>{kLow, kLow, usual, usual, usual, usual}));
+  // A sink that waits for a chunk takes one more as it is: of the third step at
+  // the latest, behind the header.
+  for (size_t i = 4; i < run.sink.appends.size(); ++i) {
+    EXPECT_EQ(run.sink.appends[i], usual) << i;
+  }
 }
 
-TEST_F(OrchestratorTest, APinThatIsPressedEndsTheBackgroundOfACache) {
-  cache_ = MakeFakeCache(400, 150);  // Several reads.
+TEST_F(OrchestratorTest, ACacheIsReadInTheBackgroundUntilItIsPressed) {
+  const int usual = Niceness();
+  if (usual == kLow) GTEST_SKIP() << "is itself of low priority";
+  cache_ = MakeFakeCache(400, 150);
   for (const bool pressed : {false, true}) {
     cache_.pressed = pressed;
     BackupOrchestrator orchestrator({});
-    AddCache(&orchestrator);
+    BlobCacheSource::Options options;
+    options.frame_chunk_bytes = 1000;
+    orchestrator.AddSource(
+        std::make_unique<BlobCacheSource>(cache_.Taker(), options));
     AddSink(&orchestrator);
-    std::set<int> niceness;
+    std::vector<int> niceness;  // At each chunk of frames but the last.
     BackupRequest request = WithBlobs();
     request.progress = [&](const BackupProgress& p) {
-      if (p.bytes_done > cache_.info.stored_bytes / 2) {
-        niceness.insert(Niceness());
+      if (p.bytes_done > 0 && p.bytes_done < cache_.info.stored_bytes) {
+        niceness.push_back(Niceness());
       }
     };
     const BackupReport report = orchestrator.Run(request);
     ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
-    EXPECT_EQ(niceness.count(kLow), pressed ? 0u : 1u);
+    EXPECT_GT(niceness.size(), 20u);
+    EXPECT_EQ(niceness,
+              std::vector<int>(niceness.size(), pressed ? usual : kLow));
   }
 }
 

@@ -49,9 +49,10 @@ class ChunkEmitter {
   virtual void Advance(int64_t bytes) = 0;
 
   // Runs `step` until it returns false or fails, in this thread or in others,
-  // one at a time: where a view's long work goes, so that it can give way.
-  // The thread that runs a step is at low priority: it must hold no lock that
-  // requests wait for.
+  // one at a time: for long work that can be cut into steps of a millisecond,
+  // so that it gives way and can hurry. A step may run in a thread of low
+  // priority: it must hold no lock that requests wait for, and start no thread
+  // that outlives it.
   virtual absl::Status Repeat(
       absl::FunctionRef<absl::StatusOr<bool>()> step) = 0;
 };

@@ -18,9 +18,8 @@ namespace {
 // Looks at the stripes before Advance() blocks: a put is over in microseconds,
 // a wake-up takes tens of them. About 10 us on the machine of docs/bench.
 constexpr int kSpinsMax = 500;
-// Of a pin's age and budget, past which it is pressed: what is left suffices
-// for who needs a third of a core or more, and had a few percent of one until
-// then.
+// The part of a pin's age and budget from which on it is pressed: three of four
+// are left for who needs all of them at usual priority.
 constexpr int64_t kPressedPart = 4;
 // Keeps `now + timeout` far from the end of the clock.
 constexpr int64_t kTimeoutMsMax = int64_t{1000} * 3600 * 24 * 365;
@@ -188,9 +187,11 @@ int EpochLock::AbortPinsOverLimit(int64_t deferred_bytes) {
     if (pin->aborted_.load(std::memory_order_relaxed)) continue;
     const int64_t age_ms = (now_nanos - pin->born_steady_nanos_) / 1'000'000;
     const int64_t bytes_max = pin->options_.deferred_bytes_max;
-    if (pin->epoch_ == oldest && bytes_max > 0 &&
-        deferred_bytes > bytes_max / kPressedPart) {
-      pin->over_quarter_of_budget_.store(true, std::memory_order_relaxed);
+    for (const int64_t limit : {bytes_max, pin->options_.room_bytes}) {
+      if (pin->epoch_ == oldest && limit > 0 &&
+          deferred_bytes > limit / kPressedPart) {
+        pin->over_quarter_of_budget_.store(true, std::memory_order_relaxed);
+      }
     }
     std::string excess;
     if (age_ms > pin->options_.age_ms_max) {

@@ -65,6 +65,9 @@ class EpochLock {
     int64_t age_ms_max = 3'600'000;  // Past it the pin is aborted.
     // Bytes that may wait for this pin before it is aborted. 0: no limit.
     int64_t deferred_bytes_max = 0;
+    // Bytes that may wait before others are short of room, if that is less.
+    // 0: unknown.
+    int64_t room_bytes = 0;
   };
 
   // What a pin looks like from outside.
@@ -85,8 +88,8 @@ class EpochLock {
     // OK while the epoch is kept. Once not OK (kAborted: age or budget) it
     // stays so, and what was read since the last OK must be thrown away.
     absl::Status status() const;
-    // Whether a quarter of its age or of its budget is used up: a holder that
-    // takes his time should hurry from then on. Stays so.
+    // Whether a quarter of its age, or of its budget or the room, is used up: a
+    // holder that takes his time should hurry from then on. Stays so.
     bool pressed() const;
 
    private:

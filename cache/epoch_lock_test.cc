@@ -208,6 +208,16 @@ TEST_F(EpochLockTest, APinIsPressedFromAQuarterOfItsBudgetOn) {
   EXPECT_TRUE(pin->status().ok());
 }
 
+TEST_F(EpochLockTest, APinIsPressedFromAQuarterOfTheRoomOn) {
+  EpochLock::PinOptions options = Options(kLongMs, 1'000'000);
+  options.room_bytes = 1000;
+  auto pin = lock_.PinEpoch(5, options);
+  EXPECT_EQ(lock_.AbortPinsOverLimit(250), 0);
+  EXPECT_FALSE(pin->pressed());
+  EXPECT_EQ(lock_.AbortPinsOverLimit(251), 0);
+  EXPECT_TRUE(pin->pressed());
+}
+
 TEST_F(EpochLockTest, APinIsPressedFromAQuarterOfItsAgeOn) {
   auto pin = lock_.PinEpoch(5, Options(1000, 0));
   clock_.AdvanceMillis(250);

@@ -540,7 +540,7 @@ void AddBackup(Program* program) {
             "limit)")
       ->type_name("BYTES");
   command->add_flag("--full-priority", flags->full_priority,
-                    "Do not give way to others who want the CPU");
+                    "Do not run at low priority (nice 19)");
   CLI::Option* const full = command->add_flag(
       "--full", flags->full,
       "Write everything; otherwise an archive gets what changed since the "

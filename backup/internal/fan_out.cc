@@ -64,6 +64,11 @@ absl::Status FanOut::Await(SinkWorker* worker, bool cancellable, Ready ready) {
       moved = now;
     }
     if (OthersIdle(worker)) lag_[index] += slice;
+    // Before anybody is dropped for being slow.
+    if (now - moved >= options_.stall_max / 4 ||
+        lag_[index] >= options_.lag_max / 4) {
+      options_.giving_way->End();
+    }
     if (now - moved >= options_.stall_max) {
       worker->Drop(absl::DeadlineExceededError(
           absl::StrCat("no progress for ", options_.stall_max.count(), " ms")));

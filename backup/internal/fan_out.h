@@ -39,7 +39,7 @@ class FanOut {
     int zstd_level = 1;
     SinkWorker::BaseWanted base_wanted;
     int64_t bytes_per_second_max = 0;  // 0: no limit.
-    std::shared_ptr<const GivingWay> giving_way;
+    std::shared_ptr<GivingWay> giving_way;
     cache::Clock* clock = nullptr;
     // Lets so many nanoseconds of the clock pass.
     std::function<void(int64_t)> wait;

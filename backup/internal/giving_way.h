@@ -1,5 +1,5 @@
-// Long work that gives way to whoever else wants a core, for as long as it can
-// afford that.
+// Long work that gives way to other threads of the process that want a core,
+// for as long as it can afford that.
 #ifndef LARDER_BACKUP_INTERNAL_GIVING_WAY_H_
 #define LARDER_BACKUP_INTERNAL_GIVING_WAY_H_
 
@@ -12,14 +12,16 @@ namespace larder::backup_internal {
 // Shared by all threads of one backup. Thread-safe.
 //
 // A thread of nice 19 (sched(7)) waits whenever one of usual priority wakes up,
-// and gets some 1.5 % of a core that those want all the time. Not everybody may
+// and gets some 1.5 % of a core that another one wants all the time; of
+// processes in other sessions or cgroups it takes no notice. Not everybody may
 // raise a priority again; so the work goes on in another thread instead.
 class GivingWay {
  public:
   explicit GivingWay(bool on) : on_(on) {}
 
   bool on() const { return on_.load(std::memory_order_relaxed); }
-  // From here on nothing gives way any more.
+  // From the next step on nothing gives way any more; a step that waits for
+  // something is still to come to its end. Wakes nobody.
   void End() { on_.store(false, std::memory_order_relaxed); }
 
   // Runs `step` until it returns false: in a thread of low priority while this

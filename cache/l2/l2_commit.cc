@@ -550,8 +550,9 @@ void L2Store::ReleaseQuarantine() {
   const uint64_t reusable = options_.durability == Durability::kNone
                                 ? committed_epoch_.load()
                                 : durable_epoch_.load();
-  if (epoch_lock_->OldestPinnedEpoch() <
-      std::min(reusable, readers_.OldestActive())) {
+  // A reader that is no older than the pin keeps nothing that the pin does not.
+  if (const uint64_t oldest = epoch_lock_->OldestPinnedEpoch();
+      oldest < reusable && oldest <= readers_.OldestActive()) {
     epoch_lock_->AbortPinsOverLimit(quarantine_->blob_bytes() +
                                     quarantine_->meta_bytes());
   }

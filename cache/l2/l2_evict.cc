@@ -150,11 +150,19 @@ bool L2Store::IsMetaScarce() const {
          kMetaFillLow * static_cast<double>(MetaBytesMost());
 }
 
+int64_t L2Store::BlobBytesMost() const {
+  return std::max(static_cast<int64_t>(files_.blobs->Size()),
+                  options_.l2_bytes_max -
+                      static_cast<int64_t>(MetaReserveBytes() + FixedBytes()));
+}
+
+int64_t L2Store::BlobBytesFree() const {
+  return BlobBytesMost() -
+         static_cast<int64_t>(blobs_map_->used_units() * kUnitBytes);
+}
+
 double L2Store::BlobsTooMuch(RoomFor room_for) {
-  const double budget = static_cast<double>(options_.l2_bytes_max);
-  const double most =
-      std::max(static_cast<double>(files_.blobs->Size()),
-               budget - static_cast<double>(MetaReserveBytes() + FixedBytes()));
+  const double most = static_cast<double>(BlobBytesMost());
   const double used =
       static_cast<double>(blobs_map_->used_units() * kUnitBytes) -
       static_cast<double>(quarantine_->blob_bytes() + leaving_[0].blobs +

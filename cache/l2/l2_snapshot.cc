@@ -217,6 +217,7 @@ absl::StatusOr<std::unique_ptr<Snapshot>> L2Store::PinNow(
   }
   MutexLock lock(&commit_mu_);
   LARDER_RETURN_IF_ERROR(CommitLocked());
+  options.room_bytes = std::max(int64_t{1}, BlobBytesFree());
   const int64_t before = shared_.clock->NowSteadyNanos();
   const Superblock root = *root_owner_;
   std::unique_ptr<EpochLock::Pin> pin =

@@ -390,6 +390,10 @@ class L2Store {
   uint64_t MetaReserveBytes() const;
   uint64_t MetaBytesMost() const;
   uint64_t FixedBytes() const;
+  // What `blobs` may come to, and what of that nothing lies in. The latter is
+  // negative when `meta` needs more than it has.
+  int64_t BlobBytesMost() const;
+  int64_t BlobBytesFree() const;
   bool ShouldCommitEarly() const;
 
   // l2_hydrate.cc
