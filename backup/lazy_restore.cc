@@ -128,6 +128,7 @@ class LazyRestoreImpl : public LazyRestore {
   absl::StatusOr<bool> Adopt(const cache::StoredRecord& record,
                              cache::FrameSource read_frame,
                              bool may_evict) override {
+    LetEnd();
     cache::ReaderLock lock(&ending_mu_);
     return cache_->Adopt(record, read_frame, may_evict);
   }
@@ -153,6 +154,10 @@ class LazyRestoreImpl : public LazyRestore {
   // stands against it. Errors: that cannot be told for now.
   absl::Status Fetch(absl::string_view ns, absl::string_view key)
       ABSL_LOCKS_EXCLUDED(ending_mu_);
+  // Waits for who wants to end it, if he is about to.
+  void LetEnd() ABSL_LOCKS_EXCLUDED(end_mu_) {
+    if (ends_.load()) MutexLock wait(&end_mu_);
+  }
   absl::Status CheckpointLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(hydrate_mu_);
   absl::Status EndLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(hydrate_mu_);
   void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(hydrate_mu_);
@@ -168,7 +173,11 @@ class LazyRestoreImpl : public LazyRestore {
   LoadFlights flights_;
 
   // Nobody fetches any more once `done_`. Held shared by who does.
-  cache::SharedMutex ending_mu_ ABSL_ACQUIRED_AFTER(hydrate_mu_);
+  cache::SharedMutex ending_mu_ ABSL_ACQUIRED_AFTER(end_mu_);
+  // Readers come first at `ending_mu_`: those who go on coming would keep out
+  // for ever who wants it alone. So he makes newcomers wait, by holding this.
+  Mutex end_mu_ ABSL_ACQUIRED_AFTER(hydrate_mu_);
+  std::atomic<bool> ends_{false};
   std::atomic<bool> done_{false};
   std::atomic<int64_t> fetched_{0}, fetched_bytes_{0};
 
@@ -218,6 +227,7 @@ absl::Status LazyRestoreImpl::Fetch(absl::string_view ns,
                                     absl::string_view key) {
   LARDER_RETURN_IF_ERROR(cache::ValidateNamespace(ns));
   LARDER_RETURN_IF_ERROR(cache::ValidateKey(key));
+  LetEnd();
   cache::ReaderLock lock(&ending_mu_);
   if (done_.load()) return absl::OkStatus();
   bool leader;
@@ -343,7 +353,10 @@ absl::Status LazyRestoreImpl::CheckpointLocked() {
 
 absl::Status LazyRestoreImpl::EndLocked() {
   LARDER_RETURN_IF_ERROR(cache_->Flush());
+  MutexLock others_wait(&end_mu_);
+  ends_.store(true);
   cache::WriterLock lock(&ending_mu_);
+  ends_.store(false);
   if (done_.load()) return absl::OkStatus();
   LARDER_RETURN_IF_ERROR(cache_->EndHydration());
   done_.store(true);
