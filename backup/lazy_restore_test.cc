@@ -154,6 +154,22 @@ TEST_P(LazyRestoreTest, StreamsOfOneBackupShareNoKey) {
   }
 }
 
+// Another archive may not have the newer snapshot, nor what was flushed there.
+TEST_P(LazyRestoreTest, ANewerSnapshotThatIsLockedIsNotSteppedAround) {
+  if (!GetParam()) GTEST_SKIP() << "is about sealed dumps";
+  const auto cache = Filled(20);
+  const std::string id = Backup(cache.get(), {"/a", "/b"});
+  seal_keys = TestKeys("b");
+  Put(cache.get(), "pages", "key1", "of the second");
+  Backup(cache.get(), {"/a"});
+  seal_keys = TestKeys("a");
+  for (const std::string& wanted : {id, std::string()}) {
+    EXPECT_EQ(TryOpen("/new", {"/a", "/b"}, wanted).status().code(),
+              absl::StatusCode::kFailedPrecondition)
+        << wanted;
+  }
+}
+
 // A delta is made without reading its base; a restore takes all keys.
 TEST_P(LazyRestoreTest, EachDumpOfAChainHasItsOwnKey) {
   const auto cache = Filled(100);

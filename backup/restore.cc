@@ -78,13 +78,22 @@ absl::Status CheckSeals(const Archive& archive,
     LARDER_RETURN_IF_ERROR(seal.status());
     if (!seal.sealed()) ++plan->dumps_in_the_clear;
   }
+  const bool is_sealed =
+      plan->dumps_in_the_clear < static_cast<int>(plan->chain.size());
   for (const SnapshotEntry& newer : all) {
+    if (is_sealed && !newer.status.ok()) ++plan->unreadable_snapshots;
     // What was flushed there must not come back.
     if (std::find(plan->newer_snapshots.begin(), plan->newer_snapshots.end(),
                   newer.id) == plan->newer_snapshots.end()) {
       continue;
     }
-    const absl::Status opened = archive.SealOf(newer.manifest).status();
+    const format::DumpSeal seal = archive.SealOf(newer.manifest);
+    const absl::Status opened = seal.status();
+    if (opened.ok() && is_sealed && !seal.sealed()) {
+      plan->warnings.push_back(absl::StrCat(
+          "snapshot ", newer.id, ": in the clear: nothing proves what it says ",
+          "was flushed since"));
+    }
     if (opened.ok()) continue;
     return absl::Status(
         opened.code(),
@@ -421,7 +430,10 @@ absl::Status RestoreRun::Run() {
   if (file_reader_ != nullptr) LARDER_RETURN_IF_ERROR(FinishFiles());
   LARDER_RETURN_IF_ERROR(CheckCancelled(options_.cancellation));
   LARDER_RETURN_IF_ERROR(Publish());
-  if (!report_->lost.empty()) report_->outcome = Outcome::kPartial;
+  if (!report_->lost.empty() ||
+      (plan.restores_cache && plan.unreadable_snapshots > 0)) {
+    report_->outcome = Outcome::kPartial;
+  }
   return absl::OkStatus();
 }
 

@@ -60,6 +60,9 @@ struct RestorePlan {
   std::vector<SnapshotEntry> chain;
   // Of the chain: nothing proves that these are what was backed up.
   int dumps_in_the_clear = 0;
+  // Snapshots of the archive, beside sealed ones, that cannot be believed, or
+  // read: they might tell what was flushed since.
+  int unreadable_snapshots = 0;
   bool restores_cache = false;
   bool restores_files = false;
   int64_t records = 0;

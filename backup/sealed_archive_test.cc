@@ -151,15 +151,22 @@ class SealedArchiveTest : public ::testing::Test {
     WriteFile(&disk_, manifest_path, manifest_before);
     return report.lost.blobs;
   }
+  static std::string ManifestPath(const std::string& archive,
+                                  const std::string& id) {
+    return absl::StrCat(archive, "/manifests/", id, ".manifest");
+  }
+  void ChangeManifest(const std::string& path,
+                      const std::function<void(Manifest*)>& change) {
+    Manifest manifest = *format::DecodeManifest(ReadFile(&disk_, path));
+    change(&manifest);
+    WriteFile(&disk_, path, format::EncodeManifest(manifest));
+  }
   // What a restore says of a manifest that was changed by who has no key.
   absl::Status WithManifest(const std::string& archive, const std::string& id,
                             const std::function<void(Manifest*)>& change) {
-    const std::string path =
-        absl::StrCat(archive, "/manifests/", id, ".manifest");
+    const std::string path = ManifestPath(archive, id);
     const std::string before = ReadFile(&disk_, path);
-    Manifest manifest = *format::DecodeManifest(before);
-    change(&manifest);
-    WriteFile(&disk_, path, format::EncodeManifest(manifest));
+    ChangeManifest(path, change);
     FakeCache restored;
     const RestoreReport report = RestoreWith(archive, TestKeys("a"), &restored);
     EXPECT_TRUE(restored.blobs.empty());
@@ -371,6 +378,37 @@ TEST_F(SealedArchiveTest, ADumpInTheClearIsToldToWhoHasKeys) {
   const RestoreReport report = RestoreWith("/a", TestKeys("a"), &restored);
   EXPECT_EQ(report.outcome, Outcome::kOk) << report.status;
   EXPECT_EQ(report.plan.dumps_in_the_clear, 1);
+}
+
+// It might tell what was flushed since.
+TEST_F(SealedArchiveTest, ASnapshotWithABrokenSealMakesOthersPartial) {
+  const std::string older = Backup("/a", TestKeys("a"));
+  const std::string newer = Backup("/a", TestKeys("a"), 2);
+  ChangeManifest(ManifestPath("/a", newer), [](Manifest* m) {
+    m->mutable_trailer()->mutable_seal()->set_mac(std::string(32, 'x'));
+  });
+  FakeCache restored;
+  const RestoreReport report = RestoreWith("/a", TestKeys("a"), &restored);
+  EXPECT_EQ(report.plan.snapshot.id, older);
+  EXPECT_EQ(report.outcome, Outcome::kPartial) << report.status;
+  EXPECT_THAT(report.warnings, Contains(HasSubstr(newer)));
+}
+
+TEST_F(SealedArchiveTest, ANewerSnapshotInTheClearIsTold) {
+  const std::string sealed = Backup("/a", TestKeys("a"));
+  const std::string clear = Backup("/a", nullptr, 2);
+  const auto plan = PlanRestore(Open("/a", TestKeys("a")), [&] {
+    RestoreOptions options;
+    options.snapshot_id = sealed;
+    options.cache.l2_path = "/new";
+    options.cache.l2_bytes_max = 1 << 30;
+    options.cache.file_system = &disk_;
+    return options;
+  }());
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->dumps_in_the_clear, 0);
+  EXPECT_THAT(plan->warnings,
+              Contains(HasSubstr(absl::StrCat(clear, ": in the clear"))));
 }
 
 }  // namespace

@@ -173,6 +173,12 @@ bool LiveL2::TakesDeltas() const {
 }
 
 absl::Status LiveL2::CheckOpenable(const DumpHeader& header) const {
+  if (options_.keys != nullptr && !header.has_encryption()) {
+    // Or whoever can send to it could leave the seal off.
+    return absl::FailedPreconditionError(absl::StrCat(
+        options_.cache.l2_path, ": snapshot ", header.snapshot_id(),
+        ": is in the clear, and this replica has keys: seal the backup"));
+  }
   const absl::Status opened =
       backup::format::SealOf(header, options_.keys.get()).status();
   if (opened.ok()) return opened;

@@ -102,6 +102,7 @@ class LiveReceiver : public DumpReceiver {
 
   absl::StatusOr<std::unique_ptr<IncomingDump>> Resume(
       const DumpOwner& owner) override {
+    LARDER_RETURN_IF_ERROR(live_->CheckOpenable(owner.header));
     LARDER_ASSIGN_OR_RETURN(auto dump, live_->kept().Resume(owner));
     return std::make_unique<LiveDump>(live_, owner, std::move(dump));
   }

@@ -1,5 +1,6 @@
 #include "backup/crypto/aes_gcm.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <memory>
@@ -77,6 +78,7 @@ bool GcmDecrypt(const SecretKey& key, const GcmContext& with,
                                    kGcmTagBytes, text->data() + end) == 1);
   const bool right =
       EVP_CipherFinal_ex(context.get(), Bytes(unused), &size) == 1;
+  if (!right) OPENSSL_cleanse(text->data(), text->size());
   text->resize(right ? end : 0);
   return right;
 }

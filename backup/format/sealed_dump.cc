@@ -104,6 +104,9 @@ absl::Status CheckSealForm(const Manifest& manifest) {
 DumpSeal SealOf(const DumpHeader& header, const crypto::KeyRing* keys) {
   if (!header.has_encryption()) return DumpSeal();
   const Encryption& encryption = header.encryption();
+  if (const absl::Status form = CheckEncryption(encryption); !form.ok()) {
+    return DumpSeal::Locked(form);
+  }
   const crypto::NamedKey* key =
       keys != nullptr ? keys->Find(encryption.key_id()) : nullptr;
   if (key != nullptr) {

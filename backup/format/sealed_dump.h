@@ -26,7 +26,7 @@ absl::Status CheckEncryption(const Encryption& encryption);
 absl::Status CheckSealForm(const Manifest& manifest);
 
 // What opens the dump `header`. `keys` may be null. Locked when the key is not
-// there: kFailedPrecondition. Requires: CheckEncryption().
+// there, kFailedPrecondition, or when CheckEncryption() fails.
 DumpSeal SealOf(const DumpHeader& header, const crypto::KeyRing* keys);
 
 // Puts the seal into a trailer that is complete else. `header_payload`: that of

@@ -26,7 +26,10 @@ using cache::Hlc;
 
 namespace {
 
-// Plans with the first archive that can be read. Errors: those of the last.
+// Plans with the first archive that can be read. Errors: those of the last; and
+// what one says that can be read but lacks a condition, such as the key of a
+// newer snapshot: another archive may not have that one, nor know what was
+// flushed since.
 absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
                                         LazyStart* start, size_t* leader) {
   absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
@@ -41,7 +44,7 @@ absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
       restore.not_after_unix_ms = options.not_after_unix_ms;
       restore.cache = options.cache;
       absl::StatusOr<RestorePlan> plan = PlanRestore(*archive, restore);
-      if (plan.ok()) return plan;
+      if (plan.ok() || absl::IsFailedPrecondition(plan.status())) return plan;
       last = plan.status();
     }
     if (*leader + 1 < options.archives.size()) {
@@ -49,6 +52,13 @@ absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
     }
   }
   return last;
+}
+
+int64_t DumpsInTheClear(const SnapshotReplica& replica) {
+  return std::count_if(replica.chain().begin(), replica.chain().end(),
+                       [](const backup::SnapshotEntry& layer) {
+                         return !layer.manifest.header().has_encryption();
+                       });
 }
 
 // Opens those that can be read, in order. Errors: those of the last, if none.
@@ -65,6 +75,12 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
                               i == leader ? newer : std::vector<std::string>(),
                               options.cache.file_system, options.cache.clock,
                               options.keys);
+    // One with dumps in the clear may be anybody's.
+    if (replica.ok() && !start->replicas.empty() &&
+        DumpsInTheClear(**replica) > DumpsInTheClear(*start->replicas[0])) {
+      replica = absl::FailedPreconditionError(
+          "has dumps in the clear that are sealed in the first archive");
+    }
     if (replica.ok()) {
       start->replicas.push_back(*std::move(replica));
     } else {
@@ -72,7 +88,14 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
       start->warnings.push_back(absl::StrCat(paths[i], ": ", last.message()));
     }
   }
-  return start->replicas.empty() ? last : absl::OkStatus();
+  if (start->replicas.empty()) return last;
+  const int64_t in_the_clear = DumpsInTheClear(*start->replicas[0]);
+  if (options.keys != nullptr && in_the_clear > 0) {
+    start->warnings.push_back(absl::StrCat(
+        in_the_clear, " of ", start->replicas[0]->chain().size(),
+        " dumps in the clear: nothing proves that it is what was backed up"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
