@@ -38,6 +38,20 @@ absl::StatusOr<std::string> ReadManifestFile(FileSystem* file_system,
 
 }  // namespace
 
+int64_t DumpsInTheClear(const std::vector<SnapshotEntry>& chain) {
+  return std::count_if(chain.begin(), chain.end(),
+                       [](const SnapshotEntry& layer) {
+                         return !layer.manifest.header().has_encryption();
+                       });
+}
+
+std::string TellInTheClear(const std::vector<SnapshotEntry>& chain) {
+  return absl::StrCat(
+      DumpsInTheClear(chain), " of ", chain.size(),
+      chain.size() == 1 ? " dump" : " dumps",
+      " in the clear: nothing proves that it is what was backed up");
+}
+
 absl::StatusOr<Archive> Archive::Open(std::string path, FileSystem* file_system,
                                       Keys keys) {
   if (file_system == nullptr) file_system = cache::l2::PosixFileSystem();

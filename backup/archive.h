@@ -37,6 +37,10 @@ struct SnapshotEntry {
   int deltas = 0;
 };
 
+// How many of these are not sealed, and that in words for who has keys.
+int64_t DumpsInTheClear(const std::vector<SnapshotEntry>& chain);
+std::string TellInTheClear(const std::vector<SnapshotEntry>& chain);
+
 // Thread-compatible. Reads only, and needs no permission to write; takes no
 // lock: what a manifest speaks of never changes. Borrows `file_system` (null:
 // PosixFileSystem()).

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "backup/archive.h"
 #include "backup/blob_cache_source.h"
 #include "backup/crypto/key_ring.h"
@@ -21,8 +22,27 @@
 #include "backup/restore.h"
 #include "cache/clock.h"
 #include "cache/l2/file.h"
+#include "gtest/gtest.h"
 
 namespace larder::backup {
+
+// Whole files, for who damages them.
+inline std::string ReadFile(cache::l2::FileSystem* disk,
+                            const std::string& path) {
+  auto file = disk->Open(path, {});
+  EXPECT_TRUE(file.ok()) << file.status();
+  std::string bytes((*file)->Size(), '\0');
+  EXPECT_TRUE((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
+  return bytes;
+}
+
+inline void WriteFile(cache::l2::FileSystem* disk, const std::string& path,
+                      const std::string& bytes) {
+  auto file = disk->Open(path, {.create = true});
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Resize(bytes.size()).ok());
+  ASSERT_TRUE((*file)->WriteAt(0, bytes).ok());
+}
 
 // How TestBackup() makes a dump; small, so that a small dump has many chunks.
 struct TestBackupOptions {

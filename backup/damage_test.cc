@@ -41,22 +41,6 @@ struct Placed {
   std::set<BlobKey> costs;
 };
 
-std::string ReadFile(SimulatedDisk* disk, const std::string& path) {
-  auto file = disk->Open(path, {});
-  EXPECT_TRUE(file.ok()) << file.status();
-  std::string bytes((*file)->Size(), '\0');
-  EXPECT_TRUE((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
-  return bytes;
-}
-
-void WriteFile(SimulatedDisk* disk, const std::string& path,
-               const std::string& bytes) {
-  auto file = disk->Open(path, {.create = true});
-  ASSERT_TRUE(file.ok()) << file.status();
-  ASSERT_TRUE((*file)->Resize(bytes.size()).ok());
-  ASSERT_TRUE((*file)->WriteAt(0, bytes).ok());
-}
-
 class DamageTest : public ::testing::Test {
  protected:
   void SetUp() override { MakeArchive(nullptr); }

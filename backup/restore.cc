@@ -74,12 +74,11 @@ absl::Status CheckSeals(const Archive& archive,
                         const std::vector<SnapshotEntry>& all,
                         RestorePlan* plan) {
   for (const SnapshotEntry& layer : plan->chain) {
-    const format::DumpSeal seal = archive.SealOf(layer.manifest);
-    LARDER_RETURN_IF_ERROR(seal.status());
-    if (!seal.sealed()) ++plan->dumps_in_the_clear;
+    LARDER_RETURN_IF_ERROR(archive.SealOf(layer.manifest).status());
   }
+  plan->dumps_in_the_clear = DumpsInTheClear(plan->chain);
   const bool is_sealed =
-      plan->dumps_in_the_clear < static_cast<int>(plan->chain.size());
+      plan->dumps_in_the_clear < static_cast<int64_t>(plan->chain.size());
   for (const SnapshotEntry& newer : all) {
     if (is_sealed && !newer.status.ok()) ++plan->unreadable_snapshots;
     // What was flushed there must not come back.

@@ -59,7 +59,7 @@ struct RestorePlan {
   // Files are in that one alone.
   std::vector<SnapshotEntry> chain;
   // Of the chain: nothing proves that these are what was backed up.
-  int dumps_in_the_clear = 0;
+  int64_t dumps_in_the_clear = 0;
   // Snapshots of the archive, beside sealed ones, that cannot be believed, or
   // read: they might tell what was flushed since.
   int unreadable_snapshots = 0;

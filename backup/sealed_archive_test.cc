@@ -37,22 +37,6 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::string ReadFile(SimulatedDisk* disk, const std::string& path) {
-  auto file = disk->Open(path, {});
-  EXPECT_TRUE(file.ok()) << file.status();
-  std::string bytes((*file)->Size(), '\0');
-  EXPECT_TRUE((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
-  return bytes;
-}
-
-void WriteFile(SimulatedDisk* disk, const std::string& path,
-               const std::string& bytes) {
-  auto file = disk->Open(path, {.create = true});
-  ASSERT_TRUE(file.ok()) << file.status();
-  ASSERT_TRUE((*file)->Resize(bytes.size()).ok());
-  ASSERT_TRUE((*file)->WriteAt(0, bytes).ok());
-}
-
 // A chunk where it stands.
 struct Placed {
   uint64_t at = 0;

@@ -1,6 +1,5 @@
 #include "backup/internal/lazy_start.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -54,13 +53,6 @@ absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
   return last;
 }
 
-int64_t DumpsInTheClear(const SnapshotReplica& replica) {
-  return std::count_if(replica.chain().begin(), replica.chain().end(),
-                       [](const backup::SnapshotEntry& layer) {
-                         return !layer.manifest.header().has_encryption();
-                       });
-}
-
 // Opens those that can be read, in order. Errors: those of the last, if none.
 // `newer`: snapshots that the first one, number `leader`, must keep, too.
 absl::Status OpenReplicas(const LazyStartOptions& options,
@@ -77,7 +69,8 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
                               options.keys);
     // One with dumps in the clear may be anybody's.
     if (replica.ok() && !start->replicas.empty() &&
-        DumpsInTheClear(**replica) > DumpsInTheClear(*start->replicas[0])) {
+        backup::DumpsInTheClear((*replica)->chain()) >
+            backup::DumpsInTheClear(start->replicas[0]->chain())) {
       replica = absl::FailedPreconditionError(
           "has dumps in the clear that are sealed in the first archive");
     }
@@ -89,11 +82,9 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
     }
   }
   if (start->replicas.empty()) return last;
-  const int64_t in_the_clear = DumpsInTheClear(*start->replicas[0]);
-  if (options.keys != nullptr && in_the_clear > 0) {
-    start->warnings.push_back(absl::StrCat(
-        in_the_clear, " of ", start->replicas[0]->chain().size(),
-        " dumps in the clear: nothing proves that it is what was backed up"));
+  const auto& chain = start->replicas[0]->chain();
+  if (options.keys != nullptr && backup::DumpsInTheClear(chain) > 0) {
+    start->warnings.push_back(backup::TellInTheClear(chain));
   }
   return absl::OkStatus();
 }

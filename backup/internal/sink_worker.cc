@@ -123,10 +123,11 @@ void SinkWorker::Serve(const std::shared_ptr<Shared>& shared) {
     if (chunk == nullptr) return false;
     return good = s.Returned(s.sink->Append(chunk));
   };
-  if (good && !s.sink->starts_lasting_threads()) {
+  if (good && s.sink->starts_lasting_threads()) {
+    while (append()) {
+    }
+  } else if (good) {
     s.giving_way->Repeat(append);
-  }
-  while (good && append()) {
   }
   std::optional<Manifest> manifest;
   {

@@ -139,10 +139,7 @@ absl::Status Restore(const RestoreFlags& flags, Console* console,
   AddPlan(plan, flags.dry_run, &result->facts);
   PrintPlan(plan, console);
   if (archive.has_keys() && plan.dumps_in_the_clear > 0) {
-    console->Warn(absl::StrCat(
-        plan.dumps_in_the_clear, " of ",
-        FormatPlural(static_cast<int64_t>(plan.chain.size()), "dump"),
-        " in the clear: nothing proves that it is what was backed up"));
+    console->Warn(backup::TellInTheClear(plan.chain));
   }
   Progress* progress = console->StartProgress("restore", plan.bytes_to_read);
   options.progress = [progress](const backup::RestoreProgress& done) {
