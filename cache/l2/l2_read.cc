@@ -97,8 +97,10 @@ BlobAttributes AttributesOf(const Record& record) {
   a.version = record.version;
   a.priority = record.priority;
   a.l1_admission = record.l1_admission;
-  a.invalidation_hashes.assign(record.invalidation_hashes.begin(),
-                               record.invalidation_hashes.end());
+  if (!record.invalidation_hashes.empty()) {
+    a.invalidation_hashes.assign(record.invalidation_hashes.begin(),
+                                 record.invalidation_hashes.end());
+  }
   return a;
 }
 
@@ -207,16 +209,20 @@ void L2Store::Prefetch(const Record& record) const {
   const Extent& first = record.extents[0];
   const uint64_t bytes = std::min(
       {record.chain_bytes(), first.units * kUnitBytes, kPrefetchBytesMax});
-  const absl::StatusOr<const char*> chain =
-      files_.blobs->View(first.first * kUnitBytes, bytes);
+  const uint64_t offset = first.first * kUnitBytes;
+  const absl::StatusOr<const char*> chain = files_.blobs->View(offset, bytes);
   if (!chain.ok()) return;  // Load() says why.
-  for (uint64_t at = 0; at < bytes; at += kCacheLineBytes) {
-    // Where a page starts, the CPU's own prefetcher does too.
-    if (at >= kPrefetchAllBytes && at % kPageBytes >= kPrefetchPageBytes) {
-      at += kPageBytes - at % kPageBytes - kCacheLineBytes;
-      continue;
+  const auto prefetch = [&](uint64_t from, uint64_t to) {
+    for (uint64_t at = from; at < std::min(to, bytes); at += kCacheLineBytes) {
+      __builtin_prefetch(*chain + at);
     }
-    __builtin_prefetch(*chain + at);
+  };
+  prefetch(0, kPrefetchAllBytes);
+  // Where a page starts, the CPU's own prefetcher starts anew.
+  const uint64_t in_page = (offset + kPrefetchAllBytes) % kPageBytes;
+  for (uint64_t at = kPrefetchAllBytes + kPageBytes - in_page; at < bytes;
+       at += kPageBytes) {
+    prefetch(at, at + kPrefetchPageBytes);
   }
 }
 

@@ -46,6 +46,7 @@ struct Header {
   uint16_t zeros[3];
 };
 static_assert(sizeof(Header) == kPageHeaderBytes);
+static_assert(offsetof(Header, checksum) == 0);
 static_assert(offsetof(Header, page) == 8);
 static_assert(offsetof(Header, epoch) == 16);
 static_assert(offsetof(Header, magic) == 24);
@@ -123,23 +124,32 @@ uint32_t HeadAt(const char* bytes, int i) {
   return Load<uint32_t>(bytes + kPageHeaderBytes + i * kHeadBytes);
 }
 
-// How many of `count` ascending heads are below `head`. Looks at all of them,
-// four at a time: that has no branch to mispredict, and no load waits for
-// another, as each step of a binary search would.
+// How many of `count` ascending heads are below `head`. Finds the block by the
+// last head of each, then looks at all of the block, four heads at a time: that
+// has no branch to mispredict, and no load waits for another, as each step of a
+// binary search would.
 int CountBelow(const char* heads, int count, uint32_t head) {
+  constexpr int kBlock = 16;
+  const auto is_below = [&](int i) {
+    return Load<uint32_t>(heads + i * kHeadBytes) < head;
+  };
+  int whole = 0;
+  for (int last = kBlock - 1; last < count; last += kBlock) {
+    whole += is_below(last) ? kBlock : 0;
+  }
   using Four = uint32_t __attribute__((vector_size(16)));
   const Four wanted = {head, head, head, head};
   Four below = {0, 0, 0, 0};
-  int i = 0;
-  for (; i + 4 <= count; i += 4) {
+  const int end = std::min(whole + kBlock, count);
+  int i = whole;
+#pragma GCC unroll 4
+  for (; i + 4 <= end; i += 4) {
     // A comparison gives all ones, minus one, where it holds.
     below -= Load<Four>(heads + i * kHeadBytes) < wanted;
   }
-  uint32_t sum = below[0] + below[1] + below[2] + below[3];
-  for (; i < count; ++i) {
-    sum += Load<uint32_t>(heads + i * kHeadBytes) < head ? 1 : 0;
-  }
-  return static_cast<int>(sum);
+  int sum = whole + static_cast<int>(below[0] + below[1] + below[2] + below[3]);
+  for (; i < end; ++i) sum += is_below(i) ? 1 : 0;
+  return sum;
 }
 
 absl::Status Bad(uint64_t page, absl::string_view what, uint64_t found,
@@ -158,19 +168,6 @@ absl::Status BadEntry(uint64_t page, int i, absl::string_view what,
   return absl::DataLossError(
       absl::StrFormat("page %d: entry %d: %s: found %d vs limit %d", page, i,
                       what, found, limit));
-}
-
-absl::Status CheckIdentity(const Header& header, const ChildRef& expected) {
-  if (header.checksum != expected.checksum) {
-    return BadChecksum(expected.page, header.checksum, expected.checksum);
-  }
-  if (header.page != expected.page) {
-    return Bad(expected.page, "number", header.page, expected.page);
-  }
-  if (header.epoch != expected.epoch) {
-    return Bad(expected.page, "epoch", header.epoch, expected.epoch);
-  }
-  return absl::OkStatus();
 }
 
 absl::Status CheckHeader(const Header& header) {
@@ -199,7 +196,7 @@ absl::Status CheckHeader(const Header& header) {
 
 absl::StatusOr<PageView> PageView::VerifyCopy(const char* bytes,
                                               const ChildRef& expected) {
-  LARDER_RETURN_IF_ERROR(CheckIdentity(Load<Header>(bytes), expected));
+  LARDER_RETURN_IF_ERROR(Trust(bytes, expected).status());
   const uint64_t checksum = Checksum(bytes);
   if (checksum != expected.checksum) {
     return BadChecksum(expected.page, checksum, expected.checksum);
@@ -238,10 +235,15 @@ absl::StatusOr<ChildRef> PageView::SelfRef(const char* bytes) {
   return ref;
 }
 
-absl::StatusOr<PageView> PageView::Trust(const char* bytes,
-                                         const ChildRef& expected) {
-  LARDER_RETURN_IF_ERROR(CheckIdentity(Load<Header>(bytes), expected));
-  return PageView(bytes);
+absl::Status PageView::OtherPage(const Identity& found,
+                                 const ChildRef& expected) {
+  if (found.checksum != expected.checksum) {
+    return BadChecksum(expected.page, found.checksum, expected.checksum);
+  }
+  if (found.page != expected.page) {
+    return Bad(expected.page, "number", found.page, expected.page);
+  }
+  return Bad(expected.page, "epoch", found.epoch, expected.epoch);
 }
 
 // Bounds: after this, key(), value() and child() stay within the page.
@@ -339,8 +341,9 @@ PageView::Hit PageView::Search(int first, absl::string_view wanted,
   if (first >= count) return {count, false};
   const size_t prefix = prefix_bytes();
   if (check_prefix && prefix > 0) {
-    const int order = wanted.substr(0, prefix).compare(
-        key(first).substr(0, std::min(prefix, wanted.size())));
+    const absl::string_view sample = key(first);
+    const size_t n = std::min({prefix, wanted.size(), sample.size()});
+    const int order = n == 0 ? 0 : std::memcmp(wanted.data(), sample.data(), n);
     if (order > 0) return {count, false};
     if (order < 0) return {first, false};
   }

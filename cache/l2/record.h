@@ -40,6 +40,9 @@ inline constexpr uint64_t kUnitBytes = 128;
 // A blob of one frame without tags, dependencies and metadata needs no header
 // block: the record says all that it would. Nearly all blobs are like that.
 struct Record {
+  // Not defaulted: what makes one in place would fill it with zeros first.
+  Record() {}  // NOLINT(modernize-use-equals-default)
+
   Hlc hlc;  // Of the put.
   // Place in the age tree: EvictionClock's, so at least kRankMin, or the HLC.
   uint64_t rank = 0;
