@@ -571,6 +571,40 @@ TEST_F(BlobCacheTest, SnapshotsReadInTheOrderOfNamesAndStayAsTheyWere) {
   EXPECT_EQ((*snapshot)->info().records, 30);
 }
 
+// The reader keeps nothing that the snapshot does not: what waits is the
+// snapshot's.
+TEST_F(BlobCacheTest, AReaderDoesNotHideThatASnapshotIsOverItsBudget) {
+  // One is more than a quarter of the budget, four are more than all of it.
+  constexpr size_t kBlobBytes = 600'000;
+  constexpr int64_t kBudget = 2 << 20;
+  Open();
+  uint64_t seed = 0;
+  const auto replace = [&] {
+    Put("k", Incompressible(kBlobBytes, ++seed));
+    ASSERT_TRUE(cache_->Flush().ok());
+  };
+  replace();
+  auto snapshot =
+      cache_->TakeSnapshot({.owner = "test", .deferred_bytes_max = kBudget});
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  // A walk visits in a reader slot, which is of the snapshot's epoch here.
+  const auto walked =
+      cache_->ForEachL2Record("ns", "", [&](const L2RecordView&) {
+        EXPECT_FALSE((*snapshot)->pressed());
+        replace();
+        EXPECT_TRUE((*snapshot)->pressed());
+        EXPECT_TRUE((*snapshot)->status().ok()) << (*snapshot)->status();
+        for (int i = 0; i < 3; ++i) replace();
+        EXPECT_TRUE(absl::IsAborted((*snapshot)->status()));
+        // Now for the reader alone.
+        EXPECT_GT(cache_->Stats().l2.quarantined_bytes, kBudget);
+        return true;
+      });
+  EXPECT_TRUE(walked.ok()) << walked;
+  replace();
+  EXPECT_LT(cache_->Stats().l2.quarantined_bytes, kBudget);
+}
+
 TEST_F(BlobCacheTest, RefusesWhatCannotBeOpened) {
   BlobCacheOptions options = Options();
   options.l2_must_exist = true;
