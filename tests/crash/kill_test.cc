@@ -8,16 +8,10 @@
 // how many kills everything is read, and not only what was touched.
 // LARDER_SEED: what is done, and when it ends, counted in operations that
 // returned and in polls of the pipe.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -29,6 +23,7 @@
 #include "cache/blob_cache.h"
 #include "cache/options.h"
 #include "cache/verify.h"
+#include "tests/crash/child_process.h"
 #include "tests/crash/kill_model.h"
 #include "tests/crash/kill_plan.h"
 #include "tests/support/seeded.h"
@@ -38,52 +33,36 @@ namespace {
 
 using cache::BlobCache;
 
-// One process, from fork to kill.
+std::vector<std::string> Arguments(const std::string& directory,
+                                   const KillPlan& plan,
+                                   cache::Durability durability,
+                                   const KillModel& model) {
+  std::vector<std::string> arguments = {
+      "tests/crash/kill_child",     directory,
+      absl::StrCat(plan.bytes_max), plan.evicting ? "true" : "false",
+      absl::StrCat(plan.seed),      absl::StrCat(static_cast<int>(durability))};
+  for (int t = 0; t < kKillThreads; ++t) {
+    arguments.push_back(absl::StrCat(model.next(t)));
+  }
+  return arguments;
+}
+
+// One process, from start to kill, and what the model learns of it.
 class Child {
  public:
   Child(const std::string& directory, const KillPlan& plan,
         cache::Durability durability, KillModel* model)
-      : model_(model) {
+      : model_(model),
+        process_(Arguments(directory, plan, durability, *model)) {
     model->Started(durability);
-    int ends[2];
-    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    std::vector<std::string> arguments = {
-        absl::StrCat(std::getenv("TEST_SRCDIR"), "/",
-                     std::getenv("TEST_WORKSPACE"), "/tests/crash/kill_child"),
-        directory,
-        absl::StrCat(plan.bytes_max),
-        plan.evicting ? "true" : "false",
-        absl::StrCat(plan.seed),
-        absl::StrCat(static_cast<int>(durability))};
-    for (int t = 0; t < kKillThreads; ++t) {
-      arguments.push_back(absl::StrCat(model->next(t)));
-    }
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    pid_ = fork();
-    if (pid_ == 0) {
-      dup2(ends[1], STDOUT_FILENO);
-      execv(argv[0], argv.data());
-      _exit(127);
-    }
-    EXPECT_GT(pid_, 0);
-    close(ends[1]);
-    pipe_ = ends[0];
   }
-  ~Child() { close(pipe_); }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
 
   // Waits until it has reported something, or for so long.
   // Returns: false when it has ended by itself.
   bool Wait(int milliseconds) {
-    pollfd wait{pipe_, POLLIN, 0};
-    if (poll(&wait, 1, milliseconds) <= 0) return true;
     char buffer[16 << 10];
-    const ssize_t n = read(pipe_, buffer, sizeof(buffer));
-    if (n <= 0) return false;
-    reported_.append(buffer, static_cast<size_t>(n));
+    reported_.append(buffer,
+                     process_.Read(milliseconds, buffer, sizeof(buffer)));
     size_t at = 0;
     for (KillReport r; reported_.size() - at >= sizeof(r); at += sizeof(r)) {
       std::memcpy(&r, reported_.data() + at, sizeof(r));
@@ -91,15 +70,11 @@ class Child {
       ++returned_;
     }
     reported_.erase(0, at);
-    return true;
+    return !process_.ended();
   }
 
   void Kill() {
-    kill(pid_, SIGKILL);
-    int status = 0;
-    EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
-    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-        << "it ended by itself: " << status;
+    process_.Kill();
     while (Wait(-1)) {
     }
     EXPECT_EQ(reported_, "");
@@ -111,8 +86,7 @@ class Child {
 
  private:
   KillModel* const model_;
-  pid_t pid_ = 0;
-  int pipe_ = -1;
+  ChildProcess process_;
   std::string reported_;  // The beginning of a report.
   int64_t returned_ = 0;
 };

@@ -6,13 +6,9 @@
 //
 // LARDER_KILLS: how often. LARDER_SEED: what is done and who is killed; when,
 // is counted in reports of the primary and in milliseconds.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -40,6 +36,7 @@
 #include "replication/replication.pb.h"
 #include "tests/cli/program.h"
 #include "tests/cli/replica_program.h"
+#include "tests/crash/child_process.h"
 #include "tests/crash/replication_plan.h"
 #include "tests/support/seeded.h"
 
@@ -105,58 +102,18 @@ class Steps {
   std::vector<Content> contents_;  // [0]: before the first.
 };
 
-// A primary, from fork to kill.
-class Primary {
- public:
-  explicit Primary(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), kChild);
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    int ends[2];
-    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    pid_ = fork();
-    if (pid_ == 0) {
-      dup2(ends[1], STDOUT_FILENO);
-      execv(argv[0], argv.data());
-      _exit(127);
-    }
-    EXPECT_GT(pid_, 0);
-    close(ends[1]);
-    pipe_ = ends[0];
-  }
-  ~Primary() {
-    Kill();
-    close(pipe_);
-  }
-  Primary(const Primary&) = delete;
-  Primary& operator=(const Primary&) = delete;
-
-  // The next report; nothing after `milliseconds`, or when it has ended.
-  std::optional<ReplicationReport> Next(int milliseconds) {
-    pollfd wait{pipe_, POLLIN, 0};
-    if (poll(&wait, 1, milliseconds) <= 0) return std::nullopt;
-    ReplicationReport report;
-    const ssize_t n = read(pipe_, &report, sizeof(report));
-    if (n == 0) ended_ = true;
-    EXPECT_TRUE(n == 0 || n == sizeof(report));
-    return n == sizeof(report) ? std::make_optional(report) : std::nullopt;
-  }
-  void Kill() {
-    if (pid_ <= 0) return;
-    kill(pid_, SIGKILL);
-    int status = 0;
-    EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
-    EXPECT_TRUE(WIFSIGNALED(status)) << "it ended by itself: " << status;
-    pid_ = 0;
-  }
-  bool ended() const { return ended_; }
-
- private:
-  pid_t pid_ = 0;
-  int pipe_ = -1;
-  bool ended_ = false;
-};
+// The next report; nothing after `milliseconds`, or when it has ended.
+std::optional<ReplicationReport> NextReport(int milliseconds,
+                                            ChildProcess* primary) {
+  char bytes[sizeof(ReplicationReport)];
+  const size_t n = primary->Read(milliseconds, bytes, sizeof(bytes));
+  // Each is written at once, and so read at once.
+  EXPECT_TRUE(n == 0 || n == sizeof(bytes));
+  if (n != sizeof(bytes)) return std::nullopt;
+  ReplicationReport report;
+  std::memcpy(&report, bytes, sizeof(report));
+  return report;
+}
 
 class ReplicationKillTest : public ::testing::Test {
  protected:
@@ -197,7 +154,7 @@ class ReplicationKillTest : public ::testing::Test {
   Steps steps_;
   std::string addresses_[2];
   std::unique_ptr<ReplicaProgram> replicas_[2];
-  std::unique_ptr<Primary> primary_;
+  std::unique_ptr<ChildProcess> primary_;
 
   uint64_t changed_ = 0;  // The last step that is known to be done.
   uint64_t term_ = 2;     // The highest that any primary had.
@@ -230,8 +187,8 @@ void ReplicationKillTest::StartAll() {
   const uint64_t kind = random_() % 5;
   if (kind == 0) ++term_;
   primary_term_ = kind == 1 ? term_ - 1 : term_;
-  primary_ = std::make_unique<Primary>(std::vector<std::string>{
-      At("l2"), absl::StrCat(seed_), absl::StrCat(changed_ + 1),
+  primary_ = std::make_unique<ChildProcess>(std::vector<std::string>{
+      kChild, At("l2"), absl::StrCat(seed_), absl::StrCat(changed_ + 1),
       absl::StrCat(primary_term_), addresses_[kArchive], addresses_[kLive]});
 }
 
@@ -251,11 +208,11 @@ void ReplicationKillTest::Note(const ReplicationReport& report) {
 
 void ReplicationKillTest::Watch(int64_t reports, int milliseconds) {
   for (int64_t i = 0; i < reports; ++i) {
-    const auto report = primary_->Next(kPatienceMillis);
+    const auto report = NextReport(kPatienceMillis, primary_.get());
     ASSERT_TRUE(report.has_value()) << "the primary hangs, or ended";
     Note(*report);
   }
-  while (const auto report = primary_->Next(milliseconds)) {
+  while (const auto report = NextReport(milliseconds, primary_.get())) {
     Note(*report);
     milliseconds /= 2;
   }
@@ -271,7 +228,7 @@ void ReplicationKillTest::Kill(Who who) {
     return;
   }
   primary_->Kill();
-  while (const auto report = primary_->Next(-1)) Note(*report);
+  while (const auto report = NextReport(-1, primary_.get())) Note(*report);
   primary_.reset();
 }
 
