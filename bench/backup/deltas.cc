@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "bench/backup/archives.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/l2/records.h"
 #include "bench/measure.h"
 #include "bench/stores/larder.h"
@@ -48,10 +49,7 @@ absl::StatusOr<Rows> DeltaOfChanges(const Setting& setting) {
       const std::unique_ptr<LarderStore> store,
       LarderStore::Open(L2Options(scratch.Sub("l2"), RoomFor(records))));
   const RandomValues values(kKiB);
-  for (int64_t i = 0; i < records; ++i) {
-    LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
-  }
-  LARDER_RETURN_IF_ERROR(store->Settle());
+  LARDER_RETURN_IF_ERROR(FillStore(store.get(), records, values));
   Samples millis;
   Samples bytes;
   for (int round = 0; round < setting.rounds; ++round) {

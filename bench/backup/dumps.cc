@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "bench/backup/archives.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/measure.h"
 #include "bench/store.h"
 #include "bench/stores/larder.h"
@@ -34,13 +35,6 @@ struct Side {
 };
 
 using ValueOf = absl::FunctionRef<absl::string_view(int64_t)>;
-
-absl::Status Fill(Store* store, int64_t count, ValueOf value_of) {
-  for (int64_t i = 0; i < count; ++i) {
-    LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), value_of(i)));
-  }
-  return store->Settle();
-}
 
 // The stores, filled, and what copies them.
 class Sides {
@@ -74,7 +68,7 @@ class Sides {
           [store](const std::string& to) { return BackUpRocksDb(store, to); });
     }
     for (const std::unique_ptr<Store>& store : stores_) {
-      LARDER_RETURN_IF_ERROR(Fill(store.get(), count, value_of));
+      LARDER_RETURN_IF_ERROR(FillStore(store.get(), count, value_of));
     }
     if (!setting.Runs("cp")) return absl::OkStatus();
     const std::string files = dir + "/files";
@@ -190,10 +184,9 @@ absl::StatusOr<Rows> CompressibleDump(const Setting& setting) {
       const std::unique_ptr<LarderStore> zstd,
       LarderStore::Open(L2Options(scratch.Sub("zstd"), room)));
   const RandomValues values(kBlobBytes);
-  LARDER_RETURN_IF_ERROR(
-      Fill(plain.get(), count, [&](int64_t i) { return values.Of(i); }));
+  LARDER_RETURN_IF_ERROR(FillStore(plain.get(), count, values));
   std::string json;
-  LARDER_RETURN_IF_ERROR(Fill(zstd.get(), count, [&](int64_t i) {
+  LARDER_RETURN_IF_ERROR(FillStore(zstd.get(), count, [&](int64_t i) {
     json = JsonValue(i, kBlobBytes);
     return absl::string_view(json);
   }));

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "bench/backup/archives.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/measure.h"
 #include "bench/stores/larder.h"
 #include "cache/blob_cache.h"
@@ -115,10 +116,7 @@ absl::StatusOr<Rows> Foreground(const Setting& setting) {
       LarderStore::Open(
           L2Options(scratch.Sub("l2"), 6 * count * kBlobBytes + 512 * kMiB)));
   const RandomValues values(kBlobBytes);
-  for (int64_t i = 0; i < count; ++i) {
-    LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
-  }
-  LARDER_RETURN_IF_ERROR(store->Settle());
+  LARDER_RETURN_IF_ERROR(FillStore(store.get(), count, values));
   Samples gets;
   Samples puts;
   for (int round = 0; round < setting.rounds; ++round) {

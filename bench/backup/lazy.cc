@@ -15,6 +15,7 @@
 #include "backup/lazy_restore.h"
 #include "bench/backup/archives.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/measure.h"
 #include "bench/stores/larder.h"
 #include "cache/blob_cache.h"
@@ -35,10 +36,7 @@ absl::Status MakeArchive(const Scratch& scratch, int64_t blobs,
   LARDER_ASSIGN_OR_RETURN(
       const std::unique_ptr<LarderStore> store,
       LarderStore::Open(L2Options(scratch.Sub("l2"), RoomForBlobs(blobs))));
-  for (int64_t i = 0; i < blobs; ++i) {
-    LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
-  }
-  LARDER_RETURN_IF_ERROR(store->Settle());
+  LARDER_RETURN_IF_ERROR(FillStore(store.get(), blobs, values));
   LARDER_RETURN_IF_ERROR(
       BackUp(store->cache(), scratch.Sub("archive"), {}).status());
   // Its room is needed.

@@ -17,6 +17,7 @@
 #include "bench/backup/archives.h"
 #include "bench/child.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/measure.h"
 #include "bench/stores/larder.h"
 #include "cache/status_macros.h"
@@ -33,11 +34,7 @@ constexpr double kBoundMiB = 16;
 absl::Status Fill(const std::string& dir, int64_t count) {
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LarderStore> store,
                           LarderStore::Open(L2Options(dir, kBudget)));
-  const RandomValues values(kBlobBytes);
-  for (int64_t i = 0; i < count; ++i) {
-    LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
-  }
-  return store->Settle();
+  return FillStore(store.get(), count, RandomValues(kBlobBytes));
 }
 
 // MiB of a process that dumps the L2 in `dir`.

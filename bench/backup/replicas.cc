@@ -19,6 +19,7 @@
 #include "bench/backup/archives.h"
 #include "bench/child.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/measure.h"
 #include "bench/stores/larder.h"
 #include "bench/stores/plain_copy.h"
@@ -48,11 +49,8 @@ absl::StatusOr<std::unique_ptr<LarderStore>> Filled(const Scratch& scratch,
       std::unique_ptr<LarderStore> store,
       LarderStore::Open(
           L2Options(scratch.Sub("l2"), 2 * count * kBlobBytes + 512 * kMiB)));
-  const RandomValues values(kBlobBytes);
-  for (int64_t i = 0; i < count; ++i) {
-    LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
-  }
-  LARDER_RETURN_IF_ERROR(store->Settle());
+  LARDER_RETURN_IF_ERROR(
+      FillStore(store.get(), count, RandomValues(kBlobBytes)));
   return store;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/l2/records.h"
 #include "bench/measure.h"
 #include "bench/store.h"
@@ -57,10 +58,7 @@ absl::Status FillPeers(const Stores& stores, int64_t records) {
   const RandomValues values(kRecordBytes);
   for (const std::unique_ptr<Store>& store : stores) {
     if (store->name() == "larder") continue;
-    for (int64_t i = 0; i < records; ++i) {
-      LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
-    }
-    LARDER_RETURN_IF_ERROR(store->Settle());
+    LARDER_RETURN_IF_ERROR(FillStore(store.get(), records, values));
   }
   return absl::OkStatus();
 }

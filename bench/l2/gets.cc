@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/l2/peers.h"
 #include "bench/measure.h"
 #include "bench/store.h"
@@ -224,13 +225,7 @@ absl::StatusOr<Rows> GetPart(const Setting& setting) {
   LARDER_ASSIGN_OR_RETURN(
       const std::unique_ptr<LarderStore> store,
       LarderStore::Open(L2Options(scratch.Sub("larder"), 1024 * kMiB)));
-  {
-    const RandomValues values(kWhole);
-    for (int64_t i = 0; i < kBlobs; ++i) {
-      LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
-    }
-    LARDER_RETURN_IF_ERROR(store->Settle());
-  }
+  LARDER_RETURN_IF_ERROR(FillStore(store.get(), kBlobs, RandomValues(kWhole)));
   Samples samples;
   for (int round = 0; round <= setting.rounds; ++round) {
     Sum used;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "bench/child.h"
 #include "bench/data.h"
+#include "bench/fill.h"
 #include "bench/l2/peers.h"
 #include "bench/l2/records.h"
 #include "bench/measure.h"
@@ -48,11 +49,7 @@ absl::StatusOr<double> TimeOpen(const Peer& peer, const std::string& dir,
 
 absl::Status Fill(const Peer& peer, const std::string& dir, int64_t records) {
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, peer.open(dir));
-  const RandomValues values(kRecordBytes);
-  for (int64_t i = 0; i < records; ++i) {
-    LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i)));
-  }
-  return store->Settle();
+  return FillStore(store.get(), records, RandomValues(kRecordBytes));
 }
 
 absl::Status Kill(const std::string& dir) {
