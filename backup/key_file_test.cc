@@ -1,12 +1,11 @@
 #include "backup/key_file.h"
 
-#include <sys/stat.h>
+#include <sys/types.h>
 
-#include <fstream>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "backup/private_file_test_support.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -16,23 +15,16 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-std::string Write(const std::string& name, const std::string& bytes,
-                  mode_t mode) {
-  const std::string path = absl::StrCat(testing::TempDir(), "/", name);
-  std::ofstream(path) << bytes;
-  EXPECT_EQ(::chmod(path.c_str(), mode), 0);
-  return path;
-}
-
 TEST(KeyFileTest, OnlyItsOwnerMayReadIt) {
   const std::string key(64, 'c');
-  const std::string path = Write("keys", key + "\n", 0600);
+  const std::string path = WriteFileWithMode("keys", key + "\n", 0600);
   const auto ring = ReadKeyFile(path);
   ASSERT_TRUE(ring.ok()) << ring.status();
   EXPECT_EQ((*ring)->name(), path);
   EXPECT_EQ((*ring)->first().key.bytes(), std::string(32, '\xcc'));
   for (const mode_t mode : {0640, 0604, 0620, 0602}) {
-    const absl::Status open = ReadKeyFile(Write("open", key, mode)).status();
+    const absl::Status open =
+        ReadKeyFile(WriteFileWithMode("open", key, mode)).status();
     EXPECT_EQ(open.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(std::string(open.message()), HasSubstr("chmod 600"));
     EXPECT_THAT(std::string(open.message()), Not(HasSubstr("cccc")));

@@ -1,50 +1,43 @@
 #include "replication/credentials.h"
 
-#include <sys/stat.h>
-
 #include <cstdlib>
-#include <fstream>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "backup/private_file_test_support.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace larder::replication {
 namespace {
 
+using backup::WriteFileWithMode;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-std::string Write(const std::string& name, const std::string& bytes,
-                  mode_t mode) {
-  const std::string path = absl::StrCat(testing::TempDir(), "/", name);
-  std::ofstream(path) << bytes;
-  EXPECT_EQ(::chmod(path.c_str(), mode), 0);
-  return path;
-}
-
 TEST(CredentialsTest, TokensAreLinesOfAPrivateFile) {
-  const auto tokens = ReadTokenFile(Write(
+  const auto tokens = ReadTokenFile(WriteFileWithMode(
       "t1", "# of 2026\n\n  aaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbb\n", 0600));
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   EXPECT_THAT(*tokens, ElementsAre("aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbb"));
   const absl::Status open =
-      ReadTokenFile(Write("t2", "aaaaaaaaaaaaaaaa\n", 0640)).status();
+      ReadTokenFile(WriteFileWithMode("t2", "aaaaaaaaaaaaaaaa\n", 0640))
+          .status();
   EXPECT_EQ(open.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(open.message()), HasSubstr("chmod 600"));
   const absl::Status brief =
-      ReadTokenFile(Write("t3", "hunter2\n", 0600)).status();
+      ReadTokenFile(WriteFileWithMode("t3", "hunter2\n", 0600)).status();
   EXPECT_EQ(brief.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(brief.message()), Not(HasSubstr("hunter2")));
-  EXPECT_FALSE(ReadTokenFile(Write("t4", "\n#x\n", 0600)).ok());
-  EXPECT_FALSE(ReadTokenFile(Write("t5", "aaaaaaaa aaaaaaaaa", 0600)).ok());
+  EXPECT_FALSE(ReadTokenFile(WriteFileWithMode("t4", "\n#x\n", 0600)).ok());
+  EXPECT_FALSE(
+      ReadTokenFile(WriteFileWithMode("t5", "aaaaaaaa aaaaaaaaa", 0600)).ok());
   EXPECT_EQ(ReadTokenFile("/absent").status().code(),
             absl::StatusCode::kNotFound);
-  EXPECT_EQ(ReadPemFile(Write("t6", std::string((1 << 20) + 1, 'x'), 0600))
+  EXPECT_EQ(ReadPemFile(
+                WriteFileWithMode("t6", std::string((1 << 20) + 1, 'x'), 0600))
                 .status()
                 .code(),
             absl::StatusCode::kInvalidArgument);
