@@ -132,7 +132,7 @@ std::string FormatBytes(int64_t bytes) {
 
 std::string FormatBytesPerSecond(double bytes) {
   const double megabytes = bytes / 1e6;
-  return absl::StrFormat(megabytes < 10 ? "%.1f MB/s" : "%.0f MB/s", megabytes);
+  return absl::StrFormat("%.*f MB/s", megabytes < 10 ? 1 : 0, megabytes);
 }
 
 std::string FormatMillis(int64_t millis) {
