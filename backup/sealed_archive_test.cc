@@ -20,6 +20,7 @@
 #include "backup/format/dump.pb.h"
 #include "backup/format/message.h"
 #include "backup/restore.h"
+#include "backup/verification.h"
 #include "backup/verify.h"
 #include "cache/l2/simulated_disk.h"
 #include "gmock/gmock.h"
@@ -206,11 +207,49 @@ TEST_F(SealedArchiveTest, WhoHasNoKeyListsAndChecks) {
   EXPECT_TRUE(opened->status.ok()) << opened->status;
   EXPECT_FALSE(opened->snapshots[0].not_opened);
   EXPECT_EQ(opened->snapshots[0].records, 14);
-  EXPECT_EQ(VerifyArchive(Open("/a", TestKeys("b")), {})->status.code(),
-            absl::StatusCode::kFailedPrecondition);
+  // With keys that do not open it: not opened, and nothing against it.
+  const auto locked = VerifyArchive(Open("/a", TestKeys("b")), {});
+  EXPECT_TRUE(locked->status.ok()) << locked->status;
+  EXPECT_TRUE(locked->snapshots[0].problems.empty());
+  EXPECT_TRUE(locked->snapshots[0].not_opened);
+  EXPECT_EQ(locked->snapshots[0].key_id_needed,
+            crypto::PrintKeyId(TestKeys("a")->first().id));
+  EXPECT_THAT(locked->snapshots[0].not_opened_reason,
+              HasSubstr("which KEYS has not"));
   ASSERT_TRUE(disk_.FlipBit(OnlyPack("/a"), 3000, 1).ok());
   EXPECT_EQ(VerifyArchive(archive, {})->status.code(),
             absl::StatusCode::kDataLoss);
+}
+
+// Checksums tell less than who opened it, but damage is damage.
+TEST_F(SealedArchiveTest, WhatWasOpenedIsNotJudgedAnewByWhoCannot) {
+  const std::string id = Backup("/a", TestKeys("a"));
+  const auto verify = [&](Archive::Keys keys) {
+    VerifyOptions options;
+    options.store = true;
+    const Archive archive = Open("/a", std::move(keys));
+    const auto report = VerifyArchive(archive, options);
+    EXPECT_TRUE(report.ok()) << report.status();
+    return **ReadVerification(archive, id);
+  };
+  for (const Archive::Keys& none : {Archive::Keys(), TestKeys("b")}) {
+    const format::Verification sample = verify(none);
+    EXPECT_EQ(sample.mode(), format::VERIFY_MODE_SAMPLE);
+    EXPECT_EQ(sample.status_code(), 0);
+  }
+  const format::Verification full = verify(TestKeys("a"));
+  EXPECT_EQ(full.mode(), format::VERIFY_MODE_FULL);
+  for (const Archive::Keys& none : {Archive::Keys(), TestKeys("b")}) {
+    const format::Verification kept = verify(none);
+    EXPECT_EQ(format::SerializeMessage(kept), format::SerializeMessage(full));
+  }
+  ASSERT_TRUE(disk_.FlipBit(OnlyPack("/a"), 3000, 1).ok());
+  const format::Verification damaged = verify(nullptr);
+  EXPECT_EQ(damaged.mode(), format::VERIFY_MODE_SAMPLE);
+  EXPECT_NE(damaged.status_code(), 0);
+  // What was found with the key tells more.
+  EXPECT_EQ(verify(TestKeys("a")).mode(), format::VERIFY_MODE_FULL);
+  EXPECT_EQ(verify(TestKeys("b")).mode(), format::VERIFY_MODE_FULL);
 }
 
 TEST_F(SealedArchiveTest, NothingOfItIsOnTheDisk) {

@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "backup/crypto/key_ring.h"
 #include "backup/format/archive_file.h"
 #include "backup/format/checksum.h"
 #include "backup/format/dump.pb.h"
@@ -175,8 +176,11 @@ absl::Status SnapshotCheck::ReadAll(
     const std::function<void(int64_t)>& progress) {
   const absl::Status sealed = archive_.SealOf(manifest_).status();
   verdict_->not_opened = absl::IsFailedPrecondition(sealed);
-  // Who gave keys means to have it read.
-  if (verdict_->not_opened && archive_.has_keys()) Problem(sealed);
+  if (verdict_->not_opened) {
+    verdict_->not_opened_reason = std::string(sealed.message());
+    verdict_->key_id_needed =
+        crypto::PrintKeyId(manifest_.header().encryption().key_id());
+  }
   backup_internal::SourceReaders readers;
   if (!verdict_->not_opened) AddReaders(&readers);
   int64_t bytes_before = 0;
@@ -253,6 +257,8 @@ class Verification {
   void ChooseSample();
   absl::Status Check(const SnapshotEntry& entry, SnapshotVerdict* verdict);
   void Progress(int64_t bytes);
+  // Whether a verdict is stored that tells more than this one.
+  bool IsKnownBetter(const SnapshotVerdict& verdict) const;
   void Store(const SnapshotVerdict& verdict);
 
   const Archive& archive_;
@@ -320,7 +326,20 @@ absl::Status Verification::Check(const SnapshotEntry& entry,
   return absl::OkStatus();
 }
 
+bool Verification::IsKnownBetter(const SnapshotVerdict& verdict) const {
+  if (!verdict.not_opened) return false;
+  const auto last = ReadVerification(archive_, verdict.id);
+  // A full one was made with the key.
+  if (!last.ok() || !last->has_value() ||
+      (*last)->mode() != format::VERIFY_MODE_FULL) {
+    return false;
+  }
+  // Damage that was found since is news, unless it was damaged before.
+  return verdict.status.ok() || (*last)->status_code() != 0;
+}
+
 void Verification::Store(const SnapshotVerdict& verdict) {
+  if (IsKnownBetter(verdict)) return;
   cache::Clock* const clock =
       options_.clock != nullptr ? options_.clock : cache::SystemClock();
   format::Verification message;

@@ -42,9 +42,12 @@ struct SnapshotVerdict {
   int64_t bytes_read = 0;
   int64_t packs_read = 0;  // In full.
   // All of a sealed snapshot was read and its checksums were compared; the
-  // archive had no key to open it with, so nothing in it was counted. That is a
-  // problem, kFailedPrecondition, only when it had other keys.
+  // archive had no key to open it with, so nothing in it was counted. That says
+  // nothing against the snapshot: it is none of `problems`.
   bool not_opened = false;
+  // Then: why, with the ID of the key that it needs; and that ID alone.
+  std::string not_opened_reason;
+  std::string key_id_needed;
   // Zero unless all was read.
   int64_t chunks = 0;
   int64_t records = 0;
@@ -66,7 +69,8 @@ struct VerifyReport {
 // VERIFY_MODE_FULL reads everything: manifests, sizes and checksums of packs,
 // every chunk and message, every frame against its record, counts and both
 // digests; of a sealed snapshot without its key everything but messages, frames
-// and counts, and it is stored as a sample of all packs. _QUICK reads
+// and counts, and it is stored as a sample of all packs, but not in place of a
+// full verdict that it says nothing against. _QUICK reads
 // manifests, whether all is there that a snapshot builds on, sizes of packs,
 // and their heads; _SAMPLE these, and some packs against their checksums. A
 // verdict is on a snapshot's own files, and on whether what it builds on is

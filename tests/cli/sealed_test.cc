@@ -80,7 +80,9 @@ TEST_F(Sealed, RoundTrip) {
   EXPECT_THAT(show.out, HasSubstr("sealed"));
   const ProgramEnd verify = Larder({"verify", "--from", archive_});
   EXPECT_EQ(verify.exit_code, 0) << verify.err;
-  EXPECT_THAT(verify.out, HasSubstr("not opened"));
+  EXPECT_THAT(verify.out, HasSubstr("not opened   " + id));
+  EXPECT_THAT(verify.out, HasSubstr("sealed with key ID"));
+  EXPECT_THAT(verify.out, Not(HasSubstr("sound")));
   ExpectLocked(Larder({"restore", "--from", archive_, "--l2", At("new")}));
   ExpectLocked(Larder({"restore", "--from", archive_, "--l2", At("new"),
                        "--key-file", KeyFile("other", {'b'})}));
@@ -112,6 +114,51 @@ TEST_F(Sealed, RoundTrip) {
   EXPECT_EQ(
       Larder({"get", "--l2", At("lazy"), "-n", "pages", "secret-name"}).out,
       kBlob);
+}
+
+// Not damage, nor a verdict in place of one by who could look inside.
+TEST_F(Sealed, VerifyWithoutTheKeySaysSo) {
+  ASSERT_EQ(Backup(keys_).exit_code, 0);
+  const std::string other = KeyFile("other", {'b'});
+  const auto verify = [this](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"verify", "--from", archive_};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Larder(arguments);
+  };
+  const auto listed = [this] {
+    return Larder({"list", "--from", archive_}).out;
+  };
+  const ProgramEnd foreign = verify({"--key-file", other});
+  EXPECT_EQ(foreign.exit_code, 3) << foreign.err;
+  EXPECT_THAT(foreign.err, HasSubstr("not opened: snapshot "));
+  EXPECT_THAT(foreign.err, HasSubstr("sealed with key ID"));
+  EXPECT_THAT(foreign.out, HasSubstr("not opened   "));
+  EXPECT_THAT(foreign.out + foreign.err, Not(HasSubstr("DAMAGED")));
+  EXPECT_THAT(listed(), HasSubstr("sample 20"));
+  EXPECT_THAT(listed(), Not(HasSubstr("DAMAGED")));
+  const ProgramEnd json = verify({"--key-file", other, "--json"});
+  EXPECT_EQ(json.exit_code, 3);
+  EXPECT_TRUE(LastJson(json.out).clean());
+  EXPECT_THAT(json.out, HasSubstr("\"opened\":false"));
+  EXPECT_THAT(json.out, HasSubstr("\"key_id_needed\":\""));
+
+  ASSERT_EQ(verify({"--key-file", keys_}).exit_code, 0);
+  EXPECT_THAT(listed(), HasSubstr("full 20"));
+  EXPECT_EQ(verify({}).exit_code, 0);
+  EXPECT_EQ(verify({"--key-file", other}).exit_code, 3);
+  EXPECT_THAT(listed(), HasSubstr("full 20"));
+
+  // What is damaged needs no key to be found so.
+  for (const auto& pack : fs::directory_iterator(At("archive/packs"))) {
+    FlipByte(pack.path().string(), 300);
+  }
+  for (const std::vector<std::string>& keys :
+       {std::vector<std::string>(), {"--key-file", other}}) {
+    const ProgramEnd damaged = verify(keys);
+    EXPECT_EQ(damaged.exit_code, 12) << damaged.err;
+    EXPECT_THAT(damaged.out, HasSubstr("DAMAGED"));
+    EXPECT_THAT(listed(), HasSubstr("DAMAGED"));
+  }
 }
 
 // Somebody began a lazy restore, and was killed at once.

@@ -40,37 +40,52 @@ absl::Status VerifyCache(const VerifyFlags& flags, Console* console,
                    "what it must"));
 }
 
-// Prints and counts one verdict.
+// "sound" is only what was opened, or was not to be.
+absl::string_view JudgementOf(const backup::SnapshotVerdict& verdict) {
+  if (!verdict.status.ok()) return "DAMAGED";
+  return verdict.not_opened ? "not opened" : "sound";
+}
+
+std::string Found(const backup::SnapshotVerdict& verdict, bool full) {
+  if (full && !verdict.not_opened) {
+    return absl::StrCat(FormatPlural(verdict.records, "blob"), ", ",
+                        FormatPlural(verdict.files, "file"), ", ",
+                        FormatBytes(verdict.bytes), " in ",
+                        FormatPlural(verdict.chunks, "chunk"));
+  }
+  const std::string read = absl::StrCat(
+      FormatPlural(verdict.packs_read, "pack"), " and ",
+      FormatBytes(verdict.bytes_read), " read of ", FormatBytes(verdict.bytes));
+  if (!verdict.not_opened) return read;
+  return absl::StrCat(read, ", checksums only; sealed with key ID ",
+                      verdict.key_id_needed, ": --key-file opens it");
+}
+
+// Prints and counts one verdict. `has_keys`: who gave keys means to have all
+// opened.
 JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
-                 Console* console, Failures* failures) {
+                 bool has_keys, Console* console, Failures* failures) {
   for (const std::string& problem : verdict.problems) {
     console->Fail(verdict.id, problem, failures);
   }
   if (!verdict.status.ok() && verdict.problems.empty()) {
     console->Fail(verdict.id, verdict.status.message(), failures);
   }
-  SayRow(console, verdict.status.ok() ? "sound" : "DAMAGED",
-         full && !verdict.not_opened
-             ? absl::StrCat(verdict.id, ": ",
-                            FormatPlural(verdict.records, "blob"), ", ",
-                            FormatPlural(verdict.files, "file"), ", ",
-                            FormatBytes(verdict.bytes), " in ",
-                            FormatPlural(verdict.chunks, "chunk"))
-             : absl::StrCat(verdict.id, ": ",
-                            FormatPlural(verdict.packs_read, "pack"), " and ",
-                            FormatBytes(verdict.bytes_read), " read of ",
-                            FormatBytes(verdict.bytes),
-                            verdict.not_opened
-                                ? "; sealed, and not opened: --key-file does"
-                                : ""));
+  if (verdict.not_opened && has_keys) {
+    console->Fail(verdict.id,
+                  absl::StrCat("not opened: ", verdict.not_opened_reason),
+                  failures);
+  }
+  SayRow(console, JudgementOf(verdict),
+         absl::StrCat(verdict.id, ": ", Found(verdict, full)));
   if (!verdict.lost.empty()) {
     SayRow(console, "",
            absl::StrCat("a restore would lose ",
                         FormatPlural(verdict.lost.blobs, "blob"), " and ",
                         FormatPlural(verdict.lost.files, "file")));
   }
-  return JsonObject()
-      .String("id", verdict.id)
+  JsonObject facts;
+  facts.String("id", verdict.id)
       .Bool("sound", verdict.status.ok())
       .Bool("opened", full && !verdict.not_opened)
       .Int("blobs", verdict.records)
@@ -81,6 +96,10 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
       .Int("packs_read", verdict.packs_read)
       .Int("lost_blobs", verdict.lost.blobs)
       .Int("lost_files", verdict.lost.files);
+  if (verdict.not_opened) {
+    facts.String("key_id_needed", verdict.key_id_needed);
+  }
+  return facts;
 }
 
 backup::VerifyOptions OptionsOf(const VerifyFlags& flags) {
@@ -132,7 +151,8 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
   }
   JsonArray verdicts;
   for (const backup::SnapshotVerdict& verdict : report->snapshots) {
-    verdicts.Object(Judge(verdict, full, console, &result->failures));
+    verdicts.Object(
+        Judge(verdict, full, archive.has_keys(), console, &result->failures));
   }
   result->facts.Bool("clean", report->status.ok())
       .Array("snapshots", verdicts)

@@ -25,8 +25,10 @@ struct VerifyFlags {
 };
 
 // Verdicts on snapshots are stored in the archive, where it can be written.
-// Damage is kExitIntegrity, each piece reported. Orphans are not damage. With
-// `repair`, each blob that it dropped is reported instead, and kExitPartial.
+// Damage is kExitIntegrity, each piece reported. Orphans are not damage. A
+// sealed snapshot that no key opens is not, either: told, and kExitPartial when
+// there are other keys. With `repair`, each blob that it dropped is reported
+// instead, and kExitPartial.
 CommandResult RunVerify(const VerifyFlags& flags, Console* console);
 
 }  // namespace larder::cli
