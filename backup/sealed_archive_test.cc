@@ -206,6 +206,7 @@ TEST_F(SealedArchiveTest, WhoHasNoKeyListsAndChecks) {
   const auto opened = VerifyArchive(Open("/a", TestKeys("a")), {});
   EXPECT_TRUE(opened->status.ok()) << opened->status;
   EXPECT_FALSE(opened->snapshots[0].not_opened);
+  EXPECT_FALSE(opened->snapshots[0].in_the_clear);
   EXPECT_EQ(opened->snapshots[0].records, 14);
   // With keys that do not open it: not opened, and nothing against it.
   const auto locked = VerifyArchive(Open("/a", TestKeys("b")), {});

@@ -317,6 +317,7 @@ absl::Status Verification::Check(const SnapshotEntry& entry,
     verdict->problems.emplace_back(entry.status.message());
     return absl::OkStatus();
   }
+  verdict->in_the_clear = !entry.manifest.header().has_encryption();
   SnapshotCheck check(archive_, entry, options_, verdict);
   const auto progress = [this](int64_t bytes) { Progress(bytes); };
   LARDER_RETURN_IF_ERROR(options_.mode == format::VERIFY_MODE_FULL

@@ -41,6 +41,9 @@ struct SnapshotVerdict {
   int64_t bytes = 0;
   int64_t bytes_read = 0;
   int64_t packs_read = 0;  // In full.
+  // Its manifest was read, and says that it is not sealed: nothing proves that
+  // it is what was backed up.
+  bool in_the_clear = false;
   // All of a sealed snapshot was read and its checksums were compared; the
   // archive had no key to open it with, so nothing in it was counted. That says
   // nothing against the snapshot: it is none of `problems`.

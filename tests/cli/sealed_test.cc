@@ -161,6 +161,32 @@ TEST_F(Sealed, VerifyWithoutTheKeySaysSo) {
   }
 }
 
+// Who gives keys may take what is sound for what was backed up.
+TEST_F(Sealed, VerifyWithKeysTellsWhatIsInTheClear) {
+  ASSERT_EQ(
+      Larder({"backup", "--l2", l2_, "--include-blob-cache", "--to", archive_})
+          .exit_code,
+      0);
+  const std::string clear = "; in the clear";
+  EXPECT_THAT(Larder({"verify", "--from", archive_}).out,
+              Not(HasSubstr(clear)));
+  for (const std::string mode : {"--full", "--quick"}) {
+    const ProgramEnd verify =
+        Larder({"verify", "--from", archive_, mode, "--key-file", keys_});
+    EXPECT_EQ(verify.exit_code, 0) << verify.err;
+    EXPECT_THAT(verify.out, HasSubstr("sound"));
+    EXPECT_THAT(verify.out, HasSubstr(clear));
+  }
+  EXPECT_THAT(Larder({"verify", "--from", archive_, "--json"}).out,
+              HasSubstr("\"in_the_clear\":true"));
+  // A sealed delta on it is not.
+  ASSERT_EQ(Backup(keys_).exit_code, 0);
+  const ProgramEnd both =
+      Larder({"verify", "--from", archive_, "--key-file", keys_});
+  EXPECT_EQ(both.exit_code, 0) << both.err;
+  EXPECT_EQ(both.out.find(clear), both.out.rfind(clear)) << both.out;
+}
+
 // Somebody began a lazy restore, and was killed at once.
 TEST_F(Sealed, AnL2ThatHydratesFetchesWithTheKey) {
   ASSERT_EQ(Backup(keys_).exit_code, 0);

@@ -62,7 +62,7 @@ std::string Found(const backup::SnapshotVerdict& verdict, bool full) {
 }
 
 // Prints and counts one verdict. `has_keys`: who gave keys means to have all
-// opened.
+// opened, and takes what is sound for signed.
 JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
                  bool has_keys, Console* console, Failures* failures) {
   for (const std::string& problem : verdict.problems) {
@@ -76,8 +76,10 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
                   absl::StrCat("not opened: ", verdict.not_opened_reason),
                   failures);
   }
-  SayRow(console, JudgementOf(verdict),
-         absl::StrCat(verdict.id, ": ", Found(verdict, full)));
+  SayRow(
+      console, JudgementOf(verdict),
+      absl::StrCat(verdict.id, ": ", Found(verdict, full),
+                   has_keys && verdict.in_the_clear ? "; in the clear" : ""));
   if (!verdict.lost.empty()) {
     SayRow(console, "",
            absl::StrCat("a restore would lose ",
@@ -88,6 +90,7 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
   facts.String("id", verdict.id)
       .Bool("sound", verdict.status.ok())
       .Bool("opened", full && !verdict.not_opened)
+      .Bool("in_the_clear", verdict.in_the_clear)
       .Int("blobs", verdict.records)
       .Int("files", verdict.files)
       .Int("chunks", verdict.chunks)
