@@ -10,7 +10,8 @@
 
 namespace larder::backup {
 
-// As KeyRing::Parse() takes it; only its owner may read the file.
+// As KeyRing::Parse() takes it; only its owner may read the file. What was read
+// is overwritten, also when it is refused.
 // Errors: those of ReadPrivateFile() and KeyRing::Parse().
 absl::StatusOr<std::shared_ptr<const crypto::KeyRing>> ReadKeyFile(
     const std::string& path);

@@ -8,9 +8,12 @@
 
 namespace larder::backup {
 
-// All of a file that only its owner may read or write, at most 1 MiB.
-// Errors: kNotFound; kFailedPrecondition: others may; kInvalidArgument: more;
-// kInternal.
+// All of a regular file of the effective user or root that only its owner may
+// read or write, at most 1 MiB. Nothing is read of one that is refused, and
+// nothing stays in memory but what is returned: that is the caller's to
+// overwrite.
+// Errors: kNotFound; kFailedPrecondition: another kind of file, another's, or
+// others may; kInvalidArgument: more; kInternal.
 absl::StatusOr<std::string> ReadPrivateFile(const std::string& path);
 // The same of one that others may know. Not of an archive: that is for who
 // injects a file system.
