@@ -15,6 +15,7 @@
 #include "backup/internal/leftovers.h"
 #include "backup/internal/pack_writer.h"
 #include "backup/path.h"
+#include "backup/sealed_lineages.h"
 #include "cache/check.h"
 #include "cache/status_macros.h"
 
@@ -40,6 +41,7 @@ class DirectorySinkImpl : public SnapshotSink {
   absl::Status Begin(const format::DumpHeader& header) override;
   absl::StatusOr<std::optional<format::DumpHeader>> Base(
       absl::string_view id) override;
+  SealedLineages Sealed() const override;
   absl::Status Append(
       const std::shared_ptr<const format::Chunk>& chunk) override;
   absl::StatusOr<SinkReceipt> Finish(const format::Manifest& manifest) override;
@@ -168,6 +170,14 @@ absl::StatusOr<std::optional<format::DumpHeader>> DirectorySinkImpl::Base(
   if (base.ok()) return base;
   return absl::Status(base.status().code(),
                       absl::StrCat(path_, ": ", base.status().message()));
+}
+
+SealedLineages DirectorySinkImpl::Sealed() const {
+  SealedLineages sealed;
+  for (const SnapshotEntry& snapshot : snapshots_) {
+    if (snapshot.status.ok()) sealed.Add(snapshot.manifest.header());
+  }
+  return sealed;
 }
 
 absl::Status DirectorySinkImpl::Append(

@@ -304,6 +304,8 @@ void Account(const Stream& stream, const FanOut& fan_out, bool is_first,
   }
   for (const size_t i : stream.sinks) {
     report->sinks[i].base_snapshot_id = stream.header.base_snapshot_id();
+    report->sinks[i].sealed_before =
+        fan_out.workers()[i]->SealedBefore(stream.header);
   }
 }
 

@@ -82,6 +82,9 @@ struct SinkResult {
   SinkReceipt receipt;  // When OK.
   // The snapshot that it got a delta on; empty: a full dump.
   std::string base_snapshot_id;
+  // As far as the sink knows, its newest snapshot of a cache in the dump was
+  // sealed. Without keys, the dump goes behind it in the clear all the same.
+  bool sealed_before = false;
 };
 
 struct BackupReport {

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
+#include "backup/sealed_lineages.h"
 
 namespace larder::backup {
 
@@ -52,6 +53,10 @@ class SnapshotSink {
   // Errors: kNotFound when `id` is not there, or cannot be built on.
   virtual absl::StatusOr<std::optional<format::DumpHeader>> Base(
       absl::string_view id) = 0;
+
+  // What it holds sealed, as far as it knows; between Begin() and Append(). So
+  // that a dump in the clear behind it can be told.
+  virtual SealedLineages Sealed() const { return {}; }
 
   // Chunks come in order of their sequence, without gaps. The sink may keep
   // the pointer; the memory bound of a backup counts on its letting go soon.

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "backup/format/archive_file.h"
 #include "backup/format/message.h"
+#include "backup/sealed_lineages.h"
 #include "cache/status_macros.h"
 #include "replication/limits.h"
 #include "replication/spool.h"
@@ -61,6 +62,7 @@ class ReplicaSinkImpl : public ReplicaSink {
   bool starts_lasting_threads() const override { return true; }  // gRPC's.
   absl::Status Begin(const DumpHeader& header) override;
   absl::StatusOr<std::optional<DumpHeader>> Base(absl::string_view id) override;
+  backup::SealedLineages Sealed() const override;
   absl::Status Append(const std::shared_ptr<const Chunk>& chunk) override;
   absl::StatusOr<SinkReceipt> Finish(const Manifest& manifest) override;
   void Abort() override;
@@ -360,6 +362,17 @@ absl::StatusOr<std::optional<DumpHeader>> ReplicaSinkImpl::Base(
   if (id.empty()) return std::optional<DumpHeader>();
   return absl::NotFoundError(absl::StrCat(options_.name, ": snapshot ", id,
                                           ": not there, or not to build on"));
+}
+
+// It tells no more than what a delta can build on.
+backup::SealedLineages ReplicaSinkImpl::Sealed() const {
+  backup::SealedLineages sealed;
+  DumpHeader base;
+  if (!base_header_.empty() &&
+      backup::format::ParseMessage(base_header_, &base).ok()) {
+    sealed.Add(base);
+  }
+  return sealed;
 }
 
 absl::Status ReplicaSinkImpl::Append(

@@ -6,12 +6,14 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "backup/sealed_lineages.h"
 #include "cache/check.h"
 #include "cache/mutex.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup_internal {
 
+using backup::SealedLineages;
 using backup::SinkReceipt;
 using backup::SnapshotSink;
 using backup::format::Chunk;
@@ -33,6 +35,11 @@ struct SinkWorker::Shared {
   // Errors: of the sink.
   absl::Status Begin() ABSL_LOCKS_EXCLUDED(mu) {
     LARDER_RETURN_IF_ERROR(sink->Begin(header));
+    {
+      SealedLineages before = sink->Sealed();
+      MutexLock lock(&mu);
+      sealed = std::move(before);
+    }
     if (!base_wanted.any) return absl::OkStatus();
     LARDER_ASSIGN_OR_RETURN(std::optional<DumpHeader> found,
                             sink->Base(base_wanted.id));
@@ -51,6 +58,7 @@ struct SinkWorker::Shared {
   std::condition_variable_any changed;
   absl::Status status ABSL_GUARDED_BY(mu);
   bool begun ABSL_GUARDED_BY(mu) = false;
+  SealedLineages sealed ABSL_GUARDED_BY(mu);  // Before this dump.
   std::optional<DumpHeader> base ABSL_GUARDED_BY(mu);
   bool busy ABSL_GUARDED_BY(mu) = true;  // In a call of the sink.
   bool done ABSL_GUARDED_BY(mu) = false;
@@ -215,6 +223,11 @@ void SinkWorker::Finish(const Manifest& manifest) {
 std::optional<DumpHeader> SinkWorker::base() const {
   MutexLock lock(&shared_->mu);
   return shared_->base;
+}
+
+bool SinkWorker::SealedBefore(const DumpHeader& header) const {
+  MutexLock lock(&shared_->mu);
+  return shared_->sealed.SealedBefore(header);
 }
 
 SinkReceipt SinkWorker::receipt() const {

@@ -62,6 +62,8 @@ class SinkWorker {
 
   // What the sink can build on. After AwaitBegun() and alive().
   std::optional<backup::format::DumpHeader> base() const;
+  // SealedLineages::SealedBefore() of what the sink holds. After AwaitBegun().
+  bool SealedBefore(const backup::format::DumpHeader& header) const;
 
   // Requires: there is room. Ignored when not alive.
   void Push(std::shared_ptr<const backup::format::Chunk> chunk);

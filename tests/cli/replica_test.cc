@@ -301,6 +301,10 @@ TEST_F(ReplicaTest, SealedBackupsNeedTheKeyWhereTheyAreApplied) {
                     At("new"), "--key-file", keys})
                 .exit_code,
             0);
+  // Without the key: taken, and told.
+  const ProgramEnd clear = Backup({"--to", archive.place()});
+  EXPECT_EQ(clear.exit_code, 0) << clear.err;
+  EXPECT_THAT(clear.err, HasSubstr("is in the clear"));
   EXPECT_EQ(Larder({"replica", "--listen", "127.0.0.1:0", "--archive",
                     At("other"), "--key-file", keys})
                 .exit_code,

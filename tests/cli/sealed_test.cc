@@ -222,6 +222,59 @@ TEST_F(Sealed, AKeyIsReplacedByPuttingANewOneFirst) {
             "more");
 }
 
+TEST_F(Sealed, ABackupInTheClearBehindASealedOneIsTold) {
+  const std::vector<std::string> clear = {
+      "backup", "--l2",   l2_,     "--include-blob-cache",
+      "--to",   archive_, "--json"};
+  std::vector<std::string> full = clear;
+  full.push_back("--full");
+  const std::string told = "is in the clear, and the one before it is sealed";
+  const auto expect = [&](const ProgramEnd& end, bool tells) {
+    EXPECT_EQ(end.exit_code, 0) << end.err;
+    EXPECT_THAT(end.out, HasSubstr(absl::StrCat("\"sealed_before\":",
+                                                tells ? "true" : "false")));
+    if (tells) {
+      EXPECT_THAT(end.err, HasSubstr(told));
+      EXPECT_THAT(end.err, HasSubstr("--key-file"));
+    } else {
+      EXPECT_THAT(end.err, Not(HasSubstr(told)));
+    }
+  };
+  expect(Larder(clear), false);
+  const ProgramEnd sealed = Backup(keys_);
+  EXPECT_EQ(sealed.exit_code, 0);
+  EXPECT_THAT(sealed.err, Not(HasSubstr(told)));
+  expect(Larder(clear), true);
+  // The newest one counts.
+  expect(Larder(clear), false);
+  ASSERT_EQ(Backup(keys_).exit_code, 0);
+  expect(Larder(full), true);
+  // Another cache in the same archive was never sealed.
+  ASSERT_EQ(Backup(keys_).exit_code, 0);
+  ASSERT_EQ(Larder({"put", "--l2", At("other"), "-n", "pages", "name"}, "x")
+                .exit_code,
+            0);
+  expect(Larder({"backup", "--l2", At("other"), "--include-blob-cache", "--to",
+                 archive_, "--json"}),
+         false);
+  expect(Larder(clear), true);
+}
+
+// No delta can build on the last of a full chain, and it is not folded.
+TEST_F(Sealed, ABackupInTheClearBehindAFullChainIsTold) {
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_EQ(
+        Larder({"put", "--l2", l2_, "-n", "pages", "more"}, absl::StrCat(i))
+            .exit_code,
+        0);
+    ASSERT_EQ(Backup(keys_).exit_code, 0);
+  }
+  const ProgramEnd clear =
+      Larder({"backup", "--l2", l2_, "--include-blob-cache", "--to", archive_});
+  EXPECT_EQ(clear.exit_code, 0) << clear.err;
+  EXPECT_THAT(clear.err, HasSubstr("is in the clear"));
+}
+
 TEST_F(Sealed, AKeyFileIsPrivateAndWellFormed) {
   ASSERT_EQ(::chmod(keys_.c_str(), 0644), 0);
   const ProgramEnd open = Backup(keys_);

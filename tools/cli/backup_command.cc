@@ -68,7 +68,8 @@ JsonObject SinkFacts(const SinkResult& sink) {
   if (sink.status.ok()) {
     facts.Int("bytes", sink.receipt.bytes_written)
         .Int("packs", sink.receipt.packs)
-        .String("base", sink.base_snapshot_id);
+        .String("base", sink.base_snapshot_id)
+        .Bool("sealed_before", sink.sealed_before);
   } else {
     facts.String("error", sink.status.message());
   }
@@ -144,6 +145,17 @@ void Print(const BackupReport& report, Console* console) {
     }
   }
   row("took", FormatNanos(report.elapsed_nanos));
+}
+
+// Who seals backups and leaves the key out once may not have meant to.
+void WarnInTheClear(const BackupReport& report, Console* console) {
+  for (const SinkResult& sink : report.sinks) {
+    if (!sink.status.ok() || !sink.sealed_before) continue;
+    console->Warn(absl::StrCat(
+        sink.name, ": snapshot ", report.snapshot_id,
+        " is in the clear, and the one before it is sealed: back up with "
+        "--key-file to seal"));
+  }
 }
 
 // How many have the dump.
@@ -303,6 +315,8 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   if (keys != nullptr) {
     console->Say(absl::StrFormat("%-10s with key ID %s", "sealed",
                                  backup::crypto::PrintKeyId(keys->first().id)));
+  } else {
+    WarnInTheClear(report, console);
   }
   AddFailures(report, acknowledged >= quorum, console, &result->failures);
   return CheckNotFenced(report);
