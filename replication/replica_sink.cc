@@ -30,6 +30,10 @@ using State = TransferLink::State;
 // Where a wait looks up for cancellation.
 constexpr int64_t kSliceMillis = 20;
 constexpr uint64_t kSmallPieceBytes = 16 << 10;
+// What a replica that is still there has to answer the last attempt. Source:
+// with `give_up_ms` it stays below the 60 s after which the orchestrator drops
+// a sink that does not return (sink_stall_ms_max).
+constexpr int64_t kAnswerMillisMin = 5'000;
 
 // Whether another connection may help. kInternal and kUnknown are what gRPC
 // calls some cuts; when they are more, the next hello says so.
@@ -80,7 +84,7 @@ class ReplicaSinkImpl : public ReplicaSink {
   // Sees to it that there is a connection, within `give_up_ms`, and that
   // `sent_` is where it goes on.
   absl::Status EnsureLink(int64_t give_up_ms);
-  absl::Status Connect();
+  absl::Status Connect(int64_t silence_ms_max);
   // Takes over what the replica said.
   absl::Status Observe(const State& state);
   State Await(absl::FunctionRef<bool(const State&)> ready,
@@ -201,7 +205,7 @@ absl::Status ReplicaSinkImpl::Observe(const State& state) {
   return absl::OkStatus();
 }
 
-absl::Status ReplicaSinkImpl::Connect() {
+absl::Status ReplicaSinkImpl::Connect(int64_t silence_ms_max) {
   ++counts_.connections;
   link_ = std::make_unique<TransferLink>(connector_->StartTransfer());
   TransferRequest request;
@@ -215,7 +219,7 @@ absl::Status ReplicaSinkImpl::Connect() {
       resume_token_.empty() ? kWindowBytesFirst : kWindowBytesResumed;
   if (!link_->Write(request)) return EndLink();
   const State state =
-      Await([](const State& s) { return s.welcome; }, options_.silence_ms_max);
+      Await([](const State& s) { return s.welcome; }, silence_ms_max);
   if (!state.welcome) {
     const absl::Status status = EndLink();
     if (resume_token_.empty() ||
@@ -264,7 +268,10 @@ absl::Status ReplicaSinkImpl::EnsureLink(int64_t give_up_ms) {
       Wait(BackoffMillis());
     }
     ++attempts_;
-    const absl::Status status = Connect();
+    // An attempt that nobody answers must not outlast the patience.
+    const absl::Status status = Connect(
+        std::min(options_.silence_ms_max,
+                 std::max(options_.give_up_ms - waited_ms, kAnswerMillisMin)));
     if (status.ok()) return absl::OkStatus();
     last_error_ = status;
     link_.reset();

@@ -416,6 +416,47 @@ TEST(ReplicaSinkTest, GivesUpOnAReplicaThatIsAway) {
   sink->Abort();
 }
 
+// Not even a refusal comes back: each attempt ends by silence alone.
+TEST(ReplicaSinkTest, GivesUpInTimeOnAReplicaThatIsSilent) {
+  const RecordedDump dump = MakeDump(10, 1000);
+  for (const bool at_finish : {false, true}) {
+    SCOPED_TRACE(at_finish ? "at its end" : "in the middle");
+    TestReplica replica;
+    HastyClock clock;
+    std::atomic<bool> silent = false;
+    const auto meet = [&](const auto&) {
+      return silent ? Fate::kLost : Fate::kArrives;
+    };
+    replica.network.on_request = meet;
+    replica.network.on_reply = meet;
+    const auto sink = ReplicaSink::Create(
+        std::make_unique<LoopbackConnector>(&replica.network, "peer"),
+        {.spool_bytes_max = 400,
+         .random_seed = 1,
+         .clock = &clock,
+         .wait = [](int64_t) {}});
+    ASSERT_TRUE(sink->Begin(dump.header).ok());
+    ASSERT_TRUE(sink->Append(dump.chunks[0]).ok());
+    silent = true;
+    absl::Status status;
+    int64_t since = clock.NowSteadyNanos();
+    if (at_finish) {
+      status = sink->Finish(backup::format::Manifest()).status();
+    }
+    for (size_t i = 1; status.ok() && i < dump.chunks.size(); ++i) {
+      since = clock.NowSteadyNanos();
+      status = sink->Append(dump.chunks[i]);
+    }
+    const int64_t took_ms = (clock.NowSteadyNanos() - since) / 1'000'000;
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_GE(took_ms, 45'000);
+    // The last attempt may take 5 s, and each look at the clock half a second.
+    EXPECT_LE(took_ms, 45'000 + 5'000 + 4'000);
+    silent = false;
+    sink->Abort();
+  }
+}
+
 TEST(ReplicaSinkTest, CancellationEndsTheWait) {
   const RecordedDump dump = MakeDump(3, 300);
   TestReplica replica;
