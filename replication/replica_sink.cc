@@ -121,6 +121,7 @@ class ReplicaSinkImpl : public ReplicaSink {
   uint64_t sent_ = 0;            // On this connection, or known to be there.
   uint64_t sync_requested_ = 0;  // Durable once the replica has answered.
   uint64_t received_ = 0;        // The most the replica has said.
+  uint64_t durable_ = 0;         // The same.
   std::optional<Ack> ack_;
   // Connections since the replica last got further, and since when it was
   // waited for.
@@ -140,7 +141,7 @@ void ReplicaSinkImpl::Reset() {
   base_header_.clear();
   resume_token_.clear();
   spool_ = Spool();
-  sent_ = sync_requested_ = received_ = 0;
+  sent_ = sync_requested_ = received_ = durable_ = 0;
   ack_.reset();
   attempts_ = 0;
   last_error_ = absl::OkStatus();
@@ -167,7 +168,7 @@ int64_t ReplicaSinkImpl::BackoffMillis() {
 State ReplicaSinkImpl::Await(absl::FunctionRef<bool(const State&)> ready,
                              int64_t silence_ms_max) {
   return link_->Await(
-      ready, [this] { return Stopped(); }, clock_, silence_ms_max);
+      ready, [this] { return Stopped(); }, silence_ms_max);
 }
 
 absl::Status ReplicaSinkImpl::EndLink() {
@@ -196,10 +197,12 @@ absl::Status ReplicaSinkImpl::Observe(const State& state) {
                                             " bytes received, ", state.durable,
                                             " durable, of ", sent_, " sent"));
   }
-  if (state.received > received_ || state.durable > spool_.begin()) {
+  if (state.received > received_ || state.durable > durable_) {
     received_ = std::max(received_, state.received);
+    durable_ = std::max(durable_, state.durable);
     attempts_ = 0;
-    waiting_since_nanos_ = clock_->NowSteadyNanos();
+    // When it came: a write may have kept this thread since.
+    waiting_since_nanos_ = std::max(waiting_since_nanos_, state.heard_nanos);
   }
   spool_.ReleaseThrough(state.durable);
   return absl::OkStatus();
@@ -207,7 +210,7 @@ absl::Status ReplicaSinkImpl::Observe(const State& state) {
 
 absl::Status ReplicaSinkImpl::Connect(int64_t silence_ms_max) {
   ++counts_.connections;
-  link_ = std::make_unique<TransferLink>(connector_->StartTransfer());
+  link_ = std::make_unique<TransferLink>(connector_->StartTransfer(), clock_);
   TransferRequest request;
   Hello* const hello = request.mutable_hello();
   hello->set_protocol_version(kProtocolVersion);
@@ -228,7 +231,7 @@ absl::Status ReplicaSinkImpl::Connect(int64_t silence_ms_max) {
     }
     resume_token_.clear();
     if (spool_.begin() == 0) {  // All is here still: it can begin anew.
-      received_ = 0;
+      received_ = durable_ = 0;
       return absl::UnavailableError(status.message());
     }
     return absl::FailedPreconditionError(absl::StrCat(

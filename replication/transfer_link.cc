@@ -13,8 +13,9 @@ constexpr std::chrono::milliseconds kSlice{20};
 
 }  // namespace
 
-TransferLink::TransferLink(std::unique_ptr<TransferCall> call)
-    : call_(std::move(call)), reader_([this] { ReadAll(); }) {}
+TransferLink::TransferLink(std::unique_ptr<TransferCall> call,
+                           cache::Clock* clock)
+    : call_(std::move(call)), clock_(clock), reader_([this] { ReadAll(); }) {}
 
 TransferLink::~TransferLink() { End().IgnoreError(); }
 
@@ -44,6 +45,7 @@ void TransferLink::ReadAll() {
 
 void TransferLink::Book(const TransferReply& reply) {
   ++replies_;
+  state_.heard_nanos = clock_->NowSteadyNanos();
   switch (reply.reply_case()) {
     case TransferReply::kHello:
       state_.welcome = true;
@@ -77,12 +79,12 @@ TransferLink::State TransferLink::state() const {
 
 TransferLink::State TransferLink::Await(
     absl::FunctionRef<bool(const State&)> ready, absl::FunctionRef<bool()> stop,
-    cache::Clock* clock, int64_t silence_ms_max) {
+    int64_t silence_ms_max) {
   MutexLock lock(&mu_);
   int64_t seen = replies_;
-  int64_t heard_nanos = clock->NowSteadyNanos();
+  int64_t heard_nanos = clock_->NowSteadyNanos();
   while (!state_.over && !ready(state_) && !stop()) {
-    const int64_t now = clock->NowSteadyNanos();
+    const int64_t now = clock_->NowSteadyNanos();
     if (replies_ != seen) {
       seen = replies_;
       heard_nanos = now;

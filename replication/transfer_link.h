@@ -33,10 +33,12 @@ class TransferLink {
     std::string base_header;
     std::string resume_token;
     std::optional<Ack> ack;
-    bool over = false;  // Nothing more comes.
+    int64_t heard_nanos = 0;  // When the last reply came, by the clock.
+    bool over = false;        // Nothing more comes.
   };
 
-  explicit TransferLink(std::unique_ptr<TransferCall> call);
+  // Borrows `clock`.
+  TransferLink(std::unique_ptr<TransferCall> call, cache::Clock* clock);
   ~TransferLink();  // Cancels what is not over.
   TransferLink(const TransferLink&) = delete;
   TransferLink& operator=(const TransferLink&) = delete;
@@ -49,11 +51,11 @@ class TransferLink {
 
   State state() const ABSL_LOCKS_EXCLUDED(mu_);
   // Waits until `ready(state)`, or the link is over, or `stop()`, which is
-  // asked now and then, or nothing came for `silence_ms_max` by `clock`; that
+  // asked now and then, or nothing came for `silence_ms_max` of this call; that
   // counts as a cut. Returns the state.
   State Await(absl::FunctionRef<bool(const State&)> ready,
-              absl::FunctionRef<bool()> stop, cache::Clock* clock,
-              int64_t silence_ms_max) ABSL_LOCKS_EXCLUDED(mu_);
+              absl::FunctionRef<bool()> stop, int64_t silence_ms_max)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends the link, if it is not over. Returns: how it ended; kUnavailable when
   // it was this side that ended it.
@@ -64,6 +66,7 @@ class TransferLink {
   void Book(const TransferReply& reply) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::unique_ptr<TransferCall> call_;
+  cache::Clock* const clock_;
   bool ended_ = false;
   bool silent_ = false;
   bool write_failed_ = false;
