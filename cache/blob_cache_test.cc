@@ -588,8 +588,10 @@ TEST_F(BlobCacheTest, AReaderDoesNotHideThatASnapshotIsOverItsBudget) {
       cache_->TakeSnapshot({.owner = "test", .deferred_bytes_max = kBudget});
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
   // A walk visits in a reader slot, which is of the snapshot's epoch here.
+  int visits = 0;
   const auto walked =
       cache_->ForEachL2Record("ns", "", [&](const L2RecordView&) {
+        ++visits;
         EXPECT_FALSE((*snapshot)->pressed());
         replace();
         EXPECT_TRUE((*snapshot)->pressed());
@@ -601,6 +603,7 @@ TEST_F(BlobCacheTest, AReaderDoesNotHideThatASnapshotIsOverItsBudget) {
         return true;
       });
   EXPECT_TRUE(walked.ok()) << walked;
+  EXPECT_EQ(visits, 1);
   replace();
   EXPECT_LT(cache_->Stats().l2.quarantined_bytes, kBudget);
 }

@@ -219,9 +219,9 @@ void L2Store::Prefetch(const Record& record) const {
   };
   prefetch(0, kPrefetchAllBytes);
   // Where a page starts, the CPU's own prefetcher starts anew.
-  const uint64_t in_page = (offset + kPrefetchAllBytes) % kPageBytes;
-  for (uint64_t at = kPrefetchAllBytes + kPageBytes - in_page; at < bytes;
-       at += kPageBytes) {
+  const uint64_t over = (offset + kPrefetchAllBytes) % kPageBytes;
+  for (uint64_t at = kPrefetchAllBytes + (over > 0 ? kPageBytes - over : 0);
+       at < bytes; at += kPageBytes) {
     prefetch(at, at + kPrefetchPageBytes);
   }
 }

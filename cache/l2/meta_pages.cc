@@ -26,8 +26,8 @@ absl::StatusOr<PageView> MetaPages::Get(const ChildRef& ref) const {
   const absl::StatusOr<const char*> bytes =
       meta_->View(ref.page * kPageBytes, kPageBytes);
   if (!bytes.ok()) return Damaged(ref, bytes.status().message());
-    // Heads and slots, which a search reads next: one wait for all of it.
-#pragma GCC unroll 11
+#pragma GCC unroll 16
+  // Heads and slots, which a search reads next: one wait for all of it.
   for (size_t at = 0; at < kHeadBytesAhead; at += kCacheLineBytes) {
     __builtin_prefetch(*bytes + at);
   }

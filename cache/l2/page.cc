@@ -125,9 +125,9 @@ uint32_t HeadAt(const char* bytes, int i) {
 }
 
 // How many of `count` ascending heads are below `head`. Finds the block by the
-// last head of each, then looks at all of the block, four heads at a time: that
-// has no branch to mispredict, and no load waits for another, as each step of a
-// binary search would.
+// last head of each, then looks at all of the block, four heads at a time: so
+// loads wait for others once, where those of a binary search do at each step,
+// and no branch depends on what a head is.
 int CountBelow(const char* heads, int count, uint32_t head) {
   constexpr int kBlock = 16;
   const auto is_below = [&](int i) {
@@ -196,12 +196,12 @@ absl::Status CheckHeader(const Header& header) {
 
 absl::StatusOr<PageView> PageView::VerifyCopy(const char* bytes,
                                               const ChildRef& expected) {
-  LARDER_RETURN_IF_ERROR(Trust(bytes, expected).status());
+  LARDER_ASSIGN_OR_RETURN(const PageView view, Identify(bytes, expected));
   const uint64_t checksum = Checksum(bytes);
   if (checksum != expected.checksum) {
     return BadChecksum(expected.page, checksum, expected.checksum);
   }
-  return PageView(bytes);
+  return view;
 }
 
 absl::StatusOr<PageView> PageView::Verify(const char* bytes,

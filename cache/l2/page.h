@@ -78,13 +78,7 @@ class PageView {
   // checks only number, epoch and checksum field against `expected`.
   static absl::StatusOr<PageView> Trust(const char* bytes,
                                         const ChildRef& expected) {
-    Identity found;
-    std::memcpy(&found, bytes, sizeof(found));
-    if (found.checksum == expected.checksum && found.page == expected.page &&
-        found.epoch == expected.epoch) {
-      return PageView(bytes);
-    }
-    return OtherPage(found, expected);
+    return Identify(bytes, expected);
   }
 
   // For a copy of a page that was Verify()ed: checks that it has the same
@@ -132,6 +126,18 @@ class PageView {
     uint64_t page;
     uint64_t epoch;
   };
+  static_assert(sizeof(Identity) == 24);
+  // Checks only these.
+  static absl::StatusOr<PageView> Identify(const char* bytes,
+                                           const ChildRef& expected) {
+    Identity found;
+    std::memcpy(&found, bytes, sizeof(found));
+    if (found.checksum == expected.checksum && found.page == expected.page &&
+        found.epoch == expected.epoch) {
+      return PageView(bytes);
+    }
+    return OtherPage(found, expected);
+  }
   // Says in what they differ, which they do.
   static absl::Status OtherPage(const Identity& found,
                                 const ChildRef& expected);

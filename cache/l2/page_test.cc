@@ -379,5 +379,55 @@ TEST(PageTest, ForgedBytesAreRefusedOrSafe) {
   EXPECT_GT(passed, 0);
 }
 
+// A page that was verified may turn into anything, zeros mostly, while it is
+// read: what it says means nothing then, and is found within the page.
+TEST(PageTest, APageThatChangesIsReadWithinItsBytes) {
+  const uint64_t seed = std::random_device()();
+  SCOPED_TRACE(absl::StrCat("seed ", seed));
+  std::mt19937_64 random(seed);
+  std::map<std::string, std::string> entries;
+  std::vector<std::string> fences = {""};
+  for (int i = 100; i < 190; ++i) {
+    entries[absl::StrCat("key", i)] = std::string(i % 30, 'v');
+    if (i < 170) fences.push_back(absl::StrCat("key", i));
+  }
+  const Built leaf = LeafOf(entries);
+  const Built inner = InnerOf(fences);
+  for (int round = 0; round < 20'000; ++round) {
+    const Built& built = round % 2 == 0 ? leaf : inner;
+    // On the heap and of the exact size, so that ASan sees what is beyond.
+    std::vector<char> exact(built.bytes.begin(), built.bytes.end());
+    const auto view = PageView::Trust(exact.data(), built.ref);
+    ASSERT_TRUE(view.ok()) << view.status();
+    constexpr size_t kChanges = 24;  // Behind the identity.
+    const uint64_t how = random() % 4;
+    if (how == 0) std::fill(exact.begin() + kChanges, exact.end(), '\0');
+    for (size_t at = kChanges; how == 1 && at < kPageBytes; ++at) {
+      exact[at] = static_cast<char>(random());
+    }
+    for (int n = 0; how > 1 && n < 40; ++n) {
+      exact[kChanges + random() % (n < 20 ? 700 : kPageBytes - kChanges)] =
+          static_cast<char>(random());
+    }
+    size_t sum = 0;
+    const auto use = [&sum](absl::string_view bytes) {
+      for (const char c : bytes) sum += static_cast<uint8_t>(c);
+    };
+    for (int i = 0; i < view->size(); ++i) {
+      use(view->key(i));
+      use(view->value(i));
+      sum += view->child(i).page;
+    }
+    for (const absl::string_view key : {"", "key", "key135", "key200", "z"}) {
+      const int at = view->LowerBound(key);
+      EXPECT_GE(at, 0);
+      EXPECT_LE(at, view->size());
+      EXPECT_LT(view->Find(key), std::max(view->size(), 1));
+      EXPECT_LE(view->ChildFor(key), view->size());
+    }
+    EXPECT_GE(sum + 1, 1u);
+  }
+}
+
 }  // namespace
 }  // namespace larder::cache::l2

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 namespace larder::tests {
 
 ChildProcess::ChildProcess(std::vector<std::string> arguments) {
@@ -14,7 +16,7 @@ ChildProcess::ChildProcess(std::vector<std::string> arguments) {
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
-  int ends[2];
+  int ends[2] = {-1, -1};
   EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
   pid_ = fork();
   if (pid_ == 0) {
@@ -34,8 +36,14 @@ ChildProcess::~ChildProcess() {
 
 size_t ChildProcess::Read(int milliseconds, char* bytes, size_t bytes_max) {
   pollfd wait{stdout_, POLLIN, 0};
-  if (poll(&wait, 1, milliseconds) <= 0) return 0;
+  int ready;
+  do {
+    ready = poll(&wait, 1, milliseconds);
+  } while (ready < 0 && errno == EINTR);
+  EXPECT_GE(ready, 0);
+  if (ready <= 0) return 0;
   const ssize_t n = read(stdout_, bytes, bytes_max);
+  EXPECT_GE(n, 0);
   if (n <= 0) {
     ended_ = true;
     return 0;
