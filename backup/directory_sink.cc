@@ -173,6 +173,7 @@ absl::StatusOr<std::optional<format::DumpHeader>> DirectorySinkImpl::Base(
 }
 
 SealedLineages DirectorySinkImpl::Sealed() const {
+  LARDER_CHECK(lock_ != nullptr);
   SealedLineages sealed;
   for (const SnapshotEntry& snapshot : snapshots_) {
     if (snapshot.status.ok()) sealed.Add(snapshot.manifest.header());

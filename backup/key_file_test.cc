@@ -91,6 +91,7 @@ TEST(KeyFileTest, ItIsARegularFile) {
   ExpectRefused(testing::TempDir(), "not a regular file");
   // Nobody writes to it: it must not be waited for.
   const std::string pipe = absl::StrCat(testing::TempDir(), "/pipe");
+  ::unlink(pipe.c_str());  // Of another run.
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   ExpectRefused(pipe, "not a regular file");
 }

@@ -82,8 +82,8 @@ struct SinkResult {
   SinkReceipt receipt;  // When OK.
   // The snapshot that it got a delta on; empty: a full dump.
   std::string base_snapshot_id;
-  // As far as the sink knows, its newest snapshot of a cache in the dump was
-  // sealed. Without keys, the dump goes behind it in the clear all the same.
+  // As far as the sink knows, it has a sealed snapshot of a cache in the dump.
+  // Without keys, the dump goes beside it in the clear all the same.
   bool sealed_before = false;
 };
 

@@ -22,8 +22,16 @@ constexpr size_t kFileBytesMax = 1 << 20;
 
 absl::Status FileError(const std::string& path, int error) {
   const std::string what = absl::StrCat(path, ": ", std::strerror(error));
-  return error == ENOENT ? absl::NotFoundError(what)
-                         : absl::InternalError(what);
+  switch (error) {
+    case ENOENT:
+      return absl::NotFoundError(what);
+    case EACCES:
+    case ENXIO:        // A socket.
+    case EWOULDBLOCK:  // Leased by another process.
+      return absl::FailedPreconditionError(what);
+    default:
+      return absl::InternalError(what);
+  }
 }
 
 // Before anything of it is read: what is refused never is in memory.

@@ -9,7 +9,7 @@
 namespace larder::backup {
 
 // All of a regular file of the effective user or root that only its owner may
-// read or write, at most 1 MiB. Nothing is read of one that is refused, and
+// read or write, at most 1 MiB. It is judged before it is read, and
 // nothing stays in memory but what is returned: that is the caller's to
 // overwrite.
 // Errors: kNotFound; kFailedPrecondition: another kind of file, another's, or

@@ -5,27 +5,23 @@
 namespace larder::backup {
 
 void SealedLineages::Add(const format::DumpHeader& header) {
+  if (!header.has_encryption()) return;
   for (const format::SourceInfo& source : header.sources()) {
-    if (!source.has_cache()) continue;
-    sealed_[source.cache().lineage()] = header.has_encryption();
+    if (source.has_cache()) sealed_.insert(source.cache().lineage());
   }
-}
-
-bool SealedLineages::SealedBefore(const format::CacheInfo& cache) const {
-  const auto own = sealed_.find(cache.lineage());
-  if (own != sealed_.end()) return own->second;
-  for (const std::string& ancestor : cache.ancestors()) {
-    const auto found = sealed_.find(ancestor);
-    if (found != sealed_.end()) return found->second;
-  }
-  return false;
 }
 
 bool SealedLineages::SealedBefore(const format::DumpHeader& header) const {
+  const auto is_sealed = [this](const std::string& lineage) {
+    return sealed_.contains(lineage);
+  };
   return std::any_of(header.sources().begin(), header.sources().end(),
-                     [this](const format::SourceInfo& source) {
-                       return source.has_cache() &&
-                              SealedBefore(source.cache());
+                     [&](const format::SourceInfo& source) {
+                       if (!source.has_cache()) return false;
+                       const format::CacheInfo& cache = source.cache();
+                       return is_sealed(cache.lineage()) ||
+                              std::any_of(cache.ancestors().begin(),
+                                          cache.ancestors().end(), is_sealed);
                      });
 }
 

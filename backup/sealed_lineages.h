@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "backup/format/dump.pb.h"
 
 namespace larder::backup {
@@ -12,18 +12,15 @@ namespace larder::backup {
 // Thread-compatible. Memory: a lineage for each cache that was added.
 class SealedLineages {
  public:
-  // The next newer snapshot.
+  // One more snapshot that the place has, sealed or not.
   void Add(const format::DumpHeader& header);
 
-  // Whether one of the caches in `header` has a newest snapshot that is sealed;
-  // where there is none of its lineage, that of the nearest ancestor counts.
+  // Whether a snapshot of one of the caches in `header`, or of one that it was
+  // restored from, is sealed.
   bool SealedBefore(const format::DumpHeader& header) const;
 
  private:
-  bool SealedBefore(const format::CacheInfo& cache) const;
-
-  // By lineage, of its newest snapshot.
-  absl::flat_hash_map<std::string, bool> sealed_;
+  absl::flat_hash_set<std::string> sealed_;
 };
 
 }  // namespace larder::backup

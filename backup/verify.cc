@@ -6,10 +6,12 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "backup/crypto/hash.h"
 #include "backup/crypto/key_ring.h"
 #include "backup/format/archive_file.h"
 #include "backup/format/checksum.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/message.h"
 #include "backup/internal/cache_reader.h"
 #include "backup/internal/delta_applier.h"
 #include "backup/internal/dump_reader.h"
@@ -257,9 +259,10 @@ class Verification {
   void ChooseSample();
   absl::Status Check(const SnapshotEntry& entry, SnapshotVerdict* verdict);
   void Progress(int64_t bytes);
-  // Whether a verdict is stored that tells more than this one.
-  bool IsKnownBetter(const SnapshotVerdict& verdict) const;
-  void Store(const SnapshotVerdict& verdict);
+  // Whether a verdict on the same manifest is stored that tells more.
+  bool IsKnownBetter(const SnapshotVerdict& verdict,
+                     const std::string& manifest_sha256) const;
+  void Store(const SnapshotEntry& entry, const SnapshotVerdict& verdict);
 
   const Archive& archive_;
   const VerifyOptions& options_;
@@ -327,20 +330,27 @@ absl::Status Verification::Check(const SnapshotEntry& entry,
   return absl::OkStatus();
 }
 
-bool Verification::IsKnownBetter(const SnapshotVerdict& verdict) const {
+bool Verification::IsKnownBetter(const SnapshotVerdict& verdict,
+                                 const std::string& manifest_sha256) const {
   if (!verdict.not_opened) return false;
   const auto last = ReadVerification(archive_, verdict.id);
-  // A full one was made with the key.
+  // A full one was made with the key, unless another dump has taken its place.
   if (!last.ok() || !last->has_value() ||
-      (*last)->mode() != format::VERIFY_MODE_FULL) {
+      (*last)->mode() != format::VERIFY_MODE_FULL ||
+      (*last)->manifest_sha256() != manifest_sha256) {
     return false;
   }
   // Damage that was found since is news, unless it was damaged before.
   return verdict.status.ok() || (*last)->status_code() != 0;
 }
 
-void Verification::Store(const SnapshotVerdict& verdict) {
-  if (IsKnownBetter(verdict)) return;
+void Verification::Store(const SnapshotEntry& entry,
+                         const SnapshotVerdict& verdict) {
+  const std::string manifest_sha256 =
+      entry.status.ok()
+          ? crypto::Sha256(format::SerializeMessage(entry.manifest))
+          : std::string();
+  if (IsKnownBetter(verdict, manifest_sha256)) return;
   cache::Clock* const clock =
       options_.clock != nullptr ? options_.clock : cache::SystemClock();
   format::Verification message;
@@ -350,6 +360,7 @@ void Verification::Store(const SnapshotVerdict& verdict) {
   message.set_status_message(std::string(verdict.status.message()));
   message.set_problems(static_cast<int64_t>(verdict.problems.size()));
   message.set_bytes_read(verdict.bytes_read);
+  message.set_manifest_sha256(manifest_sha256);
   if (options_.mode == format::VERIFY_MODE_SAMPLE) {
     message.set_seed(options_.seed);
     message.set_sample_millionths(options_.sample_millionths);
@@ -378,7 +389,7 @@ absl::Status Verification::Run() {
   for (const SnapshotEntry& entry : chosen_) {
     SnapshotVerdict verdict;
     LARDER_RETURN_IF_ERROR(Check(entry, &verdict));
-    if (options_.store) Store(verdict);
+    if (options_.store) Store(entry, verdict);
     if (report_.status.ok()) report_.status = verdict.status;
     report_.snapshots.push_back(std::move(verdict));
   }

@@ -138,7 +138,8 @@ TEST_F(Sealed, VerifyWithoutTheKeySaysSo) {
   EXPECT_THAT(listed(), Not(HasSubstr("DAMAGED")));
   const ProgramEnd json = verify({"--key-file", other, "--json"});
   EXPECT_EQ(json.exit_code, 3);
-  EXPECT_TRUE(LastJson(json.out).clean());
+  EXPECT_FALSE(LastJson(json.out).clean());
+  EXPECT_THAT(json.out, HasSubstr("\"sound\":false"));
   EXPECT_THAT(json.out, HasSubstr("\"opened\":false"));
   EXPECT_THAT(json.out, HasSubstr("\"key_id_needed\":\""));
 
@@ -184,6 +185,7 @@ TEST_F(Sealed, VerifyWithKeysTellsWhatIsInTheClear) {
   const ProgramEnd both =
       Larder({"verify", "--from", archive_, "--key-file", keys_});
   EXPECT_EQ(both.exit_code, 0) << both.err;
+  EXPECT_NE(both.out.find(clear), std::string::npos) << both.out;
   EXPECT_EQ(both.out.find(clear), both.out.rfind(clear)) << both.out;
 }
 
@@ -228,7 +230,7 @@ TEST_F(Sealed, ABackupInTheClearBehindASealedOneIsTold) {
       "--to",   archive_, "--json"};
   std::vector<std::string> full = clear;
   full.push_back("--full");
-  const std::string told = "is in the clear, and the one before it is sealed";
+  const std::string told = "is in the clear beside sealed ones of the same";
   const auto expect = [&](const ProgramEnd& end, bool tells) {
     EXPECT_EQ(end.exit_code, 0) << end.err;
     EXPECT_THAT(end.out, HasSubstr(absl::StrCat("\"sealed_before\":",
@@ -245,8 +247,8 @@ TEST_F(Sealed, ABackupInTheClearBehindASealedOneIsTold) {
   EXPECT_EQ(sealed.exit_code, 0);
   EXPECT_THAT(sealed.err, Not(HasSubstr(told)));
   expect(Larder(clear), true);
-  // The newest one counts.
-  expect(Larder(clear), false);
+  // And each time, not only the first.
+  expect(Larder(clear), true);
   ASSERT_EQ(Backup(keys_).exit_code, 0);
   expect(Larder(full), true);
   // Another cache in the same archive was never sealed.

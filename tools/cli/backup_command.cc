@@ -150,10 +150,10 @@ void Print(const BackupReport& report, Console* console) {
 // Who seals backups and leaves the key out once may not have meant to.
 void WarnInTheClear(const BackupReport& report, Console* console) {
   for (const SinkResult& sink : report.sinks) {
-    if (!sink.status.ok() || !sink.sealed_before) continue;
+    if (!sink.sealed_before) continue;
     console->Warn(absl::StrCat(
         sink.name, ": snapshot ", report.snapshot_id,
-        " is in the clear, and the one before it is sealed: back up with "
+        " is in the clear beside sealed ones of the same cache: back up with "
         "--key-file to seal"));
   }
 }
@@ -304,6 +304,8 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   }
   const int64_t acknowledged = Acknowledged(report);
   result->facts.Int("quorum", quorum).Int("acknowledged", acknowledged);
+  // Also when it failed: what was sent is there.
+  if (keys == nullptr) WarnInTheClear(report, console);
   if (report.outcome == backup::Outcome::kFailed) {
     LARDER_RETURN_IF_ERROR(CheckNotFenced(report));
     if (absl::IsCancelled(report.status)) {
@@ -315,8 +317,6 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   if (keys != nullptr) {
     console->Say(absl::StrFormat("%-10s with key ID %s", "sealed",
                                  backup::crypto::PrintKeyId(keys->first().id)));
-  } else {
-    WarnInTheClear(report, console);
   }
   AddFailures(report, acknowledged >= quorum, console, &result->failures);
   return CheckNotFenced(report);

@@ -1,5 +1,6 @@
 #include "tools/cli/verify_command.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -88,7 +89,7 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
   }
   JsonObject facts;
   facts.String("id", verdict.id)
-      .Bool("sound", verdict.status.ok())
+      .Bool("sound", verdict.status.ok() && !verdict.not_opened)
       .Bool("opened", full && !verdict.not_opened)
       .Bool("in_the_clear", verdict.in_the_clear)
       .Int("blobs", verdict.records)
@@ -157,7 +158,11 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
     verdicts.Object(
         Judge(verdict, full, archive.has_keys(), console, &result->failures));
   }
-  result->facts.Bool("clean", report->status.ok())
+  const bool locked =
+      archive.has_keys() &&
+      std::any_of(report->snapshots.begin(), report->snapshots.end(),
+                  [](const auto& verdict) { return verdict.not_opened; });
+  result->facts.Bool("clean", report->status.ok() && !locked)
       .Array("snapshots", verdicts)
       .Bool("backup_running", report->backup_running)
       .Int("leftover_files", report->leftover_files);
