@@ -244,6 +244,16 @@ TEST_F(SealedArchiveTest, WhatWasOpenedIsNotJudgedAnewByWhoCannot) {
     const format::Verification kept = verify(none);
     EXPECT_EQ(format::SerializeMessage(kept), format::SerializeMessage(full));
   }
+  // That was of another dump, for all that is known without the key.
+  const std::string path =
+      absl::StrCat("/a/manifests/", disk_.List("/a/manifests")->front());
+  const std::string before = ReadFile(&disk_, path);
+  Manifest other = *format::DecodeManifest(before);
+  other.set_ordinal(other.ordinal() + 1);
+  WriteFile(&disk_, path, format::EncodeManifest(other));
+  EXPECT_EQ(verify(nullptr).mode(), format::VERIFY_MODE_SAMPLE);
+  WriteFile(&disk_, path, before);
+  EXPECT_EQ(verify(TestKeys("a")).mode(), format::VERIFY_MODE_FULL);
   ASSERT_TRUE(disk_.FlipBit(OnlyPack("/a"), 3000, 1).ok());
   const format::Verification damaged = verify(nullptr);
   EXPECT_EQ(damaged.mode(), format::VERIFY_MODE_SAMPLE);
