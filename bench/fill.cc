@@ -4,8 +4,7 @@
 
 namespace larder::bench {
 
-absl::Status FillStore(Store* store, int64_t count,
-                       absl::FunctionRef<absl::string_view(int64_t)> value_of) {
+absl::Status FillStore(Store* store, int64_t count, ValueOf value_of) {
   for (int64_t i = 0; i < count; ++i) {
     LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), value_of(i)));
   }

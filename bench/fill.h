@@ -12,9 +12,11 @@
 
 namespace larder::bench {
 
+// The value of entry `i`, which stays until the next call.
+using ValueOf = absl::FunctionRef<absl::string_view(int64_t)>;
+
 // Puts `value_of(i)` under KeyOf(i), for i from 0 to `count` - 1, and settles.
-absl::Status FillStore(Store* store, int64_t count,
-                       absl::FunctionRef<absl::string_view(int64_t)> value_of);
+absl::Status FillStore(Store* store, int64_t count, ValueOf value_of);
 // The same with values.Of(i).
 absl::Status FillStore(Store* store, int64_t count, const RandomValues& values);
 

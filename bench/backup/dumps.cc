@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "bench/backup/archives.h"
@@ -33,8 +32,6 @@ struct Side {
   std::string name;
   std::function<absl::Status(const std::string& dir)> copy;
 };
-
-using ValueOf = absl::FunctionRef<absl::string_view(int64_t)>;
 
 // The stores, filled, and what copies them.
 class Sides {
