@@ -22,8 +22,10 @@ namespace larder::backup {
 // A blob that L2 itself finds damaged is left out and listed as a problem. The
 // view fails when the pin is taken away (kAborted).
 //
-// Memory: one read of 64 records, one range of records (Options), one frame
-// chunk; a blob of any size passes frame by frame.
+// Frames are read once, for all dumps that need them; metadata once for each.
+//
+// Memory, for each dump: one read of 64 records, one range of records
+// (Options), one frame chunk; a blob of any size passes frame by frame.
 class BlobCacheSource : public SnapshotSource {
  public:
   struct Options {

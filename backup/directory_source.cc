@@ -24,7 +24,6 @@ namespace larder::backup {
 namespace {
 
 using format::ChunkType;
-using Packing = ChunkEmitter::Packing;
 
 // Names gathered before they are sent.
 constexpr size_t kNamesBytes = 64 << 10;
@@ -152,8 +151,7 @@ class DirectoryView : public SourceView {
   }
   int64_t bytes_estimate() const override { return bytes_estimate_; }
   // Files have no deltas.
-  absl::Status Produce(const format::SourceInfo* base, ChunkEmitter* out,
-                       format::SourceTotals* totals) override;
+  absl::Status Produce(SourceOutput* out) override;
 
  private:
   absl::Status WalkDirectory(int fd, const std::string& path, int64_t depth);
@@ -166,7 +164,7 @@ class DirectoryView : public SourceView {
   absl::Status FlushNames();
   void Problem(const std::string& path, absl::string_view what) {
     backup_internal::AddProblem(
-        absl::StrCat("file ", format::Printable(path), ": ", what), totals_);
+        absl::StrCat("file ", format::Printable(path), ": ", what), &totals_);
   }
 
   const std::unique_ptr<Descriptor> root_;
@@ -177,22 +175,24 @@ class DirectoryView : public SourceView {
   format::SourceInfo info_;
 
   // Of the Produce() under way.
-  ChunkEmitter* out_ = nullptr;
-  format::SourceTotals* totals_ = nullptr;
-  format::Files files_;  // Of the chunk being filled.
+  SourceOutput* out_ = nullptr;
+  format::SourceTotals totals_;  // The same in each dump.
+  format::Files files_;          // Of the chunk being filled.
   size_t files_bytes_ = 0;
-  format::Names names_;  // Of the chunks sent since the last names.
+  // By dump, whose chunks have numbers of their own: of those sent since the
+  // last names.
+  std::vector<format::Names> names_;
   size_t names_bytes_ = 0;
 };
 
-absl::Status DirectoryView::Produce(const format::SourceInfo*,
-                                    ChunkEmitter* out,
-                                    format::SourceTotals* totals) {
+absl::Status DirectoryView::Produce(SourceOutput* out) {
   out_ = out;
-  totals_ = totals;
-  LARDER_RETURN_IF_ERROR(WalkDirectory(root_->get(), "", 1));
-  LARDER_RETURN_IF_ERROR(FlushParts());
-  return FlushNames();
+  names_.resize(out->dumps().size());
+  absl::Status status = WalkDirectory(root_->get(), "", 1);
+  if (status.ok()) status = FlushParts();
+  if (status.ok()) status = FlushNames();
+  for (SourceDump* dump : out->dumps()) *dump->totals() = totals_;
+  return status;
 }
 
 absl::Status DirectoryView::WalkDirectory(int fd, const std::string& path,
@@ -223,11 +223,11 @@ absl::Status DirectoryView::WalkEntry(int directory, const std::string& name,
     return absl::OkStatus();
   }
   if (!S_ISDIR(stat.st_mode) && !S_ISREG(stat.st_mode)) {
-    totals_->set_specials_ignored(totals_->specials_ignored() + 1);
+    totals_.set_specials_ignored(totals_.specials_ignored() + 1);
     return absl::OkStatus();
   }
   if (S_ISDIR(stat.st_mode) && excluded_.contains(IdentityOf(stat))) {
-    totals_->set_directories_excluded(totals_->directories_excluded() + 1);
+    totals_.set_directories_excluded(totals_.directories_excluded() + 1);
     return absl::OkStatus();
   }
   const Descriptor fd(
@@ -248,7 +248,7 @@ absl::Status DirectoryView::TakeFile(int fd, const std::string& path) {
     return absl::OkStatus();
   }
   format::StreamingChecksum128 checksum;
-  const uint64_t file = static_cast<uint64_t>(totals_->files_begun());
+  const uint64_t file = static_cast<uint64_t>(totals_.files_begun());
   uint64_t offset = 0;
   for (bool last = false; !last;) {
     std::string data(part_bytes_, '\0');
@@ -273,7 +273,7 @@ absl::Status DirectoryView::TakeFile(int fd, const std::string& path) {
       data.clear();
     }
     checksum.Update(data);
-    if (offset == 0) totals_->set_files_begun(totals_->files_begun() + 1);
+    if (offset == 0) totals_.set_files_begun(totals_.files_begun() + 1);
     part.set_path(path);
     part.set_file(file);
     part.set_offset(offset);
@@ -284,15 +284,15 @@ absl::Status DirectoryView::TakeFile(int fd, const std::string& path) {
       part.set_checksum(format::EncodeUint128(checksum.Digest()));
     offset += data.size();
     out_->Advance(static_cast<int64_t>(data.size()));
-    totals_->set_file_bytes_begun(totals_->file_bytes_begun() +
-                                  static_cast<int64_t>(data.size()));
+    totals_.set_file_bytes_begun(totals_.file_bytes_begun() +
+                                 static_cast<int64_t>(data.size()));
     part.set_data(std::move(data));
     const bool abandoned = part.abandoned();
     LARDER_RETURN_IF_ERROR(AddPart(std::move(part)));
     if (abandoned) return absl::OkStatus();
   }
-  totals_->set_files(totals_->files() + 1);
-  totals_->set_file_bytes(totals_->file_bytes() + static_cast<int64_t>(offset));
+  totals_.set_files(totals_.files() + 1);
+  totals_.set_file_bytes(totals_.file_bytes() + static_cast<int64_t>(offset));
   return absl::OkStatus();
 }
 
@@ -312,26 +312,32 @@ absl::Status DirectoryView::AddPart(format::FilePart part) {
 
 absl::Status DirectoryView::FlushParts() {
   if (files_.parts_size() == 0) return absl::OkStatus();
-  LARDER_ASSIGN_OR_RETURN(const uint64_t sequence,
-                          out_->Emit(ChunkType::kFiles, Packing::kCompress,
-                                     format::SerializeMessage(files_)));
-  format::NamesOfChunk* of = names_.add_chunks();
-  of->set_sequence(sequence);
+  for (size_t i = 0; i < names_.size(); ++i) {
+    format::NamesOfChunk* of = names_[i].add_chunks();
+    of->set_sequence(out_->dumps()[i]->next_sequence());
+    for (const format::FilePart& part : files_.parts()) {
+      of->add_names(part.path());
+    }
+  }
   for (const format::FilePart& part : files_.parts()) {
     names_bytes_ += part.path().size();
-    of->add_names(part.path());
   }
+  LARDER_RETURN_IF_ERROR(
+      out_->EmitToAll(ChunkType::kFiles, format::SerializeMessage(files_)));
   files_.Clear();
   files_bytes_ = 0;
   return names_bytes_ >= kNamesBytes ? FlushNames() : absl::OkStatus();
 }
 
 absl::Status DirectoryView::FlushNames() {
-  if (names_.chunks_size() == 0) return absl::OkStatus();
-  LARDER_RETURN_IF_ERROR(out_->Emit(ChunkType::kNames, Packing::kCompress,
-                                    format::SerializeMessage(names_))
-                             .status());
-  names_.Clear();
+  if (names_bytes_ == 0) return absl::OkStatus();
+  for (size_t i = 0; i < names_.size(); ++i) {
+    LARDER_RETURN_IF_ERROR(
+        out_->dumps()[i]
+            ->Emit(ChunkType::kNames, format::SerializeMessage(names_[i]))
+            .status());
+    names_[i].Clear();
+  }
   names_bytes_ = 0;
   return absl::OkStatus();
 }

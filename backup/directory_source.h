@@ -15,10 +15,10 @@
 namespace larder::backup {
 
 // Dumps name, permission bits, modification time and bytes of every regular
-// file below `path`, each read once, in order of name. Symbolic links are not
-// followed (`path` itself may be one); they and other special files are
-// counted and left out, and so are empty directories; modes and times of
-// directories are not kept. What is in `excluded` is left out and counted.
+// file below `path`, each read once for all dumps, in order of name. Symbolic
+// links are not followed (`path` itself may be one); they and other special
+// files are counted and left out, and so are empty directories; modes and times
+// of directories are not kept. What is in `excluded` is left out and counted.
 //
 // There is no snapshot of a file system: a file that changes while it is read
 // is left out and listed as a problem, and so is one that cannot be read.

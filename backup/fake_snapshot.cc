@@ -99,6 +99,7 @@ class FakeSnapshot : public cache::Snapshot {
                          std::string* out) const override {
     LARDER_RETURN_IF_ERROR(status());
     if (frames_left_ > 0) --frames_left_;
+    ++cache_->frames_read;
     const BlobKey& key =
         *std::static_pointer_cast<const BlobKey>(record.location);
     if (cache_->damaged_frames.contains({key, i})) {

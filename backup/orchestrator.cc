@@ -13,11 +13,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "backup/crypto/random.h"
 #include "backup/format/archive_file.h"
+#include "backup/format/chunk.h"
 #include "backup/format/dump_seal.h"
 #include "backup/format/message.h"
 #include "backup/format/sealed_dump.h"
+#include "backup/internal/chunk_stream.h"
 #include "backup/internal/fan_out.h"
 #include "backup/internal/giving_way.h"
 #include "cache/check.h"
@@ -36,14 +39,15 @@ bool EndsBackup(const absl::Status& status) {
   return absl::IsCancelled(status) || absl::IsUnavailable(status);
 }
 
-// Chunks of one source, into the stream.
-class SourceEmitter : public ChunkEmitter {
+// The chunks of one source, into the streams; their order is that of its dumps.
+class SourceSender : public SourceOutput {
  public:
   // `views`: all that are open, since their snapshots are kept meanwhile.
-  SourceEmitter(FanOut* fan_out, uint16_t source, const Views* views,
-                GivingWay* giving_way,
-                const std::function<void(const BackupProgress&)>* report,
-                BackupProgress* progress)
+  // Borrows all.
+  SourceSender(FanOut* fan_out, uint16_t source, const Views* views,
+               GivingWay* giving_way,
+               const std::function<void(const BackupProgress&)>* report,
+               BackupProgress* progress)
       : fan_out_(fan_out),
         source_(source),
         views_(views),
@@ -51,23 +55,18 @@ class SourceEmitter : public ChunkEmitter {
         report_(report),
         progress_(progress) {}
 
-  absl::StatusOr<uint64_t> Emit(format::ChunkType type, Packing packing,
-                                absl::string_view payload) override {
-    const uint64_t sequence = fan_out_->stream().next_sequence();
-    return Sent(
-        sequence,
-        fan_out_->Send(type, source_, packing == Packing::kCompress, payload));
+  // The dump of the next stream. Borrows both.
+  void AddDump(const format::SourceInfo* base, format::SourceTotals* totals) {
+    own_dumps_.push_back(
+        std::make_unique<Dump>(this, own_dumps_.size(), base, totals));
+    dumps_.push_back(own_dumps_.back().get());
   }
 
-  absl::StatusOr<uint64_t> EmitInPlace(format::ChunkType type,
-                                       std::string room_and_payload) override {
-    const uint64_t sequence = fan_out_->stream().next_sequence();
-    return Sent(sequence, fan_out_->SendInPlace(type, source_,
-                                                std::move(room_and_payload)));
-  }
+  absl::Span<SourceDump* const> dumps() override { return dumps_; }
 
-  uint64_t next_sequence() const override {
-    return fan_out_->stream().next_sequence();
+  absl::Status EmitToAll(format::ChunkType type,
+                         absl::string_view payload) override {
+    return Sent(fan_out_->SendToAll(type, source_, payload));
   }
 
   void Advance(int64_t bytes) override {
@@ -91,17 +90,53 @@ class SourceEmitter : public ChunkEmitter {
   const absl::Status& ended() const { return ended_; }
 
  private:
+  class Dump : public SourceDump {
+   public:
+    Dump(SourceSender* sender, size_t stream, const format::SourceInfo* base,
+         format::SourceTotals* totals)
+        : sender_(sender), stream_(stream), base_(base), totals_(totals) {}
+
+    const format::SourceInfo* base() const override { return base_; }
+    format::SourceTotals* totals() override { return totals_; }
+    absl::StatusOr<uint64_t> Emit(format::ChunkType type,
+                                  absl::string_view payload) override {
+      const uint64_t sequence = next_sequence();
+      LARDER_RETURN_IF_ERROR(sender_->Sent(
+          sender_->fan_out_->Send(stream_, type, sender_->source_, payload)));
+      return sequence;
+    }
+    absl::StatusOr<uint64_t> EmitInPlace(
+        format::ChunkType type, std::string room_and_payload) override {
+      const uint64_t sequence = next_sequence();
+      LARDER_RETURN_IF_ERROR(sender_->Sent(sender_->fan_out_->SendInPlace(
+          stream_, type, sender_->source_, std::move(room_and_payload))));
+      return sequence;
+    }
+    uint64_t next_sequence() const override {
+      return sender_->fan_out_->stream(stream_).next_sequence();
+    }
+
+   private:
+    SourceSender* const sender_;
+    const size_t stream_;
+    const format::SourceInfo* const base_;
+    format::SourceTotals* const totals_;
+  };
+
   bool AnyPressed() const {
     return std::any_of(views_->begin(), views_->end(), [](const auto& view) {
       return view != nullptr && view->pressed();
     });
   }
-  absl::StatusOr<uint64_t> Sent(uint64_t sequence, const absl::Status& sent) {
+  absl::Status Sent(const absl::Status& sent) {
     if (EndsBackup(sent)) ended_ = sent;
     LARDER_RETURN_IF_ERROR(sent);
-    progress_->bytes_sent = fan_out_->stream().bytes();
+    for (size_t i = 0; i < dumps_.size(); ++i) {
+      progress_->bytes_sent =
+          std::max(progress_->bytes_sent, fan_out_->stream(i).bytes());
+    }
     if (*report_) (*report_)(*progress_);
-    return sequence;
+    return absl::OkStatus();
   }
 
   FanOut* const fan_out_;
@@ -110,6 +145,8 @@ class SourceEmitter : public ChunkEmitter {
   GivingWay* const giving_way_;
   const std::function<void(const BackupProgress&)>* const report_;
   BackupProgress* const progress_;
+  std::vector<std::unique_ptr<Dump>> own_dumps_;
+  std::vector<SourceDump*> dumps_;
   absl::Status ended_;
 };
 
@@ -118,6 +155,8 @@ struct Stream {
   std::vector<size_t> sinks;
   std::optional<format::DumpHeader> base;
   format::DumpHeader header;
+  std::string header_bytes;  // As sent.
+  format::DumpSeal seal;
   std::vector<format::SourceTotals> totals;  // As the sources.
   format::Manifest manifest;
 
@@ -192,9 +231,9 @@ absl::StatusOr<std::vector<Stream>> PlanStreams(const Views& views,
 }
 
 format::Trailer MakeTrailer(const BackupReport& report, const Stream& stream,
-                            const FanOut& fan_out) {
+                            const backup_internal::ChunkStream& chunks) {
   format::Trailer trailer;
-  fan_out.stream().CountInto(&trailer);
+  chunks.CountInto(&trailer);
   for (size_t i = 0; i < report.sources.size(); ++i) {
     const SourceResult& source = report.sources[i];
     format::SourceEnd* end = trailer.add_sources();
@@ -254,50 +293,70 @@ Views OpenSources(const std::vector<std::unique_ptr<SnapshotSource>>& sources,
   return views;
 }
 
-// Closes each view behind its work in the last stream, and so gives back its
-// snapshot.
-absl::Status SendAll(Views* views, bool is_last, const BackupRequest& request,
-                     const crypto::KeyRing* keys, Stream* stream,
-                     GivingWay* giving_way, FanOut* fan_out,
-                     BackupReport* report, BackupProgress* progress) {
-  const format::DumpSeal seal = format::SealOf(stream->header, keys);
-  LARDER_CHECK(seal.status().ok());
-  fan_out->StartStream(stream->sinks, seal);
-  stream->totals.resize(views->size());
-  std::string header = format::SerializeMessage(stream->header);
-  LARDER_RETURN_IF_ERROR(fan_out->Send(format::ChunkType::kHeader,
-                                       format::kNoSource,
-                                       /*try_compress=*/true, header));
+// The header of each stream: its first chunk.
+absl::Status SendHeaders(const crypto::KeyRing* keys,
+                         std::vector<Stream>* streams, FanOut* fan_out) {
+  for (Stream& stream : *streams) {
+    stream.seal = format::SealOf(stream.header, keys);
+    LARDER_CHECK(stream.seal.status().ok());
+    stream.header_bytes = format::SerializeMessage(stream.header);
+    const size_t index = fan_out->AddStream(stream.sinks, stream.seal);
+    LARDER_CHECK(index == static_cast<size_t>(&stream - streams->data()));
+  }
+  for (size_t i = 0; i < streams->size(); ++i) {
+    LARDER_RETURN_IF_ERROR(fan_out->Send(i, format::ChunkType::kHeader,
+                                         format::kNoSource,
+                                         (*streams)[i].header_bytes));
+  }
+  return absl::OkStatus();
+}
+
+// Closes each view behind its work, and so gives back its snapshot.
+absl::Status SendSources(Views* views, const BackupRequest& request,
+                         std::vector<Stream>* streams, GivingWay* giving_way,
+                         FanOut* fan_out, BackupReport* report,
+                         BackupProgress* progress) {
+  for (Stream& stream : *streams) stream.totals.resize(views->size());
   for (size_t i = 0; i < views->size(); ++i) {
     SourceResult& source = report->sources[i];
-    if ((*views)[i] == nullptr || !source.status.ok()) continue;
+    if ((*views)[i] == nullptr) continue;
     progress->source = source.name;
-    SourceEmitter emitter(fan_out, static_cast<uint16_t>(i), views, giving_way,
-                          &request.progress, progress);
-    source.status = (*views)[i]->Produce(stream->BaseOf(source.name), &emitter,
-                                         &stream->totals[i]);
-    if (is_last) (*views)[i].reset();
-    LARDER_RETURN_IF_ERROR(emitter.ended());
+    SourceSender sender(fan_out, static_cast<uint16_t>(i), views, giving_way,
+                        &request.progress, progress);
+    for (Stream& stream : *streams) {
+      sender.AddDump(stream.BaseOf(source.name), &stream.totals[i]);
+    }
+    source.status = (*views)[i]->Produce(&sender);
+    (*views)[i].reset();
+    LARDER_RETURN_IF_ERROR(sender.ended());
     LARDER_RETURN_IF_ERROR(CheckCancelled(request.cancellation));
   }
-  LARDER_RETURN_IF_ERROR(CheckSources(*report));
-  stream->manifest.set_format_version(format::kFormatVersion);
-  *stream->manifest.mutable_header() = stream->header;
-  *stream->manifest.mutable_trailer() = MakeTrailer(*report, *stream, *fan_out);
-  if (seal.sealed()) {
-    format::SignTrailer(seal, std::move(header),
-                        stream->manifest.mutable_trailer());
+  return CheckSources(*report);
+}
+
+absl::Status SendTrailers(const BackupReport& report,
+                          std::vector<Stream>* streams, FanOut* fan_out) {
+  for (size_t i = 0; i < streams->size(); ++i) {
+    Stream& stream = (*streams)[i];
+    stream.manifest.set_format_version(format::kFormatVersion);
+    *stream.manifest.mutable_header() = stream.header;
+    format::Trailer* trailer = stream.manifest.mutable_trailer();
+    *trailer = MakeTrailer(report, stream, fan_out->stream(i));
+    if (stream.seal.sealed()) {
+      format::SignTrailer(stream.seal, std::move(stream.header_bytes), trailer);
+    }
+    LARDER_RETURN_IF_ERROR(fan_out->Send(i, format::ChunkType::kTrailer,
+                                         format::kNoSource,
+                                         format::SerializeMessage(*trailer)));
   }
-  return fan_out->Send(format::ChunkType::kTrailer, format::kNoSource,
-                       /*try_compress=*/true,
-                       format::SerializeMessage(stream->manifest.trailer()));
+  return absl::OkStatus();
 }
 
 // Adds what a stream sent to the report.
-void Account(const Stream& stream, const FanOut& fan_out, bool is_first,
-             BackupReport* report) {
-  report->chunks += static_cast<int64_t>(fan_out.stream().next_sequence());
-  report->bytes_sent += fan_out.stream().bytes();
+void Account(const Stream& stream, const backup_internal::ChunkStream& chunks,
+             const FanOut& fan_out, bool is_first, BackupReport* report) {
+  report->chunks += static_cast<int64_t>(chunks.next_sequence());
+  report->bytes_sent += chunks.bytes();
   for (size_t i = 0; is_first && i < report->sources.size(); ++i) {
     report->sources[i].info = stream.header.sources(static_cast<int>(i));
     report->sources[i].totals = stream.totals[i];
@@ -443,25 +502,18 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
                           PlanStreams(views, *fan_out, *report, [&] {
                             return MakeHeader(*report, stream_id);
                           }));
-  absl::Status none_left = absl::OkStatus();
-  std::vector<const Stream*> sent;
-  for (Stream& stream : streams) {
-    const absl::Status status = SendAll(&views, &stream == &streams.back(),
-                                        request, options_.keys.get(), &stream,
-                                        giving_way, fan_out, report, &progress);
-    // Its sinks are gone, and say why; the others have theirs to come.
-    if (absl::IsUnavailable(status) && CheckSources(*report).ok()) {
-      none_left = status;
-      continue;
-    }
-    LARDER_RETURN_IF_ERROR(status);
-    Account(stream, *fan_out, sent.empty(), report);
-    sent.push_back(&stream);
-  }
-  if (sent.empty()) return none_left;
+  if (streams.empty()) return absl::UnavailableError("no sink is left");
+  LARDER_RETURN_IF_ERROR(SendHeaders(options_.keys.get(), &streams, fan_out));
+  LARDER_RETURN_IF_ERROR(SendSources(&views, request, &streams, giving_way,
+                                     fan_out, report, &progress));
+  LARDER_RETURN_IF_ERROR(SendTrailers(*report, &streams, fan_out));
+  bool is_first = true;
   giving_way->End();  // What is queued, too.
-  for (const Stream* stream : sent) {
-    fan_out->Finish(stream->sinks, stream->manifest);
+  for (size_t i = 0; i < streams.size(); ++i) {
+    if (!fan_out->IsAlive(i)) continue;  // Its sinks say why.
+    Account(streams[i], fan_out->stream(i), *fan_out, is_first, report);
+    is_first = false;
+    fan_out->Finish(streams[i].sinks, streams[i].manifest);
   }
   fan_out->AwaitFinished();
   return absl::OkStatus();

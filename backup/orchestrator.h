@@ -1,4 +1,5 @@
-// Runs a backup: every source read once, compressed once, sent to every sink.
+// Runs a backup: every source read once, compressed once, sent to every sink,
+// whatever each of them holds already.
 //
 //   BackupOrchestrator orchestrator({});
 //   orchestrator.AddSource(std::make_unique<DirectorySource>("/srv/data",
@@ -34,13 +35,13 @@ class GivingWay;
 namespace larder::backup {
 
 // Passed to BackupRequest::progress after each chunk, from threads of Run()'s,
-// one call at a time; they may be of low priority, as ChunkEmitter::Repeat()
+// one call at a time; they may be of low priority, as SourceOutput::Repeat()
 // says.
 struct BackupProgress {
   std::string source;
   int64_t bytes_done = 0;   // Of the sources.
   int64_t bytes_total = 0;  // An estimate; never below `bytes_done`.
-  int64_t bytes_sent = 0;   // Of chunks, to each sink.
+  int64_t bytes_sent = 0;   // Of chunks, to the sink that gets most.
 };
 
 struct BackupRequest {
@@ -109,9 +110,10 @@ struct BackupReport {
 // Single-owner. Destroying it waits for sinks that were dropped while stuck.
 //
 // Memory: sources state their own. Chunks: at most `queue_chunks_max` + 2 at
-// once, plus one for each dropped sink that is stuck in a call, each at most
-// format::kChunkBytesMax and typically 1 MiB; the same for one sink or ten, and
-// for a dump of any size.
+// once, one more (two, past that) for each further base that sinks build on,
+// and one for each dropped sink that is stuck in a call, each at most
+// format::kChunkBytesMax and typically 1 MiB; the same for one sink or ten on
+// the same base, and for a dump of any size.
 class BackupOrchestrator {
  public:
   struct Options {

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
 
@@ -23,27 +24,48 @@ struct SourceRequest {
   bool include_blob_cache = false;
 };
 
-// Where a view puts its chunks. Single-owner: the thread that runs Produce().
-class ChunkEmitter {
+// What one dump is to have of a source: of several that a view fills at once,
+// each for the sinks that hold the same of it. Single-owner: the thread that
+// runs Produce().
+class SourceDump {
  public:
-  virtual ~ChunkEmitter() = default;
+  virtual ~SourceDump() = default;
 
-  // Sends one chunk of this source. `payload` is the plain payload; kCompress
-  // tries zstd on it (never for what is compressed already).
+  // What the sinks hold of the source, as the header of that dump said; null:
+  // nothing.
+  virtual const format::SourceInfo* base() const = 0;
+  // Where the view counts what it emits.
+  virtual format::SourceTotals* totals() = 0;
+
+  // Sends one chunk of this source, compressed where that saves something.
   // Returns: the chunk's sequence number.
-  // Blocks while the sinks are behind.
-  // Errors: kCancelled; kUnavailable when no sink is left. Both are final.
-  enum class Packing { kPlain, kCompress };
-  virtual absl::StatusOr<uint64_t> Emit(format::ChunkType type, Packing packing,
+  // Blocks while the sinks are behind. Does nothing once none of the dump's
+  // sinks is left, and others have some.
+  // Errors: kCancelled; kUnavailable when no sink of any dump is left. Both are
+  // final.
+  virtual absl::StatusOr<uint64_t> Emit(format::ChunkType type,
                                         absl::string_view payload) = 0;
 
-  // The same for a plain payload behind format::kChunkHeaderBytes of room:
-  // copies nothing.
+  // The same for what is not to be compressed, behind
+  // format::kChunkHeaderBytes of room: copies nothing.
   virtual absl::StatusOr<uint64_t> EmitInPlace(
       format::ChunkType type, std::string room_and_payload) = 0;
 
   // The sequence number that the next chunk will get.
   virtual uint64_t next_sequence() const = 0;
+};
+
+// Where a view puts what it reads. Single-owner, as SourceDump.
+class SourceOutput {
+ public:
+  virtual ~SourceOutput() = default;
+
+  // At least one.
+  virtual absl::Span<SourceDump* const> dumps() = 0;
+
+  // SourceDump::Emit() for all dumps, compressed once.
+  virtual absl::Status EmitToAll(format::ChunkType type,
+                                 absl::string_view payload) = 0;
 
   // Says that `bytes` of the view's estimate are behind it.
   virtual void Advance(int64_t bytes) = 0;
@@ -71,14 +93,13 @@ class SourceView {
   // Whether what it reads may soon be taken away: hurry. Thread-safe.
   virtual bool pressed() const { return false; }
 
-  // Emits everything, or what Describe(base) said, and counts it in `*totals`;
-  // may be called again, for sinks that have another base. Single blobs or
-  // files that could not be read whole go to totals->problems and do not fail
-  // it. Memory: a few chunks, whatever the size of the view (see each source).
+  // Emits into each dump everything, or what Describe(base) said, and counts it
+  // in its totals. Reads what several dumps need once. To be called once.
+  // Single blobs or files that could not be read whole go to totals->problems
+  // and do not fail it. Memory: a few chunks for each dump, whatever the size
+  // of the view (see each source).
   // Errors: whatever makes the view as a whole worthless.
-  virtual absl::Status Produce(const format::SourceInfo* base,
-                               ChunkEmitter* out,
-                               format::SourceTotals* totals) = 0;
+  virtual absl::Status Produce(SourceOutput* out) = 0;
 };
 
 // Single-owner: the orchestrator, once registered.

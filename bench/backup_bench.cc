@@ -21,6 +21,8 @@ constexpr Work kWorks[] = {
      CompressibleDump},
     {"delta", "after 1 % of 1,000,000 records of 1 KiB changed",
      DeltaOfChanges},
+    {"3 sinks at 3 bases", "one full dump, two deltas: bytes read, CPU time",
+     SeveralBases},
     {"idle delta", "of 10,000 and of 1,000,000 records", IdleDelta},
     {"foreground", "get and put p99.9 beside backups", Foreground},
     {"pin hold", "p99 over snapshots beside puts", PinHold},

@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/string_view.h"
+
 namespace larder::bench {
 
 double Median(std::vector<double> values) {
@@ -29,14 +31,25 @@ double Quantile(std::vector<double> values, double share) {
   return values[i];
 }
 
-int64_t AnonymousBytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    int64_t kilobytes;
-    if (word == "RssAnon:" && status >> kilobytes) return kilobytes * 1024;
+namespace {
+
+// The number behind `name` in a file of such pairs; 0: it has none.
+int64_t NumberIn(const char* path, absl::string_view name) {
+  std::ifstream file(path);
+  for (std::string word; file >> word;) {
+    int64_t number;
+    if (word == name && file >> number) return number;
   }
   return 0;
 }
+
+}  // namespace
+
+int64_t AnonymousBytes() {
+  return NumberIn("/proc/self/status", "RssAnon:") * 1024;
+}
+
+int64_t BytesRead() { return NumberIn("/proc/self/io", "rchar:"); }
 
 double CpuNanos() {
   struct rusage usage;

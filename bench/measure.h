@@ -37,6 +37,9 @@ double Quantile(std::vector<double> values, double share);
 // say.
 int64_t AnonymousBytes();
 
+// Bytes that this process read by system calls; 0 when the system does not say.
+int64_t BytesRead();
+
 // CPU time of this process, in nanoseconds.
 double CpuNanos();
 

@@ -1,6 +1,8 @@
 #include "bench/measure.h"
 
 #include <cmath>
+#include <cstdint>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +20,15 @@ TEST(MeasureTest, MedianOfOddAndEvenCounts) {
   EXPECT_EQ(Median({3, 1, 2}), 2);
   EXPECT_EQ(Median({4, 1, 2, 3}), 2.5);
   EXPECT_TRUE(std::isnan(Median({})));
+}
+
+TEST(MeasureTest, BytesReadGrowWithWhatIsRead) {
+  const int64_t before = BytesRead();
+  std::ifstream zeros("/dev/zero");
+  std::string bytes(1 << 20, 'x');
+  zeros.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  EXPECT_GE(BytesRead(), before + (1 << 20));
+  EXPECT_LT(BytesRead(), before + (2 << 20));
 }
 
 TEST(MeasureTest, AnonymousBytesGrowWithWhatIsTouched) {

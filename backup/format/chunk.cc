@@ -163,44 +163,65 @@ Compressor::Compressor(int level) : level_(level), context_(ZSTD_createCCtx()) {
 
 Compressor::~Compressor() { ZSTD_freeCCtx(static_cast<ZSTD_CCtx*>(context_)); }
 
-Chunk FinishChunk(ChunkHeader header, std::string room_and_payload,
+PackedPayload PackInPlace(std::string room_and_payload) {
+  LARDER_CHECK(room_and_payload.size() >= kChunkHeaderBytes);
+  PackedPayload packed;
+  packed.raw_bytes =
+      static_cast<uint32_t>(room_and_payload.size() - kChunkHeaderBytes);
+  packed.room_and_payload = std::move(room_and_payload);
+  return packed;
+}
+
+Chunk FinishChunk(ChunkHeader header, PackedPayload payload,
                   const DumpSeal& seal) {
-  LARDER_CHECK(room_and_payload.size() >= kChunkHeaderBytes &&
-               room_and_payload.size() <= kChunkBytesMax);
   Chunk chunk;
-  chunk.bytes = std::move(room_and_payload);
+  chunk.bytes = std::move(payload.room_and_payload);
+  LARDER_CHECK(chunk.bytes.size() >= kChunkHeaderBytes);
   header.flags &= ~kFlagZstd;
-  header.raw_bytes =
-      static_cast<uint32_t>(chunk.bytes.size() - kChunkHeaderBytes);
+  if (payload.zstd) header.flags |= kFlagZstd;
+  header.raw_bytes = payload.raw_bytes;
   Finish(header, seal, &chunk);
   return chunk;
 }
 
-Chunk Compressor::Build(ChunkHeader header, absl::string_view payload,
-                        bool try_compress, const DumpSeal& seal) {
-  LARDER_CHECK(payload.size() <= kChunkPayloadBytesMax);
-  LARDER_CHECK(!try_compress || payload.size() <= kDecodedBytesMax);
+namespace {
+
+PackedPayload PackPlain(absl::string_view payload) {
   std::string bytes;
-  if (try_compress) {
-    // What does not fit saves under 5 %, and is not worth decoding.
-    const size_t most = payload.size() - payload.size() / 20;
-    bytes.resize(kChunkHeaderBytes + most);
-    const size_t n = ZSTD_compressCCtx(static_cast<ZSTD_CCtx*>(context_),
-                                       &bytes[kChunkHeaderBytes], most,
-                                       payload.data(), payload.size(), level_);
-    if (ZSTD_isError(n) == 0 && n < payload.size()) {
-      Chunk chunk;
-      chunk.bytes = bytes.substr(0, kChunkHeaderBytes + n);
-      header.flags |= kFlagZstd;
-      header.raw_bytes = static_cast<uint32_t>(payload.size());
-      Finish(header, seal, &chunk);
-      return chunk;
-    }
-  }
   bytes.reserve(kChunkHeaderBytes + payload.size() + kSealTagBytes);
   bytes.assign(kChunkHeaderBytes, '\0');
   bytes.append(payload.data(), payload.size());
-  return FinishChunk(header, std::move(bytes), seal);
+  return PackInPlace(std::move(bytes));
+}
+
+}  // namespace
+
+absl::StatusOr<PackedPayload> Compressor::Pack(absl::string_view payload) {
+  if (payload.size() > kDecodedBytesMax) {
+    return absl::InternalError(
+        absl::StrFormat("chunk: payload of %d bytes exceeds %d", payload.size(),
+                        kDecodedBytesMax));
+  }
+  // What does not fit saves under 5 %, and is not worth decoding.
+  const size_t most = payload.size() - payload.size() / 20;
+  std::string bytes(kChunkHeaderBytes + most, '\0');
+  const size_t n = ZSTD_compressCCtx(static_cast<ZSTD_CCtx*>(context_),
+                                     &bytes[kChunkHeaderBytes], most,
+                                     payload.data(), payload.size(), level_);
+  if (ZSTD_isError(n) != 0 || n >= payload.size()) return PackPlain(payload);
+  PackedPayload packed;
+  packed.room_and_payload = bytes.substr(0, kChunkHeaderBytes + n);
+  packed.raw_bytes = static_cast<uint32_t>(payload.size());
+  packed.zstd = true;
+  return packed;
+}
+
+Chunk Compressor::Build(ChunkHeader header, absl::string_view payload,
+                        bool try_compress, const DumpSeal& seal) {
+  if (!try_compress) return FinishChunk(header, PackPlain(payload), seal);
+  absl::StatusOr<PackedPayload> packed = Pack(payload);
+  LARDER_CHECK(packed.ok());
+  return FinishChunk(header, *std::move(packed), seal);
 }
 
 void EncodeChunkHeader(const ChunkHeader& header, std::string* out) {

@@ -70,10 +70,20 @@ struct Chunk {
 // trailer (sealed_dump.h).
 bool IsAlwaysClear(uint8_t type);
 
-// Builds a chunk from kChunkHeaderBytes of room and a plain payload behind it,
-// without copying. `header` brings type, source, critical flag, stream and
-// sequence. Requires: at most kChunkBytesMax bytes, a tag included.
-Chunk FinishChunk(ChunkHeader header, std::string room_and_payload,
+// A payload as chunks will store it, but for their seals, behind
+// kChunkHeaderBytes of room. A plain value.
+struct PackedPayload {
+  std::string room_and_payload;
+  uint32_t raw_bytes = 0;  // Of the payload once decoded.
+  bool zstd = false;
+};
+// A plain payload behind its room, without copying.
+PackedPayload PackInPlace(std::string room_and_payload);
+
+// Puts a header into the room, without copying. `header` brings type, source,
+// critical flag, stream and sequence.
+// Requires: at most kChunkBytesMax bytes, a tag included.
+Chunk FinishChunk(ChunkHeader header, PackedPayload payload,
                   const DumpSeal& seal);
 
 // Compresses with zstd, for one thread. Single-owner.
@@ -85,8 +95,11 @@ class Compressor {
   Compressor(const Compressor&) = delete;
   Compressor& operator=(const Compressor&) = delete;
 
-  // As FinishChunk(), from a payload; compresses it when `try_compress` and
-  // when that saves at least 5 %.
+  // Compresses `payload`, when that saves at least 5 %; for any number of
+  // chunks. Errors: kInternal: over kDecodedBytesMax.
+  absl::StatusOr<PackedPayload> Pack(absl::string_view payload);
+
+  // One chunk; compressed, as above, when `try_compress`.
   // Requires: payload.size() <= kChunkPayloadBytesMax, a tag included, and
   // kDecodedBytesMax when compressing.
   Chunk Build(ChunkHeader header, absl::string_view payload, bool try_compress,

@@ -209,7 +209,8 @@ TEST(SealedChunkTest, RoundTrip) {
     }
   }
   std::string room(kChunkHeaderBytes, '\0');
-  const Chunk chunk = FinishChunk(SomeHeader(), room + "in place", seal);
+  const Chunk chunk =
+      FinishChunk(SomeHeader(), PackInPlace(room + "in place"), seal);
   EXPECT_EQ(*DecodePayload(chunk.header, PayloadOf(chunk), seal), "in place");
 }
 

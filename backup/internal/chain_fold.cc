@@ -47,7 +47,8 @@ class Fold {
         chain_(chain),
         top_(chain.back().manifest),
         options_(options),
-        stream_(StreamId(), kZstdLevel),
+        compressor_(kZstdLevel),
+        stream_(StreamId(), backup::format::DumpSeal()),
         writer_({.file_system = archive.file_system(),
                  .directory = PacksPath(archive.path()),
                  .snapshot_id = top_.header().snapshot_id(),
@@ -87,6 +88,7 @@ class Fold {
   const std::vector<SnapshotEntry>& chain_;
   const Manifest& top_;
   const FoldOptions options_;
+  backup::format::Compressor compressor_;
   ChunkStream stream_;
   PackWriter writer_;
   Manifest manifest_;
@@ -115,9 +117,10 @@ absl::Status Fold::CheckSources() const {
 
 absl::Status Fold::WritePayload(ChunkType type, uint16_t source,
                                 absl::string_view payload) {
-  LARDER_ASSIGN_OR_RETURN(
-      const backup::format::Chunk chunk,
-      stream_.Build(type, source, /*try_compress=*/true, payload));
+  LARDER_ASSIGN_OR_RETURN(backup::format::PackedPayload packed,
+                          compressor_.Pack(payload));
+  LARDER_ASSIGN_OR_RETURN(const backup::format::Chunk chunk,
+                          stream_.Build(type, source, std::move(packed)));
   return writer_.Append(chunk);
 }
 

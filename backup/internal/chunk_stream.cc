@@ -22,17 +22,10 @@ size_t PayloadBytesMax(const DumpSeal& seal) {
 
 absl::Status TooLarge(size_t bytes, size_t bytes_max) {
   return absl::InternalError(
-      absl::StrCat("chunk: payload of ", bytes, " bytes exceeds ", bytes_max));
+      absl::StrCat("chunk: ", bytes, " bytes exceeds ", bytes_max));
 }
 
 }  // namespace
-
-void ChunkStream::Restart(DumpSeal seal) {
-  seal_ = std::move(seal);
-  digest_.Reset();
-  next_sequence_ = 0;
-  bytes_ = 0;
-}
 
 ChunkHeader ChunkStream::NextHeader(ChunkType type, uint16_t source) {
   ChunkHeader header;
@@ -52,27 +45,15 @@ void ChunkStream::Count(const Chunk& chunk) {
   bytes_ += static_cast<int64_t>(chunk.bytes.size());
 }
 
-absl::StatusOr<Chunk> ChunkStream::Build(ChunkType type, uint16_t source,
-                                         bool try_compress,
-                                         absl::string_view payload) {
-  const size_t most = try_compress ? size_t{backup::format::kDecodedBytesMax}
-                                   : PayloadBytesMax(seal_);
-  if (payload.size() > most) return TooLarge(payload.size(), most);
-  Chunk chunk =
-      compressor_.Build(NextHeader(type, source), payload, try_compress, seal_);
-  Count(chunk);
-  return chunk;
-}
-
-absl::StatusOr<Chunk> ChunkStream::BuildInPlace(ChunkType type, uint16_t source,
-                                                std::string room_and_payload) {
+absl::StatusOr<Chunk> ChunkStream::Build(
+    ChunkType type, uint16_t source, backup::format::PackedPayload payload) {
   const size_t most =
       backup::format::kChunkHeaderBytes + PayloadBytesMax(seal_);
-  if (room_and_payload.size() > most) {
-    return TooLarge(room_and_payload.size(), most);
+  if (payload.room_and_payload.size() > most) {
+    return TooLarge(payload.room_and_payload.size(), most);
   }
   Chunk chunk = backup::format::FinishChunk(NextHeader(type, source),
-                                            std::move(room_and_payload), seal_);
+                                            std::move(payload), seal_);
   Count(chunk);
   return chunk;
 }

@@ -3,10 +3,9 @@
 #define LARDER_BACKUP_INTERNAL_CHUNK_STREAM_H_
 
 #include <cstdint>
-#include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "backup/format/checksum.h"
 #include "backup/format/chunk.h"
 #include "backup/format/dump.pb.h"
@@ -17,25 +16,17 @@ namespace larder::backup_internal {
 // Single-owner.
 class ChunkStream {
  public:
-  ChunkStream(uint64_t stream_id, int zstd_level)
-      : stream_id_(stream_id), compressor_(zstd_level) {}
-
-  // Begins again with chunk 0. `seal`: of this dump alone.
-  void Restart(backup::format::DumpSeal seal);
+  // `seal`: of this dump alone.
+  ChunkStream(uint64_t stream_id, backup::format::DumpSeal seal)
+      : stream_id_(stream_id), seal_(std::move(seal)) {}
 
   // The next chunk. Errors: kInternal: the payload is over the limits.
-  absl::StatusOr<backup::format::Chunk> Build(backup::format::ChunkType type,
-                                              uint16_t source,
-                                              bool try_compress,
-                                              absl::string_view payload);
-  // The same for a plain payload behind kChunkHeaderBytes of room.
-  absl::StatusOr<backup::format::Chunk> BuildInPlace(
+  absl::StatusOr<backup::format::Chunk> Build(
       backup::format::ChunkType type, uint16_t source,
-      std::string room_and_payload);
+      backup::format::PackedPayload payload);
 
   uint64_t next_sequence() const { return next_sequence_; }
   int64_t bytes() const { return bytes_; }  // Of the chunks so far.
-  const backup::format::DumpSeal& seal() const { return seal_; }
   // Says in `*trailer`, whose chunk comes next, what came before it.
   void CountInto(backup::format::Trailer* trailer) const;
 
@@ -45,8 +36,7 @@ class ChunkStream {
   void Count(const backup::format::Chunk& chunk);
 
   const uint64_t stream_id_;
-  backup::format::Compressor compressor_;
-  backup::format::DumpSeal seal_;
+  const backup::format::DumpSeal seal_;
   // Over the headers, but for the trailer's.
   backup::format::StreamingChecksum128 digest_;
   uint64_t next_sequence_ = 0;

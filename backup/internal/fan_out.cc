@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "cache/status_macros.h"
 
@@ -10,6 +11,7 @@ namespace larder::backup_internal {
 
 using backup::format::Chunk;
 using backup::format::ChunkType;
+using backup::format::PackedPayload;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -22,13 +24,12 @@ constexpr milliseconds kSlice{20};
 FanOut::FanOut(const std::vector<std::shared_ptr<backup::SnapshotSink>>& sinks,
                const backup::format::DumpHeader& header, const Options& options)
     : options_(options),
-      stream_(header.stream_id(), options.zstd_level),
+      stream_id_(header.stream_id()),
+      compressor_(options.zstd_level),
       rate_(options.bytes_per_second_max) {
   for (const auto& sink : sinks) {
     workers_.push_back(std::make_unique<SinkWorker>(
-        sink, header, options_.base_wanted, options_.queue_chunks_max,
-        options_.giving_way));
-    active_.push_back(active_.size());
+        sink, header, options_.base_wanted, options_.giving_way));
   }
   lag_.resize(workers_.size());
 }
@@ -38,19 +39,25 @@ FanOut::~FanOut() {
   for (auto& [index, thread] : TakeStuckThreads()) thread.join();
 }
 
-bool FanOut::OthersIdle(const SinkWorker* worker) const {
-  return std::any_of(active_.begin(), active_.end(), [&](size_t i) {
-    const SinkWorker& other = *workers_[i];
-    return &other != worker && other.alive() && other.idle();
+bool FanOut::OthersIdle(size_t worker) const {
+  const auto is_idle = [&](size_t i) {
+    return i != worker && workers_[i]->alive() && workers_[i]->idle();
+  };
+  if (streams_.empty()) {
+    for (size_t i = 0; i < workers_.size(); ++i) {
+      if (is_idle(i)) return true;
+    }
+    return false;
+  }
+  return std::any_of(streams_.begin(), streams_.end(), [&](const Stream& s) {
+    return absl::c_linear_search(s.workers, worker) &&
+           absl::c_any_of(s.workers, is_idle);
   });
 }
 
 template <typename Ready>
-absl::Status FanOut::Await(SinkWorker* worker, bool cancellable, Ready ready) {
-  const size_t index = static_cast<size_t>(
-      std::find_if(workers_.begin(), workers_.end(),
-                   [&](const auto& w) { return w.get() == worker; }) -
-      workers_.begin());
+absl::Status FanOut::Await(size_t index, bool cancellable, Ready ready) {
+  SinkWorker* const worker = workers_[index].get();
   steady_clock::time_point moved = steady_clock::now();
   int64_t calls = worker->calls_returned();
   const milliseconds slice = std::min(kSlice, options_.stall_max);
@@ -63,7 +70,7 @@ absl::Status FanOut::Await(SinkWorker* worker, bool cancellable, Ready ready) {
       calls = worker->calls_returned();
       moved = now;
     }
-    if (OthersIdle(worker)) lag_[index] += slice;
+    if (OthersIdle(index)) lag_[index] += slice;
     // Before anybody is dropped for being slow.
     if (now - moved >= options_.stall_max / 4 ||
         lag_[index] >= options_.lag_max / 4) {
@@ -80,41 +87,58 @@ absl::Status FanOut::Await(SinkWorker* worker, bool cancellable, Ready ready) {
   return absl::OkStatus();
 }
 
-absl::Status FanOut::CheckAlive(const std::vector<size_t>& workers) const {
-  for (const size_t i : workers) {
-    if (workers_[i]->alive()) return absl::OkStatus();
+absl::Status FanOut::CheckAlive() const {
+  for (const auto& worker : workers_) {
+    if (worker->alive()) return absl::OkStatus();
   }
   return absl::UnavailableError("no sink is left");
 }
 
+bool FanOut::IsAlive(size_t stream) const {
+  return absl::c_any_of(streams_[stream].workers,
+                        [&](size_t i) { return workers_[i]->alive(); });
+}
+
+int32_t FanOut::QueueChunksMax() const {
+  const auto streams = static_cast<int32_t>(streams_.size());
+  return std::max(1, options_.queue_chunks_max / streams);
+}
+
 absl::Status FanOut::AwaitBegun() {
-  for (const auto& worker : workers_) {
+  for (size_t i = 0; i < workers_.size(); ++i) {
     LARDER_RETURN_IF_ERROR(Await(
-        worker.get(), /*cancellable=*/true,
+        i, /*cancellable=*/true,
         [](SinkWorker* w, milliseconds wait) { return w->AwaitBegun(wait); }));
   }
-  return CheckAlive(active_);
+  return CheckAlive();
 }
 
-void FanOut::StartStream(std::vector<size_t> workers,
-                         backup::format::DumpSeal seal) {
-  active_ = std::move(workers);
-  stream_.Restart(std::move(seal));
+size_t FanOut::AddStream(std::vector<size_t> workers,
+                         const backup::format::DumpSeal& seal) {
+  streams_.emplace_back(std::move(workers), stream_id_, seal);
+  return streams_.size() - 1;
 }
 
-absl::Status FanOut::Send(ChunkType type, uint16_t source, bool try_compress,
+absl::Status FanOut::Send(size_t stream, ChunkType type, uint16_t source,
                           absl::string_view payload) {
-  LARDER_ASSIGN_OR_RETURN(Chunk chunk,
-                          stream_.Build(type, source, try_compress, payload));
-  return Push(std::move(chunk));
+  LARDER_ASSIGN_OR_RETURN(PackedPayload packed, compressor_.Pack(payload));
+  return SendPacked(stream, type, source, std::move(packed));
 }
 
-absl::Status FanOut::SendInPlace(ChunkType type, uint16_t source,
+absl::Status FanOut::SendToAll(ChunkType type, uint16_t source,
+                               absl::string_view payload) {
+  LARDER_ASSIGN_OR_RETURN(const PackedPayload packed,
+                          compressor_.Pack(payload));
+  for (size_t i = 0; i < streams_.size(); ++i) {
+    LARDER_RETURN_IF_ERROR(SendPacked(i, type, source, packed));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FanOut::SendInPlace(size_t stream, ChunkType type, uint16_t source,
                                  std::string room_and_payload) {
-  LARDER_ASSIGN_OR_RETURN(
-      Chunk chunk,
-      stream_.BuildInPlace(type, source, std::move(room_and_payload)));
-  return Push(std::move(chunk));
+  return SendPacked(stream, type, source,
+                    backup::format::PackInPlace(std::move(room_and_payload)));
 }
 
 absl::Status FanOut::AwaitRate(const Chunk& chunk) {
@@ -130,17 +154,24 @@ absl::Status FanOut::AwaitRate(const Chunk& chunk) {
   }
 }
 
-absl::Status FanOut::Push(Chunk built) {
+absl::Status FanOut::SendPacked(size_t stream, ChunkType type, uint16_t source,
+                                PackedPayload payload) {
+  if (!IsAlive(stream)) return CheckAlive();
+  Stream& s = streams_[stream];
+  LARDER_ASSIGN_OR_RETURN(Chunk built,
+                          s.chunks.Build(type, source, std::move(payload)));
   LARDER_RETURN_IF_ERROR(AwaitRate(built));
   const std::shared_ptr<const Chunk> chunk =
       in_flight_->Track(std::move(built));
-  for (const size_t i : active_) {
-    LARDER_RETURN_IF_ERROR(Await(
-        workers_[i].get(), /*cancellable=*/true,
-        [](SinkWorker* w, milliseconds wait) { return w->AwaitRoom(wait); }));
+  const int32_t queue_max = QueueChunksMax();
+  for (const size_t i : s.workers) {
+    LARDER_RETURN_IF_ERROR(
+        Await(i, /*cancellable=*/true, [&](SinkWorker* w, milliseconds wait) {
+          return w->AwaitRoom(queue_max, wait);
+        }));
     workers_[i]->Push(chunk);
   }
-  return CheckAlive(active_);
+  return CheckAlive();
 }
 
 void FanOut::Finish(const std::vector<size_t>& workers,
@@ -149,11 +180,11 @@ void FanOut::Finish(const std::vector<size_t>& workers,
 }
 
 void FanOut::AwaitFinished() {
-  for (const auto& worker : workers_) {
+  for (size_t i = 0; i < workers_.size(); ++i) {
     // Not cancellable, hence never an error: some sinks may be done already.
-    Await(worker.get(), /*cancellable=*/false,
-          [](SinkWorker* w, milliseconds wait) { return w->AwaitDone(wait); })
-        .IgnoreError();
+    Await(i, /*cancellable=*/false, [](SinkWorker* w, milliseconds wait) {
+      return w->AwaitDone(wait);
+    }).IgnoreError();
   }
 }
 

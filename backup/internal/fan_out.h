@@ -1,9 +1,11 @@
-// The chunks of one dump on their way to every sink.
+// The chunks of one backup on their way to every sink.
 #ifndef LARDER_BACKUP_INTERNAL_FAN_OUT_H_
 #define LARDER_BACKUP_INTERNAL_FAN_OUT_H_
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -27,9 +29,9 @@
 
 namespace larder::backup_internal {
 
-// Pushes each chunk to all sinks of the stream under way that are alive,
-// waiting for the slowest of them within bounds. Sinks that build on different
-// bases get streams of their own, one after the other. Single-owner.
+// Sinks that build on the same base share a stream of chunks, and all streams
+// are sent at once. Pushes each chunk to all sinks of its stream that are
+// alive, waiting for the slowest of them within bounds. Single-owner.
 class FanOut {
  public:
   struct Options {
@@ -56,17 +58,22 @@ class FanOut {
   // Errors: kCancelled; kUnavailable when none is left. Final, as all below.
   absl::Status AwaitBegun();
 
-  // What is sent from here on goes to `workers` (indexes), numbered from 0.
-  // Before the first call nothing may be sent.
-  // Sealed by `seal`, which is of this stream alone.
-  void StartStream(std::vector<size_t> workers, backup::format::DumpSeal seal);
+  // Starts a stream to `workers` (indexes), each of which is in one at most;
+  // its chunks are numbered from 0, and sealed by `seal`, which is of this
+  // stream alone. Returns: its index, from 0 up. Requires: AwaitBegun().
+  size_t AddStream(std::vector<size_t> workers,
+                   const backup::format::DumpSeal& seal);
 
-  absl::Status Send(backup::format::ChunkType type, uint16_t source,
-                    bool try_compress, absl::string_view payload);
-
-  // The same for a plain payload behind kChunkHeaderBytes of room.
-  absl::Status SendInPlace(backup::format::ChunkType type, uint16_t source,
-                           std::string room_and_payload);
+  // Compresses where that saves something. Does nothing for a stream whose
+  // sinks are all gone, while another has some.
+  absl::Status Send(size_t stream, backup::format::ChunkType type,
+                    uint16_t source, absl::string_view payload);
+  // The same into every stream, compressed once.
+  absl::Status SendToAll(backup::format::ChunkType type, uint16_t source,
+                         absl::string_view payload);
+  // The same as Send() for a plain payload behind kChunkHeaderBytes of room.
+  absl::Status SendInPlace(size_t stream, backup::format::ChunkType type,
+                           uint16_t source, std::string room_and_payload);
 
   // Lets the sinks `workers` finish; AwaitFinished() waits for all of them,
   // within the bound.
@@ -76,7 +83,9 @@ class FanOut {
   // Aborts every sink.
   void Abort(const absl::Status& reason);
 
-  const ChunkStream& stream() const { return stream_; }  // Under way.
+  const ChunkStream& stream(size_t i) const { return streams_[i].chunks; }
+  // Whether one of the stream's sinks is.
+  bool IsAlive(size_t stream) const;
   const InFlight& in_flight() const { return *in_flight_; }
   const std::vector<std::unique_ptr<SinkWorker>>& workers() const {
     return workers_;
@@ -86,22 +95,35 @@ class FanOut {
   std::vector<std::pair<size_t, std::thread>> TakeStuckThreads();
 
  private:
+  struct Stream {
+    Stream(std::vector<size_t> w, uint64_t id, backup::format::DumpSeal seal)
+        : workers(std::move(w)), chunks(id, std::move(seal)) {}
+    const std::vector<size_t> workers;
+    ChunkStream chunks;
+  };
+
   // Waits for `ready(worker, slice)`; drops the worker past the bound.
   template <typename Ready>
-  absl::Status Await(SinkWorker* worker, bool cancellable, Ready ready);
-  absl::Status Push(backup::format::Chunk built);
+  absl::Status Await(size_t worker, bool cancellable, Ready ready);
+  absl::Status SendPacked(size_t stream, backup::format::ChunkType type,
+                          uint16_t source,
+                          backup::format::PackedPayload payload);
   // Errors: kCancelled.
   absl::Status AwaitRate(const backup::format::Chunk& chunk);
-  bool OthersIdle(const SinkWorker* worker) const;
-  // Errors: kUnavailable when none of `workers` is alive.
-  absl::Status CheckAlive(const std::vector<size_t>& workers) const;
+  // Of those in its stream, or of all while there is none.
+  bool OthersIdle(size_t worker) const;
+  // Errors: kUnavailable when no worker is alive.
+  absl::Status CheckAlive() const;
+  // Of one worker, so that all streams together stay within the bound.
+  int32_t QueueChunksMax() const;
 
   const Options options_;
   const std::shared_ptr<InFlight> in_flight_ = std::make_shared<InFlight>();
-  ChunkStream stream_;
+  const uint64_t stream_id_;
+  backup::format::Compressor compressor_;
   RateLimit rate_;
   std::vector<std::unique_ptr<SinkWorker>> workers_;
-  std::vector<size_t> active_;  // Of the stream under way.
+  std::deque<Stream> streams_;
   // By worker: how long others had to wait for it.
   std::vector<std::chrono::steady_clock::duration> lag_;
 };

@@ -49,7 +49,8 @@ class PackStreamTest : public ::testing::Test {
                   {.type = static_cast<uint8_t>(ChunkType::kNames),
                    .stream_id = kStream,
                    .sequence = sequence},
-                  std::string(kChunkHeaderBytes, '\0') + payload,
+                  backup::format::PackInPlace(
+                      std::string(kChunkHeaderBytes, '\0') + payload),
                   backup::format::DumpSeal())
                   .bytes;
   }

@@ -25,11 +25,10 @@ using cache::MutexLock;
 // Owned by the worker and by its thread, whichever lives longer.
 struct SinkWorker::Shared {
   Shared(std::shared_ptr<SnapshotSink> s, const DumpHeader& h, BaseWanted b,
-         int32_t max, std::shared_ptr<const GivingWay> g)
+         std::shared_ptr<const GivingWay> g)
       : sink(std::move(s)),
         header(h),
         base_wanted(std::move(b)),
-        queue_chunks_max(max),
         giving_way(std::move(g)) {}
 
   // Errors: of the sink.
@@ -51,7 +50,6 @@ struct SinkWorker::Shared {
   const std::shared_ptr<SnapshotSink> sink;
   const DumpHeader header;
   const BaseWanted base_wanted;
-  const int32_t queue_chunks_max;
   const std::shared_ptr<const GivingWay> giving_way;
 
   Mutex mu;
@@ -109,10 +107,9 @@ struct SinkWorker::Shared {
 
 SinkWorker::SinkWorker(std::shared_ptr<SnapshotSink> sink,
                        const DumpHeader& header, BaseWanted base_wanted,
-                       int32_t queue_chunks_max,
                        std::shared_ptr<const GivingWay> giving_way)
     : shared_(std::make_shared<Shared>(std::move(sink), header,
-                                       std::move(base_wanted), queue_chunks_max,
+                                       std::move(base_wanted),
                                        std::move(giving_way))),
       thread_([shared = shared_] { Serve(shared); }) {}
 
@@ -180,10 +177,11 @@ bool SinkWorker::AwaitBegun(std::chrono::milliseconds wait) {
                  [&s]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return s.begun; });
 }
 
-bool SinkWorker::AwaitRoom(std::chrono::milliseconds wait) {
+bool SinkWorker::AwaitRoom(int32_t queue_chunks_max,
+                           std::chrono::milliseconds wait) {
   Shared& s = *shared_;
-  return s.Await(wait, [&s]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    return static_cast<int32_t>(s.queue.size()) < s.queue_chunks_max;
+  return s.Await(wait, [&s, queue_chunks_max]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return static_cast<int32_t>(s.queue.size()) < queue_chunks_max;
   });
 }
 
@@ -208,8 +206,6 @@ bool SinkWorker::AwaitReturned(std::chrono::milliseconds wait) {
 void SinkWorker::Push(std::shared_ptr<const Chunk> chunk) {
   MutexLock lock(&shared_->mu);
   if (!shared_->status.ok()) return;
-  LARDER_CHECK(static_cast<int32_t>(shared_->queue.size()) <
-               shared_->queue_chunks_max);
   shared_->queue.push_back(std::move(chunk));
   shared_->changed.notify_all();
 }

@@ -40,7 +40,6 @@ class SinkWorker {
   // sink starts lasting threads.
   SinkWorker(std::shared_ptr<backup::SnapshotSink> sink,
              const backup::format::DumpHeader& header, BaseWanted base_wanted,
-             int32_t queue_chunks_max,
              std::shared_ptr<const GivingWay> giving_way);
   // Requires: TakeThread().
   ~SinkWorker();
@@ -53,11 +52,11 @@ class SinkWorker {
   // Calls of the sink that have returned: changes while it makes progress.
   int64_t calls_returned() const;
 
-  // Waits a little (up to `wait`) for Begin() to return, for room in the
-  // queue, or for Finish() to return. Returns: whether it came, or the worker
-  // is not alive.
+  // Waits a little (up to `wait`) for Begin() to return, for the queue to hold
+  // fewer than `queue_chunks_max`, or for Finish() to return. Returns: whether
+  // it came, or the worker is not alive.
   bool AwaitBegun(std::chrono::milliseconds wait);
-  bool AwaitRoom(std::chrono::milliseconds wait);
+  bool AwaitRoom(int32_t queue_chunks_max, std::chrono::milliseconds wait);
   bool AwaitDone(std::chrono::milliseconds wait);
 
   // What the sink can build on. After AwaitBegun() and alive().
@@ -65,7 +64,7 @@ class SinkWorker {
   // SealedLineages::SealedBefore() of what the sink holds. After AwaitBegun().
   bool SealedBefore(const backup::format::DumpHeader& header) const;
 
-  // Requires: there is room. Ignored when not alive.
+  // Ignored when not alive.
   void Push(std::shared_ptr<const backup::format::Chunk> chunk);
   // Finishes the sink once the queue is empty. Ignored when not alive.
   void Finish(const backup::format::Manifest& manifest);

@@ -15,21 +15,20 @@ namespace larder::bench {
 namespace {
 
 absl::StatusOr<Taken> Run(
-    std::unique_ptr<backup::SnapshotSource> source, const BackupOrder& order,
+    std::unique_ptr<backup::SnapshotSource> source,
+    backup::BackupRequest request,
     std::vector<std::unique_ptr<backup::SnapshotSink>> sinks) {
-  const std::string& base_id = order.base_id;
   backup::BackupOrchestrator orchestrator({});
   orchestrator.AddSource(std::move(source));
   for (std::unique_ptr<backup::SnapshotSink>& sink : sinks) {
     orchestrator.AddSink(std::move(sink));
   }
-  const backup::BackupReport report =
-      orchestrator.Run({.include_blob_cache = true,
-                        .full = base_id.empty(),
-                        .base_id = base_id,
-                        .background = order.background});
+  request.include_blob_cache = true;
+  const backup::BackupReport report = orchestrator.Run(request);
   for (const backup::SinkResult& sink : report.sinks) {
-    if (sink.status.ok() && sink.base_snapshot_id == base_id) continue;
+    const bool as_asked = !(request.full || !request.base_id.empty()) ||
+                          sink.base_snapshot_id == request.base_id;
+    if (sink.status.ok() && as_asked) continue;
     return absl::InternalError(
         absl::StrCat(sink.name, ": backup on \"", sink.base_snapshot_id,
                      "\": not what was asked: ", sink.status.ToString()));
@@ -55,14 +54,27 @@ std::unique_ptr<backup::SnapshotSource> SourceOf(cache::BlobCache* cache) {
 absl::StatusOr<Taken> BackUpTo(
     std::unique_ptr<backup::SnapshotSource> source,
     std::vector<std::unique_ptr<backup::SnapshotSink>> sinks) {
-  return Run(std::move(source), {}, std::move(sinks));
+  return Run(std::move(source), {.full = true}, std::move(sinks));
 }
 
 absl::StatusOr<Taken> BackUp(cache::BlobCache* cache, const std::string& dir,
                              const BackupOrder& order) {
   std::vector<std::unique_ptr<backup::SnapshotSink>> sinks;
   sinks.push_back(backup::DirectorySink::Create(dir, {.sync = order.sync}));
-  return Run(SourceOf(cache), order, std::move(sinks));
+  return Run(SourceOf(cache),
+             {.full = order.base_id.empty(),
+              .base_id = order.base_id,
+              .background = order.background},
+             std::move(sinks));
+}
+
+absl::StatusOr<Taken> BackUpWhatEachLacks(
+    cache::BlobCache* cache, const std::vector<std::string>& dirs) {
+  std::vector<std::unique_ptr<backup::SnapshotSink>> sinks;
+  for (const std::string& dir : dirs) {
+    sinks.push_back(backup::DirectorySink::Create(dir, {.sync = false}));
+  }
+  return Run(SourceOf(cache), {}, std::move(sinks));
 }
 
 }  // namespace larder::bench

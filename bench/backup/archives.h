@@ -45,6 +45,12 @@ absl::StatusOr<Taken> BackUpTo(
 absl::StatusOr<Taken> BackUp(cache::BlobCache* cache, const std::string& dir,
                              const BackupOrder& order);
 
+// Takes one backup of `cache`, with its blobs, into all archives `dirs`: into
+// each what it lacks. Returns: of the first. Errors: also when anything is
+// missing from one.
+absl::StatusOr<Taken> BackUpWhatEachLacks(cache::BlobCache* cache,
+                                          const std::vector<std::string>& dirs);
+
 }  // namespace larder::bench
 
 #endif  // LARDER_BENCH_BACKUP_ARCHIVES_H_

@@ -91,6 +91,78 @@ absl::StatusOr<Rows> DeltaOfChanges(const Setting& setting) {
 
 namespace {
 
+// Overwrites a share of them.
+absl::Status Overwrite(LarderStore* store, const RandomValues& values,
+                       int64_t records, int64_t share, uint64_t seed) {
+  std::vector<int64_t> changed = Shuffled(records, seed);
+  changed.resize(static_cast<size_t>(records / share));
+  for (const int64_t i : changed) {
+    LARDER_RETURN_IF_ERROR(
+        store->Put(KeyOf(i), values.Of(i + static_cast<int64_t>(seed) + 1)));
+  }
+  return store->cache()->Flush();
+}
+
+}  // namespace
+
+absl::StatusOr<Rows> SeveralBases(const Setting& setting) {
+  const int64_t blobs = setting.Scaled(32'768, 1000);
+  constexpr int64_t kBlobBytes = 16 * kKiB;
+  LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
+                          Scratch::Make(setting, "bases"));
+  LARDER_ASSIGN_OR_RETURN(
+      const std::unique_ptr<LarderStore> store,
+      LarderStore::Open(
+          L2Options(scratch.Sub("l2"), 4 * blobs * kBlobBytes + 512 * kMiB)));
+  const RandomValues values(kBlobBytes);
+  LARDER_RETURN_IF_ERROR(FillStore(store.get(), blobs, values));
+  Samples megabytes;
+  Samples millis;
+  for (int round = 0; round < setting.rounds; ++round) {
+    LARDER_ASSIGN_OR_RETURN(const Scratch archives,
+                            Scratch::Make(setting, "archives"));
+    const auto seed = static_cast<uint64_t>(2 * round);
+    const std::string old = archives.Sub("old"),
+                      recent = archives.Sub("recent");
+    LARDER_RETURN_IF_ERROR(BackUp(store->cache(), old, {}).status());
+    LARDER_RETURN_IF_ERROR(
+        Overwrite(store.get(), values, blobs, /*share=*/2, seed));
+    LARDER_RETURN_IF_ERROR(BackUp(store->cache(), recent, {}).status());
+    LARDER_RETURN_IF_ERROR(
+        Overwrite(store.get(), values, blobs, /*share=*/10, seed + 1));
+    // The one to all comes last: `old` and `recent` are newer behind it.
+    for (const bool all : {false, true}) {
+      std::vector<std::string> dirs = {archives.Sub(all ? "new" : "alone")};
+      if (all) dirs.insert(dirs.end(), {old, recent});
+      sync();
+      const int64_t read = BytesRead();
+      const double cpu = CpuNanos();
+      LARDER_RETURN_IF_ERROR(
+          BackUpWhatEachLacks(store->cache(), dirs).status());
+      const char* const name = all ? "larder" : "1 sink, full";
+      megabytes.Add(name, static_cast<double>(BytesRead() - read) / 1e6);
+      millis.Add(name, (CpuNanos() - cpu) / 1e6);
+    }
+  }
+  Row row{"3 sinks at 3 bases, bytes read",
+          "MB",
+          megabytes.Median("larder"),
+          megabytes.Others("larder"),
+          {}};
+  row.bar = {AtMost("3 sinks / 1",
+                    row.larder / megabytes.Median("1 sink, full"), 1.05)};
+  Row cpu{"3 sinks at 3 bases, CPU time",
+          "ms",
+          millis.Median("larder"),
+          millis.Others("larder"),
+          {}};
+  cpu.bar = {
+      AtMost("3 sinks / 1", cpu.larder / millis.Median("1 sink, full"), 1.6)};
+  return Rows{std::move(row), std::move(cpu)};
+}
+
+namespace {
+
 // A cache that nobody uses, and an archive with a full dump of it.
 struct Idle {
   std::unique_ptr<LarderStore> store;

@@ -9,6 +9,7 @@
 namespace larder::bench {
 
 absl::StatusOr<Rows> DeltaOfChanges(const Setting& setting);
+absl::StatusOr<Rows> SeveralBases(const Setting& setting);
 absl::StatusOr<Rows> IdleDelta(const Setting& setting);
 
 }  // namespace larder::bench
