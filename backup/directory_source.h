@@ -23,7 +23,8 @@ namespace larder::backup {
 // There is no snapshot of a file system: a file that changes while it is read
 // is left out and listed as a problem, and so is one that cannot be read.
 //
-// Memory: the names of the directories on the way down and two file chunks.
+// Memory: the names of the directories on the way down, three file chunks, and
+// for each dump the names of what it was sent last, 64 KiB.
 class DirectorySource : public SnapshotSource {
  public:
   struct Options {

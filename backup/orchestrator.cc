@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <optional>
 #include <random>
@@ -57,9 +58,8 @@ class SourceSender : public SourceOutput {
 
   // The dump of the next stream. Borrows both.
   void AddDump(const format::SourceInfo* base, format::SourceTotals* totals) {
-    own_dumps_.push_back(
-        std::make_unique<Dump>(this, own_dumps_.size(), base, totals));
-    dumps_.push_back(own_dumps_.back().get());
+    own_dumps_.emplace_back(this, own_dumps_.size(), base, totals);
+    dumps_.push_back(&own_dumps_.back());
   }
 
   absl::Span<SourceDump* const> dumps() override { return dumps_; }
@@ -98,6 +98,7 @@ class SourceSender : public SourceOutput {
 
     const format::SourceInfo* base() const override { return base_; }
     format::SourceTotals* totals() override { return totals_; }
+    bool wanted() const override { return sender_->fan_out_->IsAlive(stream_); }
     absl::StatusOr<uint64_t> Emit(format::ChunkType type,
                                   absl::string_view payload) override {
       const uint64_t sequence = next_sequence();
@@ -145,7 +146,7 @@ class SourceSender : public SourceOutput {
   GivingWay* const giving_way_;
   const std::function<void(const BackupProgress&)>* const report_;
   BackupProgress* const progress_;
-  std::vector<std::unique_ptr<Dump>> own_dumps_;
+  std::deque<Dump> own_dumps_;
   std::vector<SourceDump*> dumps_;
   absl::Status ended_;
 };
@@ -300,8 +301,7 @@ absl::Status SendHeaders(const crypto::KeyRing* keys,
     stream.seal = format::SealOf(stream.header, keys);
     LARDER_CHECK(stream.seal.status().ok());
     stream.header_bytes = format::SerializeMessage(stream.header);
-    const size_t index = fan_out->AddStream(stream.sinks, stream.seal);
-    LARDER_CHECK(index == static_cast<size_t>(&stream - streams->data()));
+    fan_out->AddStream(stream.sinks, stream.seal);
   }
   for (size_t i = 0; i < streams->size(); ++i) {
     LARDER_RETURN_IF_ERROR(fan_out->Send(i, format::ChunkType::kHeader,

@@ -34,9 +34,9 @@ class GivingWay;
 
 namespace larder::backup {
 
-// Passed to BackupRequest::progress after each chunk, from threads of Run()'s,
-// one call at a time; they may be of low priority, as SourceOutput::Repeat()
-// says.
+// Passed to BackupRequest::progress as chunks are sent, from threads of
+// Run()'s, one call at a time; they may be of low priority, as
+// SourceOutput::Repeat() says.
 struct BackupProgress {
   std::string source;
   int64_t bytes_done = 0;   // Of the sources.
@@ -52,8 +52,8 @@ struct BackupRequest {
   bool full = false;
   std::string base_id = "";
   // Of chunks that are read and sent, to however many sinks; no bursts. 0: no
-  // limit. A chunk of 1 MiB goes at once: with less than 64 KiB a second a
-  // replica may take the pause for a cut.
+  // limit. A chunk of 1 MiB goes at once: with less than 64 KiB a second, of
+  // all sinks on the same base, a replica may take the pause for a cut.
   int64_t bytes_per_second_max = 0;
   // What takes long, reading caches, sealing their chunks and writing to
   // directories, is done by threads of the lowest priority, which take only
@@ -110,8 +110,8 @@ struct BackupReport {
 // Single-owner. Destroying it waits for sinks that were dropped while stuck.
 //
 // Memory: sources state their own. Chunks: at most `queue_chunks_max` + 2 at
-// once, one more (two, past that) for each further base that sinks build on,
-// and one for each dropped sink that is stuck in a call, each at most
+// once, two or three more for each further base that sinks build on, and one
+// for each dropped sink that is stuck in a call, each at most
 // format::kChunkBytesMax and typically 1 MiB; the same for one sink or ten on
 // the same base, and for a dump of any size.
 class BackupOrchestrator {
@@ -120,7 +120,8 @@ class BackupOrchestrator {
     int32_t queue_chunks_max = 8;
     // A sink is dropped, kDeadlineExceeded, when it has work and makes no
     // progress for `stall`; or when others, with nothing to do, had to wait for
-    // it for `lag` in all.
+    // it for `lag` in all. Where they build on other bases, and so may need
+    // less, each chunk of it makes 250 ms of that good.
     int64_t sink_stall_ms_max = 60'000;
     int64_t sink_lag_ms_max = 600'000;
     int32_t zstd_level = 1;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "backup/blob_cache_source.h"
+#include "backup/cancellation.h"
 #include "backup/directory_source.h"
 #include "backup/fake_snapshot.h"
 #include "backup/format/chunk.h"
@@ -22,12 +23,14 @@
 #include "backup/orchestrator.h"
 #include "backup/test_sink.h"
 #include "cache/clock.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace larder::backup {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::HasSubstr;
 
 // Chunk by chunk, as sinks got them.
 using Dump = std::vector<std::string>;
@@ -91,6 +94,7 @@ class SeveralBasesTest : public ::testing::Test {
     cache::ManualClock clock(1'700'000'000'000);
     BackupOrchestrator orchestrator({.queue_chunks_max = kQueueChunksMax,
                                      .sink_stall_ms_max = stall_ms_max_,
+                                     .sink_lag_ms_max = lag_ms_max_,
                                      .clock = &clock,
                                      .random_seed = 1});
     BlobCacheSource::Options options;
@@ -103,8 +107,13 @@ class SeveralBasesTest : public ::testing::Test {
     sinks_.clear();
     BackupRequest request;
     request.include_blob_cache = true;
-    request.progress = [this](const BackupProgress& p) {
+    request.background = false;  // Or a busy machine passes for a stall.
+    Cancellation cancellation;
+    request.cancellation = &cancellation;
+    int64_t chunks = 0;
+    request.progress = [&](const BackupProgress& p) {
       bytes_done_ = p.bytes_done;
+      if (chunks++ == cancel_at_chunk_) cancellation.Cancel();
     };
     const BackupReport report = orchestrator.Run(request);
     // The orchestrator waits for them when it is destroyed.
@@ -114,6 +123,8 @@ class SeveralBasesTest : public ::testing::Test {
 
   static constexpr int32_t kQueueChunksMax = 8;
   int64_t stall_ms_max_ = 60'000;
+  int64_t lag_ms_max_ = 600'000;
+  int64_t cancel_at_chunk_ = -1;
   FakeCache cache_ = MakeFakeCache(40, 1500);  // Put at 100 to 139.
   std::vector<std::unique_ptr<SnapshotSink>> sinks_;
   std::vector<std::shared_ptr<SinkLog>> stuck_;  // Of sinks that block.
@@ -186,7 +197,7 @@ TEST_F(SeveralBasesTest, ADamagedFrameIsAProblemOfEachDumpThatNeedsIt) {
   }
 }
 
-TEST_F(SeveralBasesTest, EachFileIsReadAndCompressedOnce) {
+TEST_F(SeveralBasesTest, EachFileIsReadOnce) {
   const fs::path data = fs::path(::testing::TempDir()) / "several_bases";
   fs::remove_all(data);
   fs::create_directories(data);
@@ -269,10 +280,63 @@ TEST_F(SeveralBasesTest, ASinkThatFailsAtAnyCallFailsAlone) {
   }
 }
 
-// Each base more costs one chunk more, not another queue.
+// What only it needs is not read for it any more.
+TEST_F(SeveralBasesTest, WhoIsGoneCostsNoMoreReads) {
+  AddSink(0, {.fail_at_call = 1});
+  const auto log = AddSink(138, {});  // Lacks one blob.
+  EXPECT_EQ(Run().outcome, Outcome::kPartial);
+  EXPECT_EQ(log->finishes, 1);
+  EXPECT_GE(cache_.frames_read, 1);
+  // Those of what its queue takes until it has failed.
+  EXPECT_LE(cache_.frames_read, 2 * kQueueChunksMax);
+}
+
+TEST_F(SeveralBasesTest, WhoIsStuckIsDroppedForThoseThatWait) {
+  for (const uint64_t held : {0, 130}) {  // On its base, and on another.
+    SCOPED_TRACE(absl::StrCat("others hold all up to ", held));
+    lag_ms_max_ = 100;
+    stuck_ = {AddSink(0, {.block_at_call = 3})};
+    const auto log = AddSink(held, {});
+    const BackupReport report = Run();
+    EXPECT_EQ(report.outcome, Outcome::kPartial) << report.status;
+    EXPECT_EQ(log->finishes, 1);
+    EXPECT_TRUE(absl::IsDeadlineExceeded(report.sinks[0].status));
+    EXPECT_THAT(report.sinks[0].status.message(), HasSubstr("others waited"));
+  }
+}
+
+TEST_F(SeveralBasesTest, CancelledAtAnyChunkNothingIsListed) {
+  int64_t chunks = 0;
+  for (bool ended = false; !ended; ++chunks) {
+    SCOPED_TRACE(absl::StrCat("cancelled at chunk ", chunks));
+    cancel_at_chunk_ = chunks;
+    std::vector<std::shared_ptr<SinkLog>> logs;
+    for (const uint64_t held : {0, 120}) logs.push_back(AddSink(held, {}));
+    const BackupReport report = Run();
+    ended = report.outcome == Outcome::kOk;
+    if (!ended) {
+      EXPECT_EQ(report.status.code(), absl::StatusCode::kCancelled);
+      for (const auto& log : logs) EXPECT_EQ(log->finishes, 0);
+    }
+  }
+  EXPECT_GT(chunks, 40);
+}
+
+TEST_F(SeveralBasesTest, WhenThePinIsLostNothingIsListed) {
+  for (int64_t frames = 1; frames < 20; ++frames) {
+    cache_.frames_until_abort = frames;
+    std::vector<std::shared_ptr<SinkLog>> logs;
+    for (const uint64_t held : {0, 110}) logs.push_back(AddSink(held, {}));
+    const BackupReport report = Run();
+    EXPECT_EQ(report.status.code(), absl::StatusCode::kAborted);
+    for (const auto& log : logs) EXPECT_EQ(log->finishes, 0);
+  }
+}
+
+// Each base more costs a few chunks more, not another queue.
 TEST_F(SeveralBasesTest, ChunksInFlightStayBounded) {
   cache_ = MakeFakeCache(400, 1500);
-  stall_ms_max_ = 20;
+  stall_ms_max_ = 500;
   const auto log = AddSink(0, {});
   for (const uint64_t held : {110, 120}) {
     stuck_.push_back(AddSink(held, {.block_at_call = 3}));

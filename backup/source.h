@@ -37,10 +37,13 @@ class SourceDump {
   // Where the view counts what it emits.
   virtual format::SourceTotals* totals() = 0;
 
+  // False once none of its sinks is left, for good: what only it needs need
+  // not be read.
+  virtual bool wanted() const = 0;
+
   // Sends one chunk of this source, compressed where that saves something.
   // Returns: the chunk's sequence number.
-  // Blocks while the sinks are behind. Does nothing once none of the dump's
-  // sinks is left, and others have some.
+  // Blocks while the sinks are behind. Does nothing when it is not wanted.
   // Errors: kCancelled; kUnavailable when no sink of any dump is left. Both are
   // final.
   virtual absl::StatusOr<uint64_t> Emit(format::ChunkType type,

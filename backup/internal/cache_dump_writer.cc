@@ -174,6 +174,7 @@ absl::Status CacheDumpWriter::Begin() {
   LARDER_ASSIGN_OR_RETURN(
       sequence_, dump_->Emit(ChunkType::kRecords,
                              backup::format::SerializeMessage(message_)));
+  wanted_ = dump_->wanted();
   return absl::OkStatus();
 }
 
@@ -240,9 +241,13 @@ absl::Status CacheDumpWriter::FlushFrames() {
                                         &frames_);
   index_.Clear();
   run_ = nullptr;
-  return dump_
-      ->EmitInPlace(ChunkType::kFrames, std::exchange(frames_, std::string()))
-      .status();
+  const absl::Status sent =
+      dump_
+          ->EmitInPlace(ChunkType::kFrames,
+                        std::exchange(frames_, std::string()))
+          .status();
+  wanted_ = dump_->wanted();
+  return sent;
 }
 
 absl::Status CacheDumpWriter::EmitNames() {

@@ -41,7 +41,8 @@ class CacheDumpWriter {
                   std::optional<cache::DeltaBase> base,
                   backup::SourceDump* dump);
 
-  bool done() const { return at_end_ && !begun_; }
+  // Whether that was all, or nobody wants the dump any more.
+  bool done() const { return (at_end_ && !begun_) || !wanted_; }
   // In order of their names; the same pointer until EndRecord().
   const cache::StoredRecord* current() const {
     return begun_ && next_ < records_.size() ? &records_[next_] : nullptr;
@@ -94,6 +95,7 @@ class CacheDumpWriter {
   uint64_t sequence_ = 0;  // Of its Records chunk.
   size_t next_ = 0;        // The current record.
 
+  bool wanted_ = true;  // As the dump said behind the last chunk.
   // The chunk of frames that is being filled, or empty.
   std::string frames_;
   backup::format::FramesIndex index_;

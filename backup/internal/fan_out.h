@@ -60,9 +60,9 @@ class FanOut {
 
   // Starts a stream to `workers` (indexes), each of which is in one at most;
   // its chunks are numbered from 0, and sealed by `seal`, which is of this
-  // stream alone. Returns: its index, from 0 up. Requires: AwaitBegun().
-  size_t AddStream(std::vector<size_t> workers,
-                   const backup::format::DumpSeal& seal);
+  // stream alone. Streams have indexes from 0 up. Requires: AwaitBegun().
+  void AddStream(std::vector<size_t> workers,
+                 const backup::format::DumpSeal& seal);
 
   // Compresses where that saves something. Does nothing for a stream whose
   // sinks are all gone, while another has some.
@@ -110,8 +110,12 @@ class FanOut {
                           backup::format::PackedPayload payload);
   // Errors: kCancelled.
   absl::Status AwaitRate(const backup::format::Chunk& chunk);
-  // Of those in its stream, or of all while there is none.
-  bool OthersIdle(size_t worker) const;
+  bool IsIdle(size_t worker) const;
+  // Whether both are in one stream, or there is none yet.
+  bool ShareStream(size_t a, size_t b) const;
+  // That all waited for `worker` while it took so many chunks.
+  void NoteWait(size_t worker, std::chrono::milliseconds waited,
+                int64_t chunks);
   // Errors: kUnavailable when no worker is alive.
   absl::Status CheckAlive() const;
   // Of one worker, so that all streams together stay within the bound.
