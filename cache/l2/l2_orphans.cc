@@ -163,6 +163,9 @@ absl::StatusOr<SliceReport> L2Store::ReclaimOrphansSlice(SliceLimit limit) {
   }
   if (report.done) {
     orphans_ = OrphanSweep();
+    // What a kill left behind is on its way out, and all else is in use.
+    blobs_map_->ForgetInherited();
+    meta_map_->ForgetInherited();
     MutexLock commit_lock(&commit_mu_);
     ReleaseQuarantine();
     LARDER_RETURN_IF_ERROR(blobs_map_->FlushDirty());

@@ -22,6 +22,12 @@ namespace {
 
 constexpr uint64_t kWordsPerSector = SpaceMap::kUnitsPerSector / 64;
 
+// Sectors that stay in memory although they are clean: 2 MiB, for 2 GiB of
+// `blobs`. Source: a search of a fragmented map looks at some 500.
+constexpr size_t kHeldSectorsMax = 4096;
+// Read at once when all are counted, of both lanes.
+constexpr size_t kLoadSectors = 512;
+
 // docs/formats/l2.md, "space": all numbers little endian.
 //   offset  size  meaning
 //        0     8  XXH3-64 of bytes 8 to 511
@@ -89,15 +95,17 @@ class WordsOf {
 
   bool Next() {
     if (unit_ == end_) return false;
-    word = unit_ / 64;
-    const uint64_t word_end = std::min(end_, (word + 1) * 64);
+    const uint64_t at = unit_ / 64;
+    sector = at / kWordsPerSector;
+    word = at % kWordsPerSector;
+    const uint64_t word_end = std::min(end_, (at + 1) * 64);
     mask = (kAllOnes >> (64 - (word_end - unit_))) << (unit_ % 64);
     unit_ = word_end;
     return true;
   }
-  uint64_t sector() const { return word / kWordsPerSector; }
 
-  uint64_t word = 0;
+  uint64_t sector = 0;
+  uint64_t word = 0;  // Of the sector.
   uint64_t mask = 0;  // The extent's bits of that word.
 
  private:
@@ -105,9 +113,9 @@ class WordsOf {
   const uint64_t end_;
 };
 
-// The first unit in [from, end) whose bit is `value`, or `end`.
-uint64_t FindBit(const std::vector<uint64_t>& words, uint64_t from,
-                 uint64_t end, bool value) {
+// The first bit in [from, end) of a sector's words that is `value`, or `end`.
+uint64_t FindBit(const std::array<uint64_t, kWordsPerSector>& words,
+                 uint64_t from, uint64_t end, bool value) {
   if (from >= end) return end;
   const uint64_t flip = value ? 0 : kAllOnes;
   uint64_t word = from / 64;
@@ -170,62 +178,172 @@ class LargestRuns {
 absl::StatusOr<std::unique_ptr<SpaceMap>> SpaceMap::Open(
     File* space, Lane lane, uint64_t capacity_units, bool fresh) {
   std::unique_ptr<SpaceMap> map(new SpaceMap(space, lane));
+  {
+    MutexLock lock(&map->mu_);
+    map->held_max_ = kHeldSectorsMax;
+    map->loaded_ = fresh;
+    map->inherits_ = !fresh;
+    if (!fresh) map->capacity_units_ = capacity_units;
+  }
   LARDER_RETURN_IF_ERROR(fresh ? map->Grow(capacity_units)
-                               : map->Load(capacity_units));
+                               : map->ReserveFile(SectorsFor(capacity_units)));
   return map;
 }
 
-absl::Status SpaceMap::Load(uint64_t capacity_units) {
-  const uint64_t sectors = SectorsFor(capacity_units);
-  MutexLock lock(&mu_);
-  SetCapacity(capacity_units);
-  for (uint64_t sector = 0; sector < sectors; ++sector) {
-    LARDER_RETURN_IF_ERROR(LoadSector(sector));
+void SpaceMap::EnsureLoaded() const {
+  if (loaded_) return;
+  loaded_ = true;
+  const uint64_t sectors = SectorsFor(capacity_units_);
+  LARDER_CHECK(sectors <= std::numeric_limits<uint32_t>::max());
+  summaries_.resize(sectors);
+  std::vector<SectorImage> images(kLoadSectors);
+  for (uint64_t first = 0; first < sectors; first += kLoadSectors / 2) {
+    const uint64_t count =
+        std::min<uint64_t>(kLoadSectors / 2, sectors - first);
+    // From our first one to our last one, with those of the other lane between.
+    const bool read =
+        space_
+            ->ReadAt(FileOffset(first),
+                     absl::MakeSpan(reinterpret_cast<char*>(images.data()),
+                                    (2 * count - 1) * kSectorBytes))
+            .ok();
+    for (uint64_t sector = first; sector < first + count; ++sector) {
+      const SectorImage& image = images[2 * (sector - first)];
+      Words words;
+      uint32_t checksum = static_cast<uint32_t>(image.checksum);
+      bool rewrite = false;
+      if (read && IsIntact(lane_, sector, image)) {
+        words = image.words;
+      } else if (!ReadSector(sector, &words, &checksum)) {
+        ++damaged_sectors_;  // Alone, it could have been readable.
+        rewrite = true;
+      }
+      uint32_t used = 0, units = 0;
+      for (uint64_t word = 0; word < kWordsPerSector; ++word) {
+        const uint64_t mask = CapacityMask(sector, word);
+        // A power cut may take a file's growth and leave the marks in it, which
+        // must not outlive the next growth.
+        rewrite = rewrite || (words[word] & ~mask) != 0;
+        used += static_cast<uint32_t>(std::popcount(words[word] & mask));
+        units += static_cast<uint32_t>(std::popcount(mask));
+        words[word] |= ~mask;
+      }
+      used_units_ += used;
+      summaries_[sector] = {units - used, checksum};
+      if (!rewrite) continue;
+      held_[sector] = std::make_unique<Sector>(Sector{words, /*dirty=*/true});
+    }
   }
-  return ReserveFile(sectors);
 }
 
-absl::Status SpaceMap::LoadSector(uint64_t sector) {
+bool SpaceMap::ReadSector(uint64_t sector, Words* words,
+                          uint32_t* checksum) const {
   SectorImage image;
   const absl::Status read = space_->ReadAt(
       FileOffset(sector),
       absl::MakeSpan(reinterpret_cast<char*>(&image), sizeof(image)));
-  const bool unreadable = absl::IsOutOfRange(read) || absl::IsDataLoss(read);
-  if (!read.ok() && !unreadable) return read;
-  const bool damaged = unreadable || !IsIntact(lane_, sector, image);
-  if (damaged) {
+  if (read.ok() && IsIntact(lane_, sector, image)) {
+    *words = image.words;
+    *checksum = static_cast<uint32_t>(image.checksum);
+    return true;
+  }
+  words->fill(kAllOnes);
+  return false;
+}
+
+uint64_t SpaceMap::CapacityMask(uint64_t sector, uint64_t word) const {
+  const uint64_t first_unit = (sector * kWordsPerSector + word) * 64;
+  if (first_unit >= capacity_units_) return 0;
+  const uint64_t units = capacity_units_ - first_unit;
+  return units < 64 ? kAllOnes >> (64 - units) : kAllOnes;
+}
+
+SpaceMap::Sector& SpaceMap::Hold(uint64_t sector) const {
+  if (const auto it = held_.find(sector); it != held_.end()) return *it->second;
+  if (held_.size() >= held_max_) DropClean();
+  auto held = std::make_unique<Sector>();
+  Summary& summary = summaries_[sector];
+  uint32_t checksum;
+  // Not what was read or written last: damage, or a write that never came,
+  // whose marks are not in it.
+  if (!ReadSector(sector, &held->used, &checksum) ||
+      checksum != summary.checksum) {
+    held->used.fill(kAllOnes);
+    held->dirty = true;
     ++damaged_sectors_;
-    dirty_[sector] = true;
+    used_units_ += std::exchange(summary.free_units, 0);
   }
-  for (uint64_t i = 0; i < kWordsPerSector; ++i) {
-    const uint64_t word = sector * kWordsPerSector + i;
-    const uint64_t stored = damaged ? kAllOnes : image.words[i];
-    // What is set already lies past the capacity. A power cut may take a file's
-    // growth and leave the marks in it, which must not outlive the next growth.
-    if ((stored & used_[word]) != 0) dirty_[sector] = true;
-    const uint64_t bits = stored & ~used_[word];
-    used_[word] |= bits;
-    inherited_[word] |= bits;
-    used_units_ += std::popcount(bits);
-    free_in_sector_[sector] -= std::popcount(bits);
+  for (uint64_t word = 0; word < kWordsPerSector; ++word) {
+    held->used[word] |= ~CapacityMask(sector, word);
   }
-  return absl::OkStatus();
+  return *(held_[sector] = std::move(held));
+}
+
+void SpaceMap::DropClean() const {
+  absl::erase_if(held_, [](const auto& held) { return !held.second->dirty; });
+  // Where most are dirty, not again for each one more.
+  held_max_ = std::max(kHeldSectorsMax, 2 * held_.size());
+}
+
+SpaceMap::Sector& SpaceMap::Change(uint64_t sector) {
+  Sector& held = Hold(sector);
+  held.dirty = true;
+  if (inherits_ && !inherited_.contains(sector)) {
+    inherited_[sector] = std::make_unique<Words>(UsedIn(sector));
+  }
+  return held;
+}
+
+SpaceMap::Words SpaceMap::UsedIn(uint64_t sector) const {
+  Words words = Hold(sector).used;
+  for (uint64_t word = 0; word < kWordsPerSector; ++word) {
+    words[word] &= CapacityMask(sector, word);
+  }
+  return words;
+}
+
+SpaceMap::Words SpaceMap::InheritedIn(uint64_t sector) const {
+  const auto it = inherited_.find(sector);
+  return it != inherited_.end() ? *it->second : UsedIn(sector);
+}
+
+uint64_t SpaceMap::FindUsed(uint64_t from, uint64_t end, bool used) const {
+  while (from < end) {
+    const uint64_t sector = from / kUnitsPerSector;
+    const uint64_t first = sector * kUnitsPerSector;
+    const uint64_t sector_end = std::min(end, first + kUnitsPerSector);
+    // Whole sectors need no look: of those past the capacity, none is free.
+    const uint64_t free = summaries_[sector].free_units;
+    if (used ? free < kUnitsPerSector : free > 0) {
+      const uint64_t found =
+          FindBit(Hold(sector).used, from - first, sector_end - first, used);
+      if (first + found < sector_end) return first + found;
+    }
+    from = sector_end;
+  }
+  return end;
 }
 
 void SpaceMap::SetCapacity(uint64_t capacity_units) {
   const uint64_t sectors = SectorsFor(capacity_units);
   LARDER_CHECK(sectors <= std::numeric_limits<uint32_t>::max());
   LARDER_CHECK(capacity_units >= capacity_units_);
-  used_.resize(sectors * kWordsPerSector, kAllOnes);
-  inherited_.resize(sectors * kWordsPerSector, 0);
-  free_in_sector_.resize(sectors, 0);
-  dirty_.resize(sectors, false);
-  for (WordsOf w({capacity_units_, capacity_units - capacity_units_});
-       w.Next();) {
-    used_[w.word] &= ~w.mask;
-    free_in_sector_[w.sector()] += std::popcount(w.mask);
-  }
+  const uint64_t before = capacity_units_;
+  // The last sector so far, whose bits past the capacity become free ones, as
+  // the file has them.
+  Sector* const last =
+      before % kUnitsPerSector != 0 ? &Hold(before / kUnitsPerSector) : nullptr;
   capacity_units_ = capacity_units;
+  for (uint64_t sector = before / kUnitsPerSector; sector < sectors; ++sector) {
+    const uint64_t first = std::max(before, sector * kUnitsPerSector);
+    const uint64_t end =
+        std::min(capacity_units, (sector + 1) * kUnitsPerSector);
+    summaries_[sector].free_units += static_cast<uint32_t>(end - first);
+    if (sector != before / kUnitsPerSector || last == nullptr) continue;
+    for (WordsOf w({first, end - first}); w.Next();) {
+      last->used[w.word] &= ~w.mask;
+    }
+  }
 }
 
 uint64_t SpaceMap::FileOffset(uint64_t sector) const {
@@ -244,28 +362,20 @@ absl::Status SpaceMap::ReserveFile(uint64_t sectors) {
 }
 
 absl::Status SpaceMap::WriteSector(uint64_t sector) {
+  Sector& held = Hold(sector);
   SectorImage image;
-  for (uint64_t i = 0; i < kWordsPerSector; ++i) {
-    const uint64_t word = sector * kWordsPerSector + i;
-    const uint64_t first_unit = word * 64;
-    uint64_t mask = kAllOnes;
-    if (first_unit >= capacity_units_) {
-      mask = 0;
-    } else if (capacity_units_ - first_unit < 64) {
-      mask = kAllOnes >> (64 - (capacity_units_ - first_unit));
-    }
-    image.words[i] = used_[word] & mask;
+  for (uint64_t word = 0; word < kWordsPerSector; ++word) {
+    image.words[word] = held.used[word] & CapacityMask(sector, word);
   }
   const bool has_ahead =
       ahead_.units > 0 && ahead_.first / kUnitsPerSector == sector;
   if (has_ahead) {
-    for (WordsOf w(ahead_); w.Next();) {
-      image.words[w.word - sector * kWordsPerSector] |= w.mask;
-    }
+    for (WordsOf w(ahead_); w.Next();) image.words[w.word] |= w.mask;
   }
   Seal(lane_, sector, image);
   LARDER_RETURN_IF_ERROR(space_->WriteAt(FileOffset(sector), BytesOf(image)));
-  dirty_[sector] = has_ahead;
+  held.dirty = has_ahead;
+  summaries_[sector].checksum = static_cast<uint32_t>(image.checksum);
   return absl::OkStatus();
 }
 
@@ -299,44 +409,31 @@ void SpaceMap::CheckExtent(Extent extent) const {
 
 void SpaceMap::SetUsed(Extent extent) {
   for (WordsOf w(extent); w.Next();) {
-    const int added = std::popcount(w.mask & ~used_[w.word]);
-    used_[w.word] |= w.mask;
+    uint64_t& used = Change(w.sector).used[w.word];
+    const int added = std::popcount(w.mask & ~used);
+    used |= w.mask;
     used_units_ += added;
-    free_in_sector_[w.sector()] -= added;
-    dirty_[w.sector()] = true;
+    summaries_[w.sector].free_units -= static_cast<uint32_t>(added);
   }
 }
 
 void SpaceMap::SetFree(Extent extent) {
   for (WordsOf w(extent); w.Next();) {
-    LARDER_CHECK((used_[w.word] & w.mask) == w.mask);
-    used_[w.word] &= ~w.mask;
-    inherited_[w.word] &= ~w.mask;
-    free_in_sector_[w.sector()] += std::popcount(w.mask);
-    dirty_[w.sector()] = true;
+    uint64_t& used = Change(w.sector).used[w.word];
+    LARDER_CHECK((used & w.mask) == w.mask);
+    used &= ~w.mask;
+    if (inherits_) (*inherited_[w.sector])[w.word] &= ~w.mask;
+    summaries_[w.sector].free_units +=
+        static_cast<uint32_t>(std::popcount(w.mask));
   }
   used_units_ -= extent.units;
 }
 
-uint64_t SpaceMap::NextFree(uint64_t from, uint64_t end) const {
-  while (from < end) {
-    const uint64_t sector = from / kUnitsPerSector;
-    const uint64_t sector_end = (sector + 1) * kUnitsPerSector;
-    if (free_in_sector_[sector] > 0) {
-      const uint64_t search_end = std::min(end, sector_end);
-      const uint64_t found = FindBit(used_, from, search_end, false);
-      if (found < search_end) return found;
-    }
-    from = sector_end;
-  }
-  return end;
-}
-
 Extent SpaceMap::NextFreeRun(uint64_t from, uint64_t end,
                              uint64_t units_max) const {
-  const uint64_t first = NextFree(from, end);
+  const uint64_t first = FindUsed(from, end, false);
   const uint64_t run_end =
-      FindBit(used_, first, first + std::min(units_max, end - first), true);
+      FindUsed(first, first + std::min(units_max, end - first), true);
   return {first, run_end - first};
 }
 
@@ -346,7 +443,8 @@ Extents SpaceMap::FindExtents(uint64_t units, size_t extents_max) const {
   // The second pass ends at the cursor, or at the end of the free run around
   // the cursor, which the first pass sees from its middle on only.
   uint64_t second_end = cursor_;
-  const bool in_run = cursor_ > 0 && NextFree(cursor_ - 1, cursor_) != cursor_;
+  const bool in_run =
+      cursor_ > 0 && FindUsed(cursor_ - 1, cursor_, false) != cursor_;
   for (int pass = 0; pass < 2; ++pass) {
     const uint64_t begin = pass == 0 ? cursor_ : 0;
     const uint64_t end = pass == 0 ? capacity_units_ : second_end;
@@ -399,13 +497,14 @@ Extent SpaceMap::AheadOf(Extent last) const {
   const uint64_t sector_end =
       ((first - 1) / kUnitsPerSector + 1) * kUnitsPerSector;
   const uint64_t end = std::min(sector_end, first + kAheadUnits);
-  return {first, FindBit(used_, first, end, true) - first};
+  return {first, FindUsed(first, end, true) - first};
 }
 
 absl::StatusOr<Extents> SpaceMap::Allocate(uint64_t units, int extents_max) {
   LARDER_CHECK(units > 0);
   LARDER_CHECK(extents_max > 0);
   MutexLock lock(&mu_);
+  EnsureLoaded();
   if (units > capacity_units_ - used_units_) return Full(units);
   Extents extents = FindExtents(units, static_cast<size_t>(extents_max));
   if (extents.empty()) return Full(units);
@@ -423,18 +522,24 @@ absl::StatusOr<std::vector<uint64_t>> SpaceMap::AllocateUnits(uint64_t count) {
   units.reserve(count);
   std::vector<Extent> extents;
   MutexLock lock(&mu_);
+  EnsureLoaded();
   if (count > capacity_units_ - used_units_) return Full(count);
+  // Behind the cursor, and then from the start of the file up to it.
   uint64_t from = cursor_;
-  while (units.size() < count) {
-    const Extent run = NextFreeRun(from, capacity_units_, count - units.size());
-    if (run.units == 0) {
-      from = 0;  // Wraps once: enough units are free in all.
-      continue;
+  for (uint64_t end : {capacity_units_, cursor_}) {
+    if (end == cursor_ && units.size() < count) from = 0;
+    while (units.size() < count) {
+      const Extent run = NextFreeRun(from, end, count - units.size());
+      if (run.units == 0) break;
+      extents.push_back(run);
+      from = run.first + run.units;
+      for (uint64_t unit = run.first; unit < from; ++unit) {
+        units.push_back(unit);
+      }
     }
-    extents.push_back(run);
-    from = run.first + run.units;
-    for (uint64_t unit = run.first; unit < from; ++unit) units.push_back(unit);
   }
+  // A sector may have been found damaged just now.
+  if (units.size() < count) return Full(count);
   LARDER_RETURN_IF_ERROR(MarkAndWrite(extents));
   MoveCursor(from);
   return units;
@@ -442,47 +547,72 @@ absl::StatusOr<std::vector<uint64_t>> SpaceMap::AllocateUnits(uint64_t count) {
 
 void SpaceMap::MarkUsed(Extent extent) {
   MutexLock lock(&mu_);
+  EnsureLoaded();
   CheckExtent(extent);
   SetUsed(extent);
 }
 
 void SpaceMap::Release(Extent extent) {
   MutexLock lock(&mu_);
+  EnsureLoaded();
   CheckExtent(extent);
   SetFree(extent);
 }
 
 void SpaceMap::Disown(Extent extent) {
   MutexLock lock(&mu_);
+  EnsureLoaded();
   CheckExtent(extent);
   for (WordsOf w(extent); w.Next();) {
-    LARDER_CHECK((used_[w.word] & w.mask) == w.mask);
-    inherited_[w.word] &= ~w.mask;
+    LARDER_CHECK((Hold(w.sector).used[w.word] & w.mask) == w.mask);
+    if (!inherits_) continue;
+    std::unique_ptr<Words>& inherited = inherited_[w.sector];
+    if (inherited == nullptr) {
+      inherited = std::make_unique<Words>(UsedIn(w.sector));
+    }
+    (*inherited)[w.word] &= ~w.mask;
   }
 }
 
 absl::Status SpaceMap::FlushDirty() {
+  std::vector<uint64_t> dirty;
   {
     MutexLock lock(&mu_);
     ahead_ = {};
+    for (const auto& [sector, held] : held_) {
+      if (held->dirty) dirty.push_back(sector);
+    }
   }
+  std::sort(dirty.begin(), dirty.end());
   // Not the whole flush under the mutex: allocations go on in between.
-  for (uint64_t sector = 0;; ++sector) {
+  for (const uint64_t sector : dirty) {
     MutexLock lock(&mu_);
-    if (sector >= dirty_.size()) return absl::OkStatus();
-    if (dirty_[sector]) LARDER_RETURN_IF_ERROR(WriteSector(sector));
+    if (!Hold(sector).dirty) continue;
+    LARDER_RETURN_IF_ERROR(WriteSector(sector));
   }
+  MutexLock lock(&mu_);
+  if (held_.size() > kHeldSectorsMax) DropClean();
+  return absl::OkStatus();
 }
 
 absl::Status SpaceMap::Grow(uint64_t capacity_units) {
   const uint64_t sectors = SectorsFor(capacity_units);
   MutexLock lock(&mu_);
+  EnsureLoaded();
   LARDER_RETURN_IF_ERROR(ReserveFile(sectors));
+  // A power cut may have left marks in it, of units that it had before.
+  const uint64_t last = capacity_units_ / kUnitsPerSector;
+  if (capacity_units_ % kUnitsPerSector != 0 && Hold(last).dirty) {
+    LARDER_RETURN_IF_ERROR(WriteSector(last));
+  }
   SectorImage image = {};
+  std::vector<Summary> added;
   for (uint64_t s = SectorsFor(capacity_units_); s < sectors; ++s) {
     Seal(lane_, s, image);
     LARDER_RETURN_IF_ERROR(space_->WriteAt(FileOffset(s), BytesOf(image)));
+    added.push_back({0, static_cast<uint32_t>(image.checksum)});
   }
+  summaries_.insert(summaries_.end(), added.begin(), added.end());
   SetCapacity(capacity_units);
   return absl::OkStatus();
 }
@@ -495,22 +625,46 @@ uint64_t SpaceMap::ForEachInheritedRun(
   uint64_t end;
   {
     MutexLock lock(&mu_);
-    if (first >= capacity_units_) return capacity_units_;
+    if (first >= capacity_units_ || !inherits_) return capacity_units_;
+    EnsureLoaded();
     end = first + std::min(units_max, capacity_units_ - first);
     for (uint64_t unit = first; unit < end;) {
-      const uint64_t run_first = FindBit(inherited_, unit, end, true);
-      unit = FindBit(inherited_, run_first, end, false);
-      if (unit > run_first) runs.push_back({run_first, unit - run_first});
+      const uint64_t sector = unit / kUnitsPerSector;
+      const uint64_t from = sector * kUnitsPerSector;
+      const uint64_t sector_end = std::min(end, from + kUnitsPerSector);
+      const Words inherited = InheritedIn(sector);
+      while (unit < sector_end) {
+        const uint64_t run_first =
+            from + FindBit(inherited, unit - from, sector_end - from, true);
+        unit = from +
+               FindBit(inherited, run_first - from, sector_end - from, false);
+        if (unit == run_first) continue;
+        if (!runs.empty() &&
+            runs.back().first + runs.back().units == run_first) {
+          runs.back().units += unit - run_first;
+        } else {
+          runs.push_back({run_first, unit - run_first});
+        }
+      }
     }
   }
   for (const Extent& run : runs) visit(run);
   return end;
 }
 
+void SpaceMap::ForgetInherited() {
+  MutexLock lock(&mu_);
+  inherits_ = false;
+  inherited_ = {};
+}
+
 bool SpaceMap::IsUsed(uint64_t unit) const {
   MutexLock lock(&mu_);
+  EnsureLoaded();
   CheckExtent({unit, 1});
-  return (used_[unit / 64] >> (unit % 64) & 1) != 0;
+  WordsOf w({unit, 1});
+  w.Next();
+  return (Hold(w.sector).used[w.word] & w.mask) != 0;
 }
 
 uint64_t SpaceMap::capacity_units() const {
@@ -520,7 +674,19 @@ uint64_t SpaceMap::capacity_units() const {
 
 uint64_t SpaceMap::used_units() const {
   MutexLock lock(&mu_);
+  EnsureLoaded();
   return used_units_;
+}
+
+uint64_t SpaceMap::damaged_sectors() const {
+  MutexLock lock(&mu_);
+  EnsureLoaded();
+  return damaged_sectors_;
+}
+
+size_t SpaceMap::sectors_in_memory() const {
+  MutexLock lock(&mu_);
+  return held_.size() + inherited_.size();
 }
 
 }  // namespace larder::cache::l2

@@ -2,12 +2,14 @@
 #ifndef LARDER_CACHE_L2_SPACE_MAP_H_
 #define LARDER_CACHE_L2_SPACE_MAP_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -27,9 +29,14 @@ struct Extent {
 // Nearly always one extent: allocation prefers contiguous runs.
 using Extents = absl::InlinedVector<Extent, 1>;
 
-// One bit a unit, kept in memory and in sectors of the file `space`
-// (docs/formats/l2.md, "space"). Two lanes share the file: even sectors map
-// `blobs`, odd ones map `meta`.
+// One bit a unit, in sectors of the file `space` (docs/formats/l2.md, "space").
+// Two lanes share the file: even sectors map `blobs`, odd ones map `meta`.
+//
+// Open() reads nothing: the first call that needs to know anything reads all
+// sectors once, and counts (docs/adr/0015-the-map-stays-on-disk.md). In memory
+// are eight bytes for each sector, the bits of those that changed since the
+// last flush and of some thousand others, and for each one changed since Open()
+// its inherited bits, until ForgetInherited().
 //
 // The invariant (design.md, L2 invariant 4): on disk a unit is marked used
 // before anything is written to it, so a crash leaves at most units that are
@@ -60,8 +67,8 @@ class SpaceMap {
   static constexpr uint64_t kUnitsPerSector =
       (kSectorBytes - kSectorHeaderBytes) * 8;
 
-  // Reads the lane's sectors for `capacity_units` units, growing `space` as
-  // needed. `fresh`: ignores what is in the file and writes all units as free.
+  // The lane's sectors for `capacity_units` units; grows `space` as needed.
+  // `fresh`: ignores what is in the file and writes all units as free.
   static absl::StatusOr<std::unique_ptr<SpaceMap>> Open(File* space, Lane lane,
                                                         uint64_t capacity_units,
                                                         bool fresh);
@@ -108,24 +115,61 @@ class SpaceMap {
                                absl::FunctionRef<void(Extent)> visit) const
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Says that all that is inherited is in use: nothing counts as inherited any
+  // more.
+  void ForgetInherited() ABSL_LOCKS_EXCLUDED(mu_);
+
   bool IsUsed(uint64_t unit) const ABSL_LOCKS_EXCLUDED(mu_);
   uint64_t capacity_units() const ABSL_LOCKS_EXCLUDED(mu_);
   uint64_t used_units() const ABSL_LOCKS_EXCLUDED(mu_);
-  // Sectors that were unreadable at Open() and taken as used.
-  uint64_t damaged_sectors() const { return damaged_sectors_; }
+  // Sectors that were unreadable and taken as used.
+  uint64_t damaged_sectors() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Sectors whose bits are in memory, used or inherited.
+  size_t sectors_in_memory() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  static constexpr uint64_t kWordsPerSector = kUnitsPerSector / 64;
+  // Bit u of word u / 64 is unit u of the sector.
+  using Words = std::array<uint64_t, kWordsPerSector>;
+  struct Sector {
+    // Bits at and past the capacity are set here, so that no search finds them,
+    // and clear in the file.
+    Words used;
+    bool dirty = false;
+  };
+  struct Summary {
+    uint32_t free_units = 0;
+    uint32_t checksum = 0;  // The lower half of that in the file.
+  };
+
   SpaceMap(File* space, Lane lane) : space_(space), lane_(lane) {}
 
-  absl::Status Load(uint64_t capacity_units) ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status LoadSector(uint64_t sector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Counts what is used, once.
+  void EnsureLoaded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The bits that the file has of the sector, and the lower half of its
+  // checksum. False: it is damaged, and `*words` are all set.
+  bool ReadSector(uint64_t sector, Words* words, uint32_t* checksum) const;
+  // Brings the sector into memory. It stays there until the next call, or for
+  // as long as it is dirty.
+  Sector& Hold(uint64_t sector) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropClean() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same, about to change.
+  Sector& Change(uint64_t sector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A copy of its used bits, whether in memory or not; those past the capacity
+  // are clear.
+  Words UsedIn(uint64_t sector) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Words InheritedIn(uint64_t sector) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The bits of the sector's units that the capacity includes.
+  uint64_t CapacityMask(uint64_t sector, uint64_t word) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The first unit in [from, end) that is used, or is not; or `end`.
+  uint64_t FindUsed(uint64_t from, uint64_t end, bool used) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SetCapacity(uint64_t capacity_units) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t FileOffset(uint64_t sector) const;
   // Makes the file long enough for so many sectors of this lane.
   absl::Status ReserveFile(uint64_t sectors);
   absl::Status WriteSector(uint64_t sector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status WriteSectorsOf(absl::Span<const Extent> extents)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status MarkAndWrite(absl::Span<const Extent> extents)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether the marks are on disk already; takes them.
@@ -147,21 +191,28 @@ class SpaceMap {
 
   File* const space_;
   const Lane lane_;
-  uint64_t damaged_sectors_ = 0;  // Set by Open() only.
   mutable Mutex mu_;
   uint64_t capacity_units_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t used_units_ ABSL_GUARDED_BY(mu_) = 0;
   // Where the search for free units begins; < capacity, or 0.
   uint64_t cursor_ ABSL_GUARDED_BY(mu_) = 0;
   // Free, and marked on disk: in one sector, which is dirty; or none.
   Extent ahead_ ABSL_GUARDED_BY(mu_);
-  // Bit u of word u / 64. Bits at and past the capacity are set here, so that
-  // no search finds them, and clear in the file.
-  std::vector<uint64_t> used_ ABSL_GUARDED_BY(mu_);
-  std::vector<uint64_t> inherited_ ABSL_GUARDED_BY(mu_);
-  // By sector: free units, so that searches skip full ones.
-  std::vector<uint32_t> free_in_sector_ ABSL_GUARDED_BY(mu_);
-  std::vector<bool> dirty_ ABSL_GUARDED_BY(mu_);  // By sector.
+
+  // All below: once it is loaded. Mutable: reading brings sectors into memory.
+  mutable bool loaded_ ABSL_GUARDED_BY(mu_) = false;
+  mutable uint64_t damaged_sectors_ ABSL_GUARDED_BY(mu_) = 0;
+  mutable uint64_t used_units_ ABSL_GUARDED_BY(mu_) = 0;
+  // By sector: what the file has of those that are not in memory, so that
+  // searches skip full ones, and an old state of a sector is found out.
+  mutable std::vector<Summary> summaries_ ABSL_GUARDED_BY(mu_);
+  mutable absl::flat_hash_map<uint64_t, std::unique_ptr<Sector>> held_
+      ABSL_GUARDED_BY(mu_);
+  // At so many, those that are clean are dropped.
+  mutable size_t held_max_ ABSL_GUARDED_BY(mu_);
+  // Of sectors that changed since Open(); of others, what is used is inherited.
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Words>> inherited_
+      ABSL_GUARDED_BY(mu_);
+  bool inherits_ ABSL_GUARDED_BY(mu_) = true;
 };
 
 }  // namespace larder::cache::l2

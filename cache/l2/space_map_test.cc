@@ -29,6 +29,7 @@ constexpr uint64_t kPerSector = SpaceMap::kUnitsPerSector;
 class MemoryFile : public File {
  public:
   absl::Status ReadAt(uint64_t offset, absl::Span<char> out) const override {
+    ++reads;
     if (offset + out.size() > bytes.size()) return absl::OutOfRangeError("");
     std::memcpy(out.data(), bytes.data() + offset, out.size());
     return absl::OkStatus();
@@ -53,6 +54,7 @@ class MemoryFile : public File {
   const std::string& path() const override { return path_; }
 
   std::string bytes;
+  mutable int64_t reads = 0;
   int64_t writes = 0;
   int64_t writes_left = -1;  // Negative: no limit.
 
@@ -335,7 +337,7 @@ TEST(SpaceMapTest, GrowGivesFreeUnitsWhateverTheFileHeld) {
 }
 
 // A power cut that takes the growth of `blobs` may leave its marks in `space`.
-TEST(SpaceMapTest, MarksPastTheCapacityAreGoneWithTheNextFlush) {
+TEST(SpaceMapTest, MarksPastTheCapacityAreGoneWithTheNextGrowth) {
   MemoryFile file;
   {
     auto map = OpenMap(&file, 200, true);
@@ -343,7 +345,6 @@ TEST(SpaceMapTest, MarksPastTheCapacityAreGoneWithTheNextFlush) {
   }
   {
     auto map = OpenMap(&file, 150, false);
-    ASSERT_TRUE(map->FlushDirty().ok());
     ASSERT_TRUE(map->Grow(200).ok());
     EXPECT_EQ(map->used_units(), 150);
   }
@@ -369,6 +370,78 @@ TEST(SpaceMapTest, InheritedUntilReleasedOrDisowned) {
   for (const Extent& run : InheritedRuns(*map, 7)) units += run.units;
   EXPECT_EQ(units, 220u);
   EXPECT_EQ(map->ForEachInheritedRun(5000, 1, [](Extent) { FAIL(); }), 1000u);
+}
+
+TEST(SpaceMapTest, ForgottenAllAtOnce) {
+  MemoryFile file;
+  ASSERT_TRUE(OpenMap(&file, 1000, true)->Allocate(500, 1).ok());
+  auto map = OpenMap(&file, 1000, false);
+  map->Release({0, 10});
+  EXPECT_FALSE(InheritedRuns(*map, 1000).empty());
+  map->ForgetInherited();
+  EXPECT_TRUE(InheritedRuns(*map, 1000).empty());
+  EXPECT_TRUE(map->IsUsed(100));
+  map->Release({10, 10});
+  ASSERT_TRUE(map->Allocate(5, 1).ok());
+  EXPECT_TRUE(InheritedRuns(*map, 1000).empty());
+}
+
+// An open reads nothing, and what is kept of the map follows what changes.
+TEST(SpaceMapTest, TheMapStaysInTheFile) {
+  constexpr uint64_t kSectors = 20'000;
+  MemoryFile file;
+  ASSERT_TRUE(OpenMap(&file, kSectors * kPerSector, true)
+                  ->Allocate(kSectors * kPerSector, 1)
+                  .ok());
+  file.reads = 0;
+  auto map = OpenMap(&file, kSectors * kPerSector, false);
+  EXPECT_EQ(file.reads, 0);
+  EXPECT_EQ(map->used_units(), kSectors * kPerSector);
+  EXPECT_LE(file.reads, 100);
+  EXPECT_EQ(map->sectors_in_memory(), 0u);
+  for (uint64_t sector = 0; sector < kSectors; ++sector) {
+    map->Release({sector * kPerSector + 7, 1});
+  }
+  map->ForgetInherited();
+  EXPECT_EQ(map->sectors_in_memory(), kSectors);
+  ASSERT_TRUE(map->FlushDirty().ok());
+  EXPECT_LE(map->sectors_in_memory(), 4096u);
+  for (uint64_t sector = 0; sector < kSectors; ++sector) {
+    EXPECT_FALSE(map->IsUsed(sector * kPerSector + 7));
+    EXPECT_TRUE(map->IsUsed(sector * kPerSector + 8));
+    EXPECT_LE(map->sectors_in_memory(), 4096u);
+  }
+}
+
+// A write that never came, or damage, behind the first look: all of the sector
+// is used, so that nothing that lives in it is given away.
+TEST(SpaceMapTest, ASectorThatIsNotWhatWasWrittenIsTakenAsUsed) {
+  constexpr uint64_t kSectors = 5000;
+  for (const bool lost_write : {false, true}) {
+    MemoryFile file;
+    auto map = OpenMap(&file, kSectors * kPerSector, true);
+    const std::string before = file.bytes.substr(0, kSector);
+    ASSERT_TRUE(map->Allocate(100, 1).ok());
+    ASSERT_TRUE(map->FlushDirty().ok());
+    if (lost_write) {
+      file.bytes.replace(0, kSector, before);
+    } else {
+      file.bytes[300] ^= 1;
+    }
+    EXPECT_EQ(map->used_units(), 100u);
+    // Others drive it out of memory.
+    for (uint64_t sector = 1; sector < kSectors; ++sector) {
+      EXPECT_FALSE(map->IsUsed(sector * kPerSector));
+    }
+    EXPECT_TRUE(map->IsUsed(kPerSector - 1));
+    EXPECT_EQ(map->used_units(), kPerSector);
+    EXPECT_EQ(map->damaged_sectors(), 1u);
+    map->Release({0, 100});
+    // All others first, so that only what was released is left.
+    ASSERT_TRUE(map->Allocate((kSectors - 1) * kPerSector, 1).ok());
+    EXPECT_FALSE(map->AllocateUnits(101).ok());
+    EXPECT_EQ(*map->Allocate(100, 1), Of({{0, 100}}));
+  }
 }
 
 TEST(SpaceMapTest, ThreadsGetDisjointUnits) {
