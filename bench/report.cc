@@ -23,9 +23,9 @@ std::string Short(double value) {
 }
 
 std::string ClauseText(const Clause& clause) {
-  return absl::StrCat(
-      clause.what,
-      clause.side == Clause::Side::kAtMost ? " <= " : " >= ", clause.limit);
+  return absl::StrCat(clause.what,
+                      clause.side == Clause::Side::kAtMost ? " <= " : " >= ",
+                      clause.limit, ": ", Short(clause.value));
 }
 
 std::string Quoted(absl::string_view text) {
@@ -100,9 +100,9 @@ std::string Table(const std::vector<Row>& rows) {
                             Short(value), Short(value / row.larder));
     }
     for (const Clause& clause : row.bar) {
-      absl::StrAppendFormat(&out, "  %s %s: %s\n",
+      absl::StrAppendFormat(&out, "  %s %s\n",
                             Holds(clause) ? "holds " : "MISSED",
-                            ClauseText(clause), Short(clause.value));
+                            ClauseText(clause));
     }
   }
   return out;

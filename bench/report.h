@@ -37,7 +37,8 @@ struct Row {
 // Whether all of the bar holds; a row without a bar holds nothing.
 bool Holds(const Row& row);
 
-// "time / lmdb <= 1.3; ..."
+// Each clause with what it came to: "time / lmdb <= 1.3: 1.04; ...", or "-"
+// where nothing was measured.
 std::string BarText(const Row& row);
 
 // For people: each row with its peers, the ratio of each to Larder, and what
@@ -45,7 +46,7 @@ std::string BarText(const Row& row);
 std::string Table(const std::vector<Row>& rows);
 
 // One line: {"rows": [{"work", "unit", "larder", "peers": {name: value}, "bar",
-// "holds"}]}. What is not a finite number is null.
+// "holds"}]}, "bar" as BarText() has it. What is not a finite number is null.
 std::string Json(const std::vector<Row>& rows);
 
 }  // namespace larder::bench

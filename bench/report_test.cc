@@ -38,16 +38,21 @@ TEST(ReportTest, RowHoldsWhenAllClausesDo) {
   EXPECT_TRUE(Holds(row));
   row.bar.push_back(AtLeast("rocksdb / larder", 3.9, 4));
   EXPECT_FALSE(Holds(row));
-  EXPECT_EQ(BarText(row), "time / lmdb <= 1.3; rocksdb / larder >= 4");
+  EXPECT_EQ(BarText(row),
+            "time / lmdb <= 1.3: 1.00; rocksdb / larder >= 4: 3.90");
+}
+
+TEST(ReportTest, BarSaysWhatWasNotMeasured) {
+  EXPECT_EQ(BarText(GetRow(std::nan(""), 1)), "time / lmdb <= 1.3: -");
 }
 
 TEST(ReportTest, JsonIsOneLineOfTheSchema) {
   const std::vector<Row> rows = {GetRow(1.5, 1), GetRow(1, 2)};
   EXPECT_EQ(Json(rows),
             R"({"rows": [{"work": "get", "unit": "us", "larder": 1.5, )"
-            R"("peers": {"lmdb": 1}, "bar": "time / lmdb <= 1.3", )"
+            R"("peers": {"lmdb": 1}, "bar": "time / lmdb <= 1.3: 1.50", )"
             R"("holds": false}, {"work": "get", "unit": "us", "larder": 1, )"
-            R"("peers": {"lmdb": 2}, "bar": "time / lmdb <= 1.3", )"
+            R"("peers": {"lmdb": 2}, "bar": "time / lmdb <= 1.3: 0.5", )"
             R"("holds": true}]})");
   EXPECT_EQ(Json({}), R"({"rows": []})");
 }
