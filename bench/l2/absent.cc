@@ -42,11 +42,12 @@ absl::StatusOr<double> SkipRate(LarderStore* store,
 // half a power of two apart, since a filter is worst just before it grows.
 absl::StatusOr<double> FillAndFindWorstSkipRate(
     LarderStore* store, int64_t records, const std::vector<std::string>& keys) {
+  const RandomValues values(kRecordBytes);
   double worst = 100;
   int64_t filled = 0;
   for (double step = 1000; filled < records; step *= 1.41421356) {
     const int64_t next = std::min(records, static_cast<int64_t>(step));
-    LARDER_RETURN_IF_ERROR(FillRecords(store, filled, next, L2Put()));
+    LARDER_RETURN_IF_ERROR(FillRecords(store, filled, next, values, L2Put()));
     filled = next;
     LARDER_ASSIGN_OR_RETURN(const double rate, SkipRate(store, keys));
     worst = std::min(worst, rate);

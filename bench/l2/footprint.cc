@@ -30,7 +30,8 @@ constexpr int64_t kFewRecords = 1000;
 absl::Status FillMemory(const std::string& dir, int64_t records) {
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LarderStore> store,
                           LarderStore::Open(L2Options(dir, kMemoryBudget)));
-  return FillRecords(store.get(), 0, records, L2Put());
+  return FillRecords(store.get(), 0, records, RandomValues(kRecordBytes),
+                     L2Put());
 }
 
 // Bytes of a process that has the L2 in `dir` open.

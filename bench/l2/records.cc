@@ -1,7 +1,6 @@
 #include "bench/l2/records.h"
 
 #include "absl/strings/str_cat.h"
-#include "bench/data.h"
 #include "cache/blob_cache.h"
 #include "cache/status_macros.h"
 
@@ -14,8 +13,8 @@ int64_t RoomFor(int64_t count) {
 }
 
 absl::Status FillRecords(LarderStore* store, int64_t from, int64_t to,
+                         const RandomValues& values,
                          const cache::PutOptions& options) {
-  const RandomValues values(kRecordBytes);
   for (int64_t i = from; i < to; ++i) {
     LARDER_RETURN_IF_ERROR(
         store->cache()

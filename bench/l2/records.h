@@ -1,4 +1,4 @@
-// Many small records in one L2: what the works on metadata stand on.
+// Many records in one L2: what the works on metadata stand on.
 #ifndef LARDER_BENCH_L2_RECORDS_H_
 #define LARDER_BENCH_L2_RECORDS_H_
 
@@ -7,19 +7,22 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "bench/data.h"
 #include "bench/stores/larder.h"
 #include "cache/policy.h"
 
 namespace larder::bench {
 
-inline constexpr int64_t kRecordBytes = 100;    // Payload of each.
+// Payload of each, unless it says otherwise: in the trees, no chain of blobs.
+inline constexpr int64_t kRecordBytes = 100;
 inline constexpr int64_t kRecordGroups = 1000;  // Of tags and the like.
 
-// A budget in which `count` of them stay: none is evicted.
+// A budget in which `count` of up to 8 KiB stay: none is evicted.
 int64_t RoomFor(int64_t count);
 
 // Puts records `from` .. `to` - 1 under KeyOf() into kNamespace, and commits.
 absl::Status FillRecords(LarderStore* store, int64_t from, int64_t to,
+                         const RandomValues& values,
                          const cache::PutOptions& options);
 
 // The same; record i is in group i modulo kRecordGroups, by its tag TagOf(),

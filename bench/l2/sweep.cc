@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "bench/data.h"
 #include "bench/l2/records.h"
 #include "bench/measure.h"
@@ -70,8 +71,8 @@ class Reader {
       const std::string key = KeyOf(order[i % order.size()]);
       const Stopwatch watch;
       const std::optional<cache::Hit> hit = cache->Get(kRead, key);
-      if (hit.has_value()) used.Add(hit->bytes());
       micros_.push_back(watch.micros());
+      if (hit.has_value()) used.Add(hit->bytes());
     }
   }
 
@@ -89,9 +90,39 @@ absl::Status FillRead(cache::BlobCache* cache) {
   return cache->Flush();
 }
 
-}  // namespace
+std::vector<double> ReadIdly(cache::BlobCache* cache) {
+  Reader reader(cache);
+  for (const Stopwatch watch; watch.seconds() < kIdleSeconds;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return reader.Stop();
+}
 
-absl::StatusOr<Rows> SweepDue(const Setting& setting) {
+struct Sweep {
+  double seconds = 0;
+  std::vector<double> get_micros;  // Meanwhile.
+};
+
+// Sweeps what is due, which are `records`.
+absl::StatusOr<Sweep> SweepOnce(cache::BlobCache* cache,
+                                const cache::Clock& clock, int64_t records) {
+  sweeper::BlobCacheSweeper sweeper(cache, &clock);
+  Sweep sweep;
+  Reader reader(cache);
+  const Stopwatch watch;
+  LARDER_ASSIGN_OR_RETURN(const sweeper::SweepReport report,
+                          sweeper.SweepExpired({}));
+  // Until nothing of it is left to be done later.
+  LARDER_RETURN_IF_ERROR(cache->Flush());
+  sweep.seconds = watch.seconds();
+  sweep.get_micros = reader.Stop();
+  if (report.entries_evicted == records) return sweep;
+  return absl::InternalError(
+      absl::StrCat("swept ", report.entries_evicted, " of ", records));
+}
+
+absl::StatusOr<Rows> SweepOf(const Setting& setting, absl::string_view work,
+                             const RandomValues& values) {
   const int64_t records = setting.Scaled(1'000'000, 10'000);
   LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
                           Scratch::Make(setting, "sweep"));
@@ -101,43 +132,26 @@ absl::StatusOr<Rows> SweepDue(const Setting& setting) {
   options.clock = &clock;
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LarderStore> store,
                           LarderStore::Open(options));
-  cache::BlobCache* const cache = store->cache();
-  LARDER_RETURN_IF_ERROR(FillRead(cache));
+  LARDER_RETURN_IF_ERROR(FillRead(store->cache()));
   cache::PutOptions due = L2Put();
   due.ttl_ms = kTtlMillis;
   Samples rates;
   Samples gets;
-  for (int round = 0; round < setting.rounds; ++round) {
-    LARDER_RETURN_IF_ERROR(FillRecords(store.get(), 0, records, due));
-    std::vector<double> idle;
-    {
-      Reader reader(cache);
-      for (const Stopwatch watch; watch.seconds() < kIdleSeconds;) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      }
-      idle = reader.Stop();
-    }
+  // Round 0 warms up.
+  for (int round = 0; round <= setting.rounds; ++round) {
+    LARDER_RETURN_IF_ERROR(FillRecords(store.get(), 0, records, values, due));
+    const std::vector<double> idle = ReadIdly(store->cache());
     clock.Advance(2 * kTtlMillis);
-    sweeper::BlobCacheSweeper sweeper(cache, &clock);
-    Reader reader(cache);
-    const Stopwatch watch;
-    LARDER_ASSIGN_OR_RETURN(const sweeper::SweepReport report,
-                            sweeper.SweepExpired({}));
-    // Until nothing of it is left to be done later.
-    LARDER_RETURN_IF_ERROR(cache->Flush());
-    const double seconds = watch.seconds();
-    const std::vector<double> meanwhile = reader.Stop();
-    if (report.entries_evicted != records) {
-      return absl::InternalError(
-          absl::StrCat("swept ", report.entries_evicted, " of ", records));
-    }
-    rates.Add("larder", static_cast<double>(records) / seconds);
-    gets.Add("larder", Quantile(meanwhile, 0.99));
+    LARDER_ASSIGN_OR_RETURN(const Sweep sweep,
+                            SweepOnce(store->cache(), clock, records));
+    if (round == 0) continue;
+    rates.Add("larder", static_cast<double>(records) / sweep.seconds);
+    gets.Add("larder", Quantile(sweep.get_micros, 0.99));
     gets.Add("larder, idle", Quantile(idle, 0.99));
   }
-  Row rate{"SweepExpired", "records/s", rates.Median("larder"), {}, {}};
+  Row rate{std::string(work), "records/s", rates.Median("larder"), {}, {}};
   rate.bar = {AtLeast("records/s", rate.larder, 500'000)};
-  Row get{"SweepExpired, get p99 meanwhile",
+  Row get{absl::StrCat(work, ", get p99 meanwhile"),
           "us",
           gets.Median("larder"),
           gets.Others("larder"),
@@ -145,6 +159,18 @@ absl::StatusOr<Rows> SweepDue(const Setting& setting) {
   get.bar = {AtMost("meanwhile / idle",
                     get.larder / gets.Median("larder, idle"), 1.2)};
   return Rows{std::move(rate), std::move(get)};
+}
+
+}  // namespace
+
+absl::StatusOr<Rows> SweepDue(const Setting& setting) {
+  LARDER_ASSIGN_OR_RETURN(
+      Rows rows, SweepOf(setting, "SweepExpired", RandomValues(kRecordBytes)));
+  // Each has a chain in `blobs`, which goes as well.
+  LARDER_ASSIGN_OR_RETURN(
+      Rows chains, SweepOf(setting, "SweepExpired, 1 KiB", RandomValues(kKiB)));
+  rows.insert(rows.end(), chains.begin(), chains.end());
+  return rows;
 }
 
 }  // namespace larder::bench
