@@ -30,7 +30,7 @@ constexpr Work kWorks[] = {
      FlushNamespaces},
     {"invalidate", "by tag, dependency, prefix; 1,000,000 records", Invalidate},
     {"SweepExpired", "1,000,000 due records, beside a reader", SweepDue},
-    {"memory", "anonymous memory, at 1,000,000 records", MemoryPerRecord},
+    {"memory", "anonymous memory, at up to 1,000,000 records", MemoryPerRecord},
     {"disk after churn", "10x a budget of 128 MiB put, once", DiskAfterChurn},
     {"eviction", "hit ratios on traces beside FIFO and LRU, once", Eviction},
 };
