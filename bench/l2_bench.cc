@@ -25,7 +25,7 @@ constexpr Work kWorks[] = {
     {"put 16 KiB", "32,000 new keys, interval durability", Put16KiB},
     {"put every_put", "1 KiB, group commit: 8 threads against 1", PutEveryPut},
     {"absent key", "1,000,000 records; skip rate while they grow", AbsentKey},
-    {"reopen", "1,000,000 records, after a close and a kill -9", Reopen},
+    {"reopen", "up to 1,000,000 records, after a close and a kill -9", Reopen},
     {"FlushNamespace", "1,000,000 records in 200 namespaces; p99",
      FlushNamespaces},
     {"invalidate", "by tag, dependency, prefix; 1,000,000 records", Invalidate},
@@ -36,8 +36,8 @@ constexpr Work kWorks[] = {
 };
 
 int RunChild(const std::string& child, const Setting& setting) {
-  return child == "killed" ? RunKilledChild(setting.dir)
-                           : RunMemoryChild(setting.dir);
+  return child == "memory" ? RunMemoryChild(setting.dir)
+                           : RunKilledChild(child, setting.dir);
 }
 
 }  // namespace

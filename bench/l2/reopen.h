@@ -10,9 +10,10 @@ namespace larder::bench {
 
 absl::StatusOr<Rows> Reopen(const Setting& setting);
 
-// The child that Reopen() starts: opens the L2 in `dir`, puts, invalidates,
-// and kills itself. Returns only when that failed: an exit code.
-int RunKilledChild(const std::string& dir);
+// The children that Reopen() starts: each opens the L2 in `dir`, puts,
+// invalidates, and kills itself. Returns only when that failed, or when `child`
+// is none of them: an exit code.
+int RunKilledChild(const std::string& child, const std::string& dir);
 
 }  // namespace larder::bench
 
