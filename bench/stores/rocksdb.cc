@@ -42,6 +42,7 @@ class RocksDb : public Store {
     o.enable_blob_garbage_collection = options.blobs;
     blobs_ = options.blobs;
     write_.sync = options.sync;
+    write_.disableWAL = !options.wal;
     rocksdb::DB* db;
     LARDER_RETURN_IF_ERROR(FromRocks(rocksdb::DB::Open(o, options.dir, &db)));
     db_.reset(db);
@@ -49,7 +50,8 @@ class RocksDb : public Store {
   }
 
   std::string name() const override {
-    return blobs_ ? "rocksdb blobdb" : "rocksdb";
+    return absl::StrCat(blobs_ ? "rocksdb blobdb" : "rocksdb",
+                        write_.disableWAL ? ", no WAL" : "");
   }
 
   absl::Status Put(absl::string_view key, absl::string_view bytes) override {

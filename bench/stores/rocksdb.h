@@ -15,11 +15,13 @@ struct RocksDbOptions {
   std::string dir;     // Created.
   bool blobs = false;  // BlobDB: values from 512 bytes up in blob files.
   bool sync = false;   // Each put.
+  bool wal = true;     // False: what no flush wrote is lost with the process.
 };
 
 // As it comes, with Bloom filters of 10 bits a key and without compression;
 // it verifies the checksums of what it reads. Reads take the pinned value, and
-// do not copy it again. Thread-safe. Named "rocksdb", or "rocksdb blobdb".
+// do not copy it again. Thread-safe. Named "rocksdb" or "rocksdb blobdb", and
+// ", no WAL" behind it.
 absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(
     const RocksDbOptions& options);
 
