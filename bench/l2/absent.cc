@@ -92,7 +92,10 @@ absl::StatusOr<Rows> AbsentKey(const Setting& setting) {
   LARDER_RETURN_IF_ERROR(FillPeers(stores, records));
   Samples samples;
   for (int round = 0; round <= setting.rounds; ++round) {
-    for (const std::unique_ptr<Store>& store : stores) {
+    for (size_t turn = 0; turn < stores.size(); ++turn) {
+      // Another one is first in each round.
+      Store* const store =
+          stores[(turn + static_cast<size_t>(round)) % stores.size()].get();
       int64_t found = 0;
       const Stopwatch watch;
       for (const std::string& key : keys) {

@@ -130,17 +130,28 @@ absl::StatusOr<Rows> PutEveryPut(const Setting& setting) {
       OpenRocksDb({.dir = scratch.Sub("rocksdb"), .sync = true}));
   stores.push_back(std::move(rocksdb));
   const RandomValues values(kKiB);
+  const int counts[] = {1, kThreads};
   Samples samples;
-  for (int round = 0; round < setting.rounds; ++round) {
-    for (const int threads : {1, kThreads}) {
-      for (const std::unique_ptr<Store>& store : stores) {
+  // Round 0 warms up. Another store is first each time, and every second time
+  // another count of threads.
+  for (int round = 0; round <= setting.rounds; ++round) {
+    for (int turn = 0; turn < 2; ++turn) {
+      const int threads = counts[(turn + round / 2) % 2];
+      for (size_t i = 0; i < stores.size(); ++i) {
+        Store* const store =
+            stores[(i + static_cast<size_t>(round)) % stores.size()].get();
         LARDER_ASSIGN_OR_RETURN(const double rate,
-                                PutRate(store.get(), values, threads, count));
+                                PutRate(store, values, threads, count));
+        if (round == 0) continue;
         samples.Add(absl::StrCat(store->name(), ", ", threads,
                                  threads == 1 ? " thread" : " threads"),
                     rate);
       }
     }
+  }
+  // Larder: none was evicted.
+  for (const std::unique_ptr<Store>& store : stores) {
+    LARDER_RETURN_IF_ERROR(store->Settle());
   }
   const std::string all = absl::StrCat("larder, ", kThreads, " threads");
   Row row{"put every_put, 8 threads",
