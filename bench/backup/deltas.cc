@@ -187,7 +187,8 @@ absl::StatusOr<Idle> MakeIdle(const std::string& dir, int64_t records) {
   Idle idle;
   LARDER_ASSIGN_OR_RETURN(idle.store,
                           LarderStore::Open(L2Options(dir, RoomFor(records))));
-  LARDER_RETURN_IF_ERROR(FillRecords(idle.store.get(), 0, records, L2Put()));
+  LARDER_RETURN_IF_ERROR(FillRecords(idle.store.get(), 0, records,
+                                     RandomValues(kRecordBytes), L2Put()));
   idle.archive = absl::StrCat(dir, ".archive");
   LARDER_ASSIGN_OR_RETURN(const Taken full,
                           BackUp(idle.store->cache(), idle.archive, {}));
