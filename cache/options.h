@@ -22,6 +22,8 @@ namespace larder::cache {
 //   kInterval  puts since the last commit (at most puts and invalidations
 //              the interval) are lost              since the last commit
 //   kEveryPut  nothing                             nothing
+// What GetOrLoad() loaded can be loaded again: it waits for no commit, and is
+// lost at kEveryPut as at kInterval.
 enum class Durability : uint8_t { kNone, kInterval, kEveryPut };
 
 struct BlobCacheOptions {

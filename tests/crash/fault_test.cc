@@ -67,12 +67,13 @@ void FailAt(Script::Options options, uint64_t operation, Disk::Fault fault) {
   if (power_cut) script.disk()->PowerCut(operation);
   const uint64_t epoch = script.VerifyBeforeOpen();
   EXPECT_GE(epoch, power_cut ? durable : committed);
+  EXPECT_GE(epoch, script.acknowledged_epoch());
   const absl::Status opened = script.Open();
   ASSERT_TRUE(opened.ok()) << opened;
   script.oracle()->CheckReopened(script.cache(),
-                                 power_cut  ? Loss::kUnsynced
-                                 : degraded ? Loss::kUncommitted
-                                            : Loss::kNone,
+                                 script.LossOf(power_cut  ? Loss::kUnsynced
+                                               : degraded ? Loss::kUncommitted
+                                                          : Loss::kNone),
                                  epoch, script.now());
   script.ExpectWorks();
 }

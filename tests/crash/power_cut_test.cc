@@ -36,11 +36,12 @@ bool CutPowerAt(Script::Options options, uint64_t operation, uint64_t seed) {
   script.disk()->SetHook(nullptr);
   const uint64_t epoch = script.VerifyBeforeOpen();
   EXPECT_GE(epoch, script.durable_epoch());
+  EXPECT_GE(epoch, script.acknowledged_epoch());
   const absl::Status opened = script.Open();
   EXPECT_TRUE(opened.ok()) << opened;
   if (!opened.ok()) return false;
-  script.oracle()->CheckReopened(script.cache(), Loss::kUnsynced, epoch,
-                                 script.now());
+  script.oracle()->CheckReopened(script.cache(), script.LossOf(Loss::kUnsynced),
+                                 epoch, script.now());
   script.ExpectWorks();
   return false;
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -137,7 +138,7 @@ void Script::Put(const std::string& key, uint32_t content,
   Note(put.status());
   if (put.ok()) {
     m.at = *put;
-    oracle_.Acknowledge(std::move(m), now());
+    Acknowledge(std::move(m));
   } else if (options_.durability == cache::Durability::kEveryPut) {
     oracle_.Doubt(std::move(m));
   }
@@ -165,10 +166,18 @@ void Script::Invalidate(Kind kind, const std::string& name) {
   Note(done.status());
   if (done.ok()) {
     m.at = *done;
-    oracle_.Acknowledge(std::move(m), now());
+    Acknowledge(std::move(m));
   } else {
     oracle_.Doubt(std::move(m));
   }
+}
+
+void Script::Acknowledge(LoggedMutation mutation) {
+  if (options_.durability == cache::Durability::kEveryPut) {
+    EXPECT_LE(mutation.at.epoch, cache_->Stats().l2.durable_epoch);
+    acknowledged_epoch_ = std::max(acknowledged_epoch_, mutation.at.epoch);
+  }
+  oracle_.Acknowledge(std::move(mutation), now());
 }
 
 void Script::Sweep() {

@@ -57,6 +57,15 @@ class Script {
   // Newest epochs that were seen while the cache lived.
   uint64_t committed_epoch() const { return committed_epoch_; }
   uint64_t durable_epoch() const { return durable_epoch_; }
+  // The newest epoch that holds a mutation which was durable when it returned:
+  // at kEveryPut each is.
+  uint64_t acknowledged_epoch() const { return acknowledged_epoch_; }
+  // What a power cut, or a death, loses of what was acknowledged.
+  Oracle::Loss LossOf(Oracle::Loss loss) const {
+    return options_.durability == cache::Durability::kEveryPut
+               ? Oracle::Loss::kNone
+               : loss;
+  }
   bool created() const { return created_; }
 
  private:
@@ -64,6 +73,7 @@ class Script {
   void Put(const std::string& key, uint32_t content,
            const cache::PutOptions& options = {});
   void Invalidate(LoggedMutation::Kind kind, const std::string& name);
+  void Acknowledge(LoggedMutation mutation);
   void Sweep();
   void Snapshot();
   void Note(const absl::Status& status);
@@ -78,7 +88,7 @@ class Script {
   std::function<bool(const absl::Status&)> on_status_;
   bool created_ = false;
   uint32_t next_content_ = 1;
-  uint64_t committed_epoch_ = 0, durable_epoch_ = 0;
+  uint64_t committed_epoch_ = 0, durable_epoch_ = 0, acknowledged_epoch_ = 0;
 };
 
 // How many operations of the disk the whole script takes.

@@ -130,12 +130,27 @@ void CacheModel::Finish(LoggedMutation m,
                         const absl::StatusOr<cache::Mutation>& done) {
   if (done.ok()) {
     m.at = *done;
+    NoteDurable(m);
     oracle_.Acknowledge(std::move(m), Now());
     return;
   }
   EXPECT_TRUE(Excused()) << "kind " << static_cast<int>(m.kind) << ": "
                          << done.status();
   oracle_.Doubt(std::move(m));
+}
+
+void CacheModel::NoteDurable(const LoggedMutation& m) {
+  if (durability_ != Durability::kEveryPut || loose_steps_left_ > 0) return;
+  const uint64_t durable = cache_->Stats().l2.durable_epoch;
+  if (m.kind == Kind::kDelete && durable < m.at.epoch) {
+    // There is nothing to commit of a deletion where nothing ever was.
+    for (const cache::NamespaceStats& ns : cache_->NamespacesStats()) {
+      EXPECT_NE(ns.name, m.ns) << "a deletion is not durable";
+    }
+    return;
+  }
+  EXPECT_LE(m.at.epoch, durable);
+  acknowledged_epoch_ = std::max(acknowledged_epoch_, m.at.epoch);
 }
 
 void CacheModel::Put(const Operation& o) {
@@ -221,8 +236,9 @@ void CacheModel::Load(const Operation& o) {
         << "what was loaded was not put";
     return;
   }
-  Finish(std::move(m), cache::Mutation{hit->attributes().hlc,
-                                       cache_->epoch_lock()->current_epoch()});
+  // It can be loaded again: who loads does not wait for a commit.
+  m.at = {hit->attributes().hlc, cache_->epoch_lock()->current_epoch()};
+  oracle_.Acknowledge(std::move(m), Now());
 }
 
 void CacheModel::Invalidate(LoggedMutation m) {
@@ -456,6 +472,7 @@ uint64_t CacheModel::VerifyAfterCrash(Loss loss) {
   EXPECT_TRUE(report->digest_ok);
   EXPECT_GE(report->epoch,
             loss == Loss::kUncommitted ? committed_epoch_ : durable_epoch_);
+  EXPECT_GE(report->epoch, acknowledged_epoch_);
   return report->epoch;
 }
 
@@ -473,7 +490,7 @@ void CacheModel::StartAnew() {
   orphans_possible_ = false;
   loose_steps_left_ = 0;
   power_cut_ = false;
-  committed_epoch_ = durable_epoch_ = 0;
+  committed_epoch_ = durable_epoch_ = acknowledged_epoch_ = 0;
   oracle_.Forget();
   Open();
 }
@@ -578,6 +595,7 @@ void CacheModel::SwitchTo(const std::string& path, const Oracle::State& state,
   path_ = path;
   durability_ = durability;
   unsettled_ = false;
+  acknowledged_epoch_ = 0;
   orphans_possible_ = false;
   loose_steps_left_ = 0;
   Open();

@@ -85,6 +85,8 @@ class CacheModel {
   void Hold(const Operation& o);
   void LetGo(uint64_t which);
   void Finish(LoggedMutation m, const absl::StatusOr<cache::Mutation>& done);
+  // Of a mutation that was acknowledged at kEveryPut.
+  void NoteDurable(const LoggedMutation& m);
   void CheckHit(const std::string& ns, const std::string& key,
                 const std::optional<cache::Hit>& hit);
   void CheckStats();
@@ -134,6 +136,8 @@ class CacheModel {
   // Since the last power cut at kNone: damage is possible, nothing wrong is.
   int64_t loose_steps_left_ = 0;
   uint64_t committed_epoch_ = 0, durable_epoch_ = 0;
+  // The newest that holds a mutation which was durable when it returned.
+  uint64_t acknowledged_epoch_ = 0;
   Counts counts_;
 };
 

@@ -53,7 +53,7 @@ class Oracle {
   // and takes what it holds as the truth from here on. After kAnything only
   // wrong bytes are wrong, until Forget().
   enum class Loss {
-    kNone,         // It was closed.
+    kNone,         // It was closed, or all that was acknowledged was durable.
     kUncommitted,  // Killed: puts of epochs after `epoch` are lost.
     kUnsynced,     // The power was cut: invalidations after it may be, too.
     kAnything,  // The same at Durability::kNone: only nothing wrong is served.
