@@ -31,6 +31,7 @@
 #include "cache/l2/file.h"
 #include "cache/l2/journal.h"
 #include "cache/l2/l2_files.h"
+#include "cache/l2/ordered_entry.h"
 #include "cache/l2/page.h"
 #include "cache/l2/patient_file.h"
 #include "cache/l2/record.h"

@@ -14,9 +14,11 @@
 #include "cache/l2/btree.h"
 #include "cache/l2/chain.h"
 #include "cache/l2/check_chain.h"
+#include "cache/l2/check_ordered.h"
 #include "cache/l2/file.h"
 #include "cache/l2/l2_files.h"
 #include "cache/l2/meta_pages.h"
+#include "cache/l2/ordered_entry.h"
 #include "cache/l2/record.h"
 #include "cache/l2/space_map.h"
 #include "cache/l2/stored_synopsis.h"
@@ -71,6 +73,10 @@ class Verifier {
         superblock_(superblock),
         pages_(files.meta.get(), files.meta->Size() / l2::kPageBytes + 1),
         synopses_(Tree(&pages_, superblock.system)),
+        due_entries_(l2::OrderedKind::kDue, Tree(&pages_, superblock.due),
+                     Tree(&pages_, superblock.records)),
+        age_entries_(l2::OrderedKind::kAge, Tree(&pages_, superblock.age),
+                     Tree(&pages_, superblock.records)),
         live_units_(files.blobs->Size() / l2::kUnitBytes + 1, false),
         live_pages_(files.meta->Size() / l2::kPageBytes + 1, false) {
     report_.epoch = superblock.epoch;
@@ -88,7 +94,10 @@ class Verifier {
       LARDER_RETURN_IF_ERROR(CheckPages(name, root));
     }
     LARDER_RETURN_IF_ERROR(ReadNamespaces());
+    LARDER_RETURN_IF_ERROR(CheckTombstones());
     LARDER_RETURN_IF_ERROR(CheckRecords());
+    LARDER_RETURN_IF_ERROR(CheckOrdered("due", due_entries_));
+    LARDER_RETURN_IF_ERROR(CheckOrdered("age", age_entries_));
     CheckSums();
     LARDER_RETURN_IF_ERROR(CheckSpace());
     return std::move(report_);
@@ -167,7 +176,56 @@ class Verifier {
                            files_.meta->Size(), " bytes"));
       e->synopsis_keys_max = 0;
     }
-    spaces_[e->id] = {std::string(name), *e};
+    if (!spaces_.emplace(e->id, Space{std::string(name), *e}).second) {
+      Damaged(absl::StrCat(files_.meta->path(), ": namespace ",
+                           absl::CHexEscape(name), ": id ", e->id,
+                           ": not unique"));
+    }
+  }
+
+  // An open refuses what it cannot decode of them.
+  absl::Status CheckTombstones() {
+    return Tree(&pages_, superblock_.system)
+        .WalkDespiteDamage(
+            absl::string_view(&l2::kTombstoneTag, 1),
+            [&](absl::string_view key, absl::string_view value) {
+              uint32_t id;
+              bool spent;
+              absl::Status status =
+                  l2::DecodeTombstoneEntry(key, value, &id, &spent).status();
+              if (status.ok() && !names_hidden_ && !spaces_.contains(id)) {
+                status =
+                    absl::DataLossError(absl::StrCat("unknown namespace ", id));
+              }
+              if (!status.ok()) {
+                Damaged(absl::StrCat(files_.meta->path(), ": tombstone \"",
+                                     absl::CHexEscape(key),
+                                     "\": ", status.message()));
+              }
+              return true;
+            },
+            [](const Tree::Damage&) {});
+  }
+
+  absl::Status CheckOrdered(const char* name, const l2::OrderedCheck& check) {
+    return check.Run(
+        [&](absl::string_view record_key, const std::string& what) {
+          Damaged(absl::StrCat(files_.meta->path(), ": tree `", name,
+                               "`: ", NameOf(record_key), ": ", what));
+        },
+        cancelled_);
+  }
+
+  std::string NameOf(absl::string_view record_key) const {
+    uint32_t id;
+    absl::string_view key;
+    if (l2::SplitRecordKey(record_key, &id, &key)) {
+      if (const auto space = spaces_.find(id); space != spaces_.end()) {
+        return absl::StrCat(absl::CHexEscape(space->second.name), "/",
+                            absl::CHexEscape(key));
+      }
+    }
+    return absl::StrCat("\"", absl::CHexEscape(record_key), "\"");
   }
 
   absl::Status CheckRecords() {
@@ -196,6 +254,9 @@ class Verifier {
                            "\": ", record.status().message()));
       return;
     }
+    due_entries_.Add(record_key, *record);
+    age_entries_.Add(record_key, *record);
+    reached_units_ += record->allocated_units();
     const auto space = spaces_.find(id);
     if (space == spaces_.end()) {
       // What a damaged page hides was said once.
@@ -262,56 +323,61 @@ class Verifier {
 
   // Holds the allocation map against what is reached.
   absl::Status CheckSpace() {
-    bool marked_ok = true;
+    report_.accounting_ok = true;
+    LARDER_RETURN_IF_ERROR(
+        CheckLane(l2::SpaceMap::Lane::kBlobs, superblock_.blob_units,
+                  l2::kUnitBytes, live_units_, reached_units_, *files_.blobs));
+    return CheckLane(
+        l2::SpaceMap::Lane::kMeta, superblock_.meta_pages, l2::kPageBytes,
+        live_pages_,
+        static_cast<uint64_t>(report_.pages) + l2::kSuperblockPages,
+        *files_.meta);
+  }
+
+  // `live`: what is reached; `reached`: how often in all. The sum is that of
+  // three counts made apart: what is reached twice, or is marked free, is one
+  // too many, and part of a unit at the end of the file one too few.
+  absl::Status CheckLane(l2::SpaceMap::Lane lane, uint64_t committed_units,
+                         uint64_t unit_bytes, const std::vector<bool>& live,
+                         uint64_t reached, const l2::File& file) {
     UnchangedFile space(files_.space.get());
-    const auto check = [&](l2::SpaceMap::Lane lane, uint64_t units,
-                           uint64_t committed_units, uint64_t unit_bytes,
-                           const std::vector<bool>& live,
-                           const l2::File& file) -> absl::Status {
-      // What a file grew by since the commit need not be mapped yet.
-      LARDER_ASSIGN_OR_RETURN(
-          const auto committed,
-          l2::SpaceMap::Open(&space, lane, std::min(units, committed_units),
-                             false));
-      if (committed->damaged_sectors() > 0) {
-        Damaged(absl::StrCat(files_.space->path(), ": ",
-                             committed->damaged_sectors(),
-                             " damaged sectors, taken as used"));
+    const uint64_t file_bytes = file.Size();
+    const uint64_t units = file_bytes / unit_bytes;
+    // What a file grew by since the commit need not be mapped yet.
+    LARDER_ASSIGN_OR_RETURN(
+        const auto committed,
+        l2::SpaceMap::Open(&space, lane, std::min(units, committed_units),
+                           false));
+    if (committed->damaged_sectors() > 0) {
+      Damaged(absl::StrCat(files_.space->path(), ": ",
+                           committed->damaged_sectors(),
+                           " damaged sectors, taken as used"));
+    }
+    LARDER_ASSIGN_OR_RETURN(const auto map,
+                            l2::SpaceMap::Open(&space, lane, units, false));
+    uint64_t orphaned = 0, free = 0;
+    bool in_orphan = false;
+    for (uint64_t u = 0; u < units; ++u) {
+      const bool used = map->IsUsed(u);
+      if (live[u] && !used) {
+        Damaged(absl::StrCat(file.path(), ": unit ", u, " at offset ",
+                             u * unit_bytes,
+                             ": holds data and is marked free"));
       }
-      LARDER_ASSIGN_OR_RETURN(const auto map,
-                              l2::SpaceMap::Open(&space, lane, units, false));
-      bool in_orphan = false;
-      for (uint64_t u = 0; u < units; ++u) {
-        const bool used = map->IsUsed(u);
-        if (live[u] && !used) {
-          marked_ok = false;
-          Damaged(absl::StrCat(file.path(), ": unit ", u, " at offset ",
-                               u * unit_bytes,
-                               ": holds data and is marked free"));
-        }
-        int64_t& sum = live[u] ? report_.live_bytes
-                       : used  ? report_.orphaned_bytes
-                               : report_.free_bytes;
-        sum += static_cast<int64_t>(unit_bytes);
-        const bool is_orphan = used && !live[u];
-        if (lane == l2::SpaceMap::Lane::kBlobs && is_orphan && !in_orphan) {
-          ++report_.orphan_runs;
-        }
-        in_orphan = is_orphan;
+      const bool is_orphan = used && !live[u];
+      orphaned += is_orphan ? 1 : 0;
+      free += used ? 0 : 1;
+      if (lane == l2::SpaceMap::Lane::kBlobs && is_orphan && !in_orphan) {
+        ++report_.orphan_runs;
       }
-      report_.file_bytes += static_cast<int64_t>(units * unit_bytes);
-      return absl::OkStatus();
-    };
-    LARDER_RETURN_IF_ERROR(check(
-        l2::SpaceMap::Lane::kBlobs, files_.blobs->Size() / l2::kUnitBytes,
-        superblock_.blob_units, l2::kUnitBytes, live_units_, *files_.blobs));
-    LARDER_RETURN_IF_ERROR(check(
-        l2::SpaceMap::Lane::kMeta, files_.meta->Size() / l2::kPageBytes,
-        superblock_.meta_pages, l2::kPageBytes, live_pages_, *files_.meta));
-    report_.accounting_ok =
-        marked_ok &&
-        report_.live_bytes + report_.orphaned_bytes + report_.free_bytes ==
-            report_.file_bytes;
+      in_orphan = is_orphan;
+    }
+    report_.live_bytes += static_cast<int64_t>(reached * unit_bytes);
+    report_.orphaned_bytes += static_cast<int64_t>(orphaned * unit_bytes);
+    report_.free_bytes += static_cast<int64_t>(free * unit_bytes);
+    report_.file_bytes += static_cast<int64_t>(file_bytes);
+    report_.accounting_ok &=
+        (reached + orphaned + free) * unit_bytes == file_bytes;
     return absl::OkStatus();
   }
 
@@ -322,6 +388,7 @@ class Verifier {
   const l2::MetaPages pages_;
   VerifyReport report_;
   l2::SynopsisCheck synopses_;
+  l2::OrderedCheck due_entries_, age_entries_;
   struct Space {
     std::string name;
     l2::NamespaceEntry entry;
@@ -329,6 +396,7 @@ class Verifier {
   std::map<uint32_t, Space> spaces_;
   bool names_hidden_ = false;  // By a damaged page: some may be missing.
   std::vector<bool> live_units_, live_pages_;
+  uint64_t reached_units_ = 0;  // By records, each as often as it is.
   absl::uint128 digest_ = 0;
   uint64_t raw_bytes_ = 0, stored_bytes_ = 0, due_ = 0;
 };

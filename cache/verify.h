@@ -31,7 +31,8 @@ struct VerifyReport {
   static constexpr int64_t kDamagedMax = 1000;
   int64_t damages = 0;
   std::vector<std::string> damaged;
-  // live + orphaned + free = file size, and nothing live is marked free.
+  // live + orphaned + free = size, of each file: nothing live is used twice or
+  // marked free.
   bool accounting_ok = false;
   // Records, counts and checksums add up to what the superblock says.
   bool digest_ok = false;
@@ -39,13 +40,12 @@ struct VerifyReport {
   bool clean() const { return damages == 0 && accounting_ok && digest_ok; }
 };
 
-// Reads every page, record, chain and frame of options.l2_path, and asks
-// synopses for every key.
-// Errors: as BlobCache::Open; damage is not an error but in the report.
-// Memory: one bit a page and a unit, one blob frame, eight bytes for each 2 KiB
-// of one namespace's synopsis, kDamagedMax lines.
-// Asks `cancelled` at each record, and gives up with kCancelled once it says
-// so.
+// Reads every page, record, tombstone, chain and frame of options.l2_path,
+// holds the due and the age tree against the records, and asks synopses for
+// every key. Errors: as BlobCache::Open; damage is not an error but in the
+// report. Memory: one bit a page and a unit, one blob frame, eight bytes for
+// each 2 KiB of one namespace's synopsis, kDamagedMax lines. Asks `cancelled`
+// at each record and entry, and gives up with kCancelled once it says so.
 absl::StatusOr<VerifyReport> VerifyL2(
     const BlobCacheOptions& options,
     absl::FunctionRef<bool()> cancelled = [] { return false; });

@@ -4,11 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "cache/l2/coding.h"
-#include "cache/l2/hash.h"
 #include "cache/l2/tree_builder.h"
-#include "cache/policy.h"
 #include "cache/status_macros.h"
 
 namespace larder::cache::l2 {
@@ -16,13 +12,6 @@ namespace {
 
 // What an entry costs in memory beside its bytes.
 constexpr size_t kEntryOverheadBytes = 64;
-
-absl::uint128 HashOf(absl::string_view key, absl::string_view value) {
-  std::string bytes;
-  AppendBytes(&bytes, key);
-  absl::StrAppend(&bytes, value);
-  return Hash128(bytes);
-}
 
 // The least entries behind a given key, as many as fit. Single-owner.
 class LeastEntries {
@@ -67,28 +56,14 @@ class LeastEntries {
 
 }  // namespace
 
-std::optional<OrderedEntry> OrderedEntryOf(OrderedKind kind,
-                                           absl::string_view record_key,
-                                           const Record& record) {
-  if (kind == OrderedKind::kAge) {
-    return OrderedEntry{OrderedKey(record.rank, record_key),
-                        EncodeAgeEntry(record)};
-  }
-  const int64_t due =
-      DueAtUnixMillis(record.expiry, record.last_access_unix_ms);
-  if (due == 0) return std::nullopt;
-  return OrderedEntry{OrderedKey(static_cast<uint64_t>(due), record_key),
-                      EncodeDueEntry(DueEntryOf(record))};
-}
-
 void OrderedRepair::Add(absl::string_view record_key, const Record& record) {
   const auto entry = OrderedEntryOf(kind_, record_key, record);
-  if (entry.has_value()) wanted_ += HashOf(entry->key, entry->value);
+  if (entry.has_value()) wanted_ += OrderedEntryHash(entry->key, entry->value);
 }
 
 void OrderedRepair::Remove(absl::string_view record_key, const Record& record) {
   const auto entry = OrderedEntryOf(kind_, record_key, record);
-  if (entry.has_value()) wanted_ -= HashOf(entry->key, entry->value);
+  if (entry.has_value()) wanted_ -= OrderedEntryHash(entry->key, entry->value);
 }
 
 absl::Status OrderedRepair::Read() {
@@ -97,7 +72,7 @@ absl::Status OrderedRepair::Read() {
       .WalkDespiteDamage(
           "",
           [&](absl::string_view key, absl::string_view value) {
-            held_ += HashOf(key, value);
+            held_ += OrderedEntryHash(key, value);
             return true;
           },
           [](const Tree::Damage&) {});
@@ -134,7 +109,7 @@ absl::StatusOr<ChildRef> OrderedRepair::Prune(const Tree& records,
         if (!entry.has_value() || entry->key != key || entry->value != value) {
           return false;
         }
-        *kept += HashOf(key, value);
+        *kept += OrderedEntryHash(key, value);
         return true;
       });
 }

@@ -4,30 +4,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <string>
 
 #include "absl/numeric/int128.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cache/l2/btree.h"
+#include "cache/l2/ordered_entry.h"
 #include "cache/l2/page.h"
 #include "cache/l2/record.h"
 #include "cache/l2/repair_pages.h"
 
 namespace larder::cache::l2 {
-
-enum class OrderedKind { kDue, kAge };
-
-// What a tree of this kind holds of a record; nothing when that is nothing.
-struct OrderedEntry {
-  std::string key;
-  std::string value;
-};
-std::optional<OrderedEntry> OrderedEntryOf(OrderedKind kind,
-                                           absl::string_view record_key,
-                                           const Record& record);
 
 // Keeps book of one of the two while the records are read: whether the tree
 // that there is holds just their entries, whatever the order. Single-owner.

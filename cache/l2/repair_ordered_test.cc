@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cache/l2/ordered_entry.h"
 #include "cache/l2/repair_pages.h"
 #include "cache/l2/simulated_disk.h"
 #include "cache/l2/tree_builder.h"
