@@ -7,15 +7,18 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cache/blob.h"
 #include "cache/blob_cache.h"
 #include "cache/clock.h"
 #include "cache/l2/simulated_disk.h"
 #include "cache/options.h"
 #include "cache/snapshot.h"
+#include "tests/crash/stored_contents.h"
 #include "tests/support/oracle.h"
 
 namespace larder::tests {
@@ -45,9 +48,14 @@ class Script {
   // commit; 0 when nothing was created yet. A superblock may lack its twin:
   // opening gives it back.
   uint64_t VerifyBeforeOpen();
-  // Puts, commits, gets and closes; reclaims orphans; expects a sound L2
-  // without any.
+  // Puts, deletes, commits, gets, sweeps and closes; reclaims orphans; expects
+  // deltas since every epoch that is left, the digest that the model has, and a
+  // sound L2 without orphans.
   void ExpectWorks();
+
+  // Puts a blob of the namespace "ns".
+  absl::Status Put(const std::string& key, uint32_t content,
+                   const cache::PutOptions& options = {});
 
   cache::BlobCacheOptions CacheOptions();
   cache::l2::SimulatedDisk* disk() { return &disk_; }
@@ -70,12 +78,17 @@ class Script {
 
  private:
   void Step(int i);
-  void Put(const std::string& key, uint32_t content,
-           const cache::PutOptions& options = {});
   void Invalidate(LoggedMutation::Kind kind, const std::string& name);
   void Acknowledge(LoggedMutation mutation);
   void Sweep();
   void Snapshot();
+  void ReadPinned();
+  void CheckPinned();
+  void Hold(const std::string& key);
+  void CheckHeld();
+  void CheckDisk();
+  void CheckDeltas();
+  void CheckDigest();
   void Note(const absl::Status& status);
   void EndOfStep();
 
@@ -85,8 +98,17 @@ class Script {
   cache::l2::SimulatedDisk disk_;
   std::unique_ptr<cache::BlobCache> cache_;
   std::unique_ptr<cache::Snapshot> snapshot_;
+  StoredContents pinned_;  // What `snapshot_` held at first.
+  struct Base {
+    cache::SnapshotInfo info;
+    StoredContents contents;
+  };
+  std::vector<Base> bases_;  // Of every snapshot whose epoch was not lost.
+  // Hits, with the bytes that they had.
+  std::vector<std::pair<cache::Hit, std::string>> held_;
   std::function<bool(const absl::Status&)> on_status_;
   bool created_ = false;
+  bool failed_ = false;  // Something that was allowed to.
   uint32_t next_content_ = 1;
   uint64_t committed_epoch_ = 0, durable_epoch_ = 0, acknowledged_epoch_ = 0;
 };
