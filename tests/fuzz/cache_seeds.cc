@@ -4,13 +4,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "cache/blob.h"
+#include "cache/check.h"
 #include "cache/hlc.h"
 #include "cache/l2/btree.h"
 #include "cache/l2/chain.h"
 #include "cache/l2/journal.h"
 #include "cache/l2/page.h"
 #include "cache/l2/record.h"
+#include "cache/l2/simulated_disk.h"
+#include "cache/l2/space_map.h"
 #include "cache/l2/superblock.h"
 #include "cache/l2/synopsis_builder.h"
 #include "cache/l2/system_tree.h"
@@ -233,6 +237,119 @@ std::string HashBytes() {
   return {reinterpret_cast<const char*>(&hash), sizeof(hash)};
 }
 
+// Numbers as space_fuzz takes them.
+std::string U16(uint64_t number) {
+  return {static_cast<char>(number), static_cast<char>(number >> 8)};
+}
+
+// The parts of an input of space_fuzz.
+enum class SpaceOp {
+  kAllocate,
+  kAllocateUnits,
+  kRelease,
+  kDisown,
+  kMarkUsed,
+  kGrow,
+  kFlush,
+  kOpenAgain,
+};
+std::string Do(SpaceOp what, SpaceMap::Lane lane, uint64_t where,
+               uint64_t how_many) {
+  const int byte = 2 * static_cast<int>(what) + static_cast<int>(lane);
+  return absl::StrCat(std::string(1, static_cast<char>(byte)), U16(where),
+                      U16(how_many));
+}
+std::string SpaceHead(bool fresh, uint64_t blob_units, uint64_t meta_units,
+                      int sectors) {
+  return absl::StrCat(std::string(1, fresh ? '\1' : '\0'), U16(blob_units - 1),
+                      U16(meta_units - 1),
+                      std::string(1, static_cast<char>(sectors)));
+}
+// Bit 0 of `flags`: the target adds the header. Bit 1: it sets what is missing.
+std::string Sector(int flags, absl::string_view bytes) {
+  return absl::StrCat(std::string(1, static_cast<char>(flags)),
+                      U16(bytes.size()), bytes);
+}
+
+// One sector of blobs and part of another, and part of one of meta: more would
+// only take longer.
+constexpr uint64_t kBlobUnits = SpaceMap::kUnitsPerSector + 100;
+constexpr uint64_t kMetaUnits = 500;
+
+// What two maps leave in `space`: most units used, in extents of which every
+// third is free again.
+std::string WrittenSpace() {
+  SimulatedDisk disk;
+  const auto file =
+      disk.Open("/space", {.create = true, .size_bytes_max = 1 << 20});
+  LARDER_CHECK(file.ok());
+  const auto write = [&](SpaceMap::Lane lane, uint64_t capacity) {
+    const auto map =
+        SpaceMap::Open(file->get(), lane, capacity, /*fresh=*/true);
+    LARDER_CHECK(map.ok());
+    for (uint64_t i = 1; i <= 30; ++i) {
+      const auto extents =
+          (*map)->Allocate(i * capacity / 500, /*extents_max=*/1);
+      LARDER_CHECK(extents.ok());
+      if (i % 3 == 0) (*map)->Release(extents->front());
+    }
+    LARDER_CHECK((*map)->FlushDirty().ok());
+  };
+  write(SpaceMap::Lane::kBlobs, kBlobUnits);
+  write(SpaceMap::Lane::kMeta, kMetaUnits);
+  std::string bytes((*file)->Size(), '\0');
+  LARDER_CHECK((*file)->ReadAt(0, absl::MakeSpan(bytes)).ok());
+  return bytes;
+}
+
+std::vector<Seed> SpaceSeeds() {
+  using Lane = SpaceMap::Lane;
+  const std::string written = WrittenSpace();
+  std::string whole = SpaceHead(/*fresh=*/false, kBlobUnits, kMetaUnits, 3);
+  for (size_t at = 0; at < written.size(); at += SpaceMap::kSectorBytes) {
+    whole += Sector(0, written.substr(at, SpaceMap::kSectorBytes));
+  }
+  whole += Do(SpaceOp::kAllocate, Lane::kBlobs, /*extents_max - 1*/ 15, 700) +
+           Do(SpaceOp::kAllocateUnits, Lane::kMeta, 0, 40) +
+           Do(SpaceOp::kRelease, Lane::kBlobs, 0, 300) +
+           Do(SpaceOp::kFlush, Lane::kBlobs, 0, 0) +
+           Do(SpaceOp::kAllocate, Lane::kBlobs, 0, 20);
+
+  const std::string fresh =
+      SpaceHead(/*fresh=*/true, 500, 64, 0) +
+      Do(SpaceOp::kAllocate, Lane::kBlobs, 0, 9) +
+      Do(SpaceOp::kAllocate, Lane::kBlobs, 0, 499) +
+      Do(SpaceOp::kGrow, Lane::kBlobs, 0, 4000) +
+      Do(SpaceOp::kAllocate, Lane::kBlobs, 3, 3000) +
+      Do(SpaceOp::kMarkUsed, Lane::kMeta, 10, 5) +
+      Do(SpaceOp::kAllocateUnits, Lane::kMeta, 0, 58) +
+      Do(SpaceOp::kOpenAgain, Lane::kBlobs, /*killed*/ 1, 0);
+
+  // The first sector of blobs is there, that of meta is a hole, and of the
+  // second of blobs there is a part of another one.
+  const std::string damaged =
+      SpaceHead(/*fresh=*/false, kBlobUnits, kMetaUnits, 3) +
+      Sector(1, "\x0f") + Sector(0, "") + Sector(0, written.substr(0, 64)) +
+      Do(SpaceOp::kAllocate, Lane::kMeta, 0, 0) +
+      Do(SpaceOp::kAllocate, Lane::kBlobs, 7, 3900) +
+      Do(SpaceOp::kDisown, Lane::kMeta, 0, 100) +
+      Do(SpaceOp::kRelease, Lane::kMeta, 50, 100) +
+      Do(SpaceOp::kOpenAgain, Lane::kMeta, /*flushed*/ 0, 0) +
+      Do(SpaceOp::kAllocateUnits, Lane::kMeta, 0, 99);
+
+  // Marks past the capacity, which growth must not find.
+  const std::string grown =
+      SpaceHead(/*fresh=*/false, 100, 100, 2) + Sector(3, "\x01") +
+      Sector(3, std::string(12, '\0')) +
+      Do(SpaceOp::kGrow, Lane::kMeta, 0, 200) +
+      Do(SpaceOp::kAllocate, Lane::kMeta, 7, 250) +
+      Do(SpaceOp::kOpenAgain, Lane::kMeta, /*killed*/ 1, 0);
+  return {{"space_fuzz", "whole", whole},
+          {"space_fuzz", "fresh", fresh},
+          {"space_fuzz", "damaged", damaged},
+          {"space_fuzz", "grown", grown}};
+}
+
 std::vector<Seed> InvalidationSeeds() {
   const Hlc hlc = Hlc::FromUnixMillis(kNow);
   const Tombstone flush = {TombstoneKind::kNamespace, "pages", "", hlc};
@@ -285,7 +402,7 @@ std::vector<Seed> InvalidationSeeds() {
 std::vector<Seed> CacheSeeds() {
   std::vector<Seed> seeds;
   for (std::vector<Seed> (*const make)() :
-       {SuperblockSeeds, TreeSeeds, RecordSeeds, ChainSeeds,
+       {SuperblockSeeds, TreeSeeds, RecordSeeds, ChainSeeds, SpaceSeeds,
         InvalidationSeeds}) {
     for (Seed& seed : make()) seeds.push_back(std::move(seed));
   }
