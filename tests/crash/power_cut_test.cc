@@ -1,80 +1,35 @@
-// Cuts the power after every single I/O operation of a workload, opens the L2
-// again, and expects the state of a committed epoch no older than the last
-// durable one, a sound directory, and a cache that goes on working.
+// Cuts the power after every I/O operation of a workload, or after some where
+// that takes long: power_cut_long_test does all.
 //
 // Replay of one cut: LARDER_FIRST=N LARDER_CUTS=1; LARDER_SEED says what of the
 // unsynced writes survives.
+#include "tests/crash/power_cut.h"
+
 #include <gtest/gtest.h>
 
-#include <string>
-
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-#include "tests/crash/script.h"
 #include "tests/support/seeded.h"
 
 namespace larder::tests {
 namespace {
 
 using cache::Durability;
-using Loss = Oracle::Loss;
-
-// Returns: whether the script ran to its end before the power went.
-bool CutPowerAt(Script::Options options, uint64_t operation, uint64_t seed) {
-  Script script(options);
-  bool dead = false;
-  script.disk()->SetHook([&](const cache::l2::SimulatedDisk::Operation& now) {
-    if (now.index < operation) return absl::OkStatus();
-    if (!dead) script.disk()->PowerCut(seed);
-    dead = true;
-    // What the dead process would open from here on, the disk cannot refuse.
-    return absl::UnavailableError("the process is dead");
-  });
-  script.Run(&dead, [&](const absl::Status&) { return dead; });
-  script.Close();
-  if (!dead) return true;
-  script.disk()->SetHook(nullptr);
-  const uint64_t epoch = script.VerifyBeforeOpen();
-  EXPECT_GE(epoch, script.durable_epoch());
-  EXPECT_GE(epoch, script.acknowledged_epoch());
-  const absl::Status opened = script.Open();
-  EXPECT_TRUE(opened.ok()) << opened;
-  if (!opened.ok()) return false;
-  script.oracle()->CheckReopened(script.cache(), script.LossOf(Loss::kUnsynced),
-                                 epoch, script.now());
-  script.ExpectWorks();
-  return false;
-}
-
-void CutPowerEverywhere(Script::Options options, uint64_t stride) {
-  const uint64_t seed = SeedOr(1);
-  const uint64_t operations = OperationsOf(options);
-  const uint64_t first = static_cast<uint64_t>(CountOr("LARDER_FIRST", 0));
-  int64_t cuts = CountOr("LARDER_CUTS", 1'000'000);
-  int64_t done = 0;
-  for (uint64_t n = first; n < operations && done < cuts; n += stride) {
-    SCOPED_TRACE(absl::StrCat("LARDER_FIRST=", n));
-    EXPECT_FALSE(CutPowerAt(options, n, seed * 1'000'003 + n));
-    if (::testing::Test::HasFailure()) return;
-    ++done;
-  }
-  std::printf("%lld power cuts in %llu operations\n",
-              static_cast<long long>(done),
-              static_cast<unsigned long long>(operations));
-  EXPECT_GT(operations, 200);
-}
 
 TEST(PowerCutTest, AfterEveryOperation) {
-  CutPowerEverywhere({.durability = Durability::kInterval}, 1);
+  EXPECT_GT(
+      CutPowerAtEach({.durability = Durability::kInterval}, {}, SeedOr(1)), 0);
 }
 
-TEST(PowerCutTest, AfterEveryOperationOfGroupCommits) {
-  CutPowerEverywhere({.durability = Durability::kEveryPut}, 3);
+TEST(PowerCutTest, AfterOperationsOfGroupCommits) {
+  EXPECT_GT(CutPowerAtEach({.durability = Durability::kEveryPut}, {.stride = 3},
+                           SeedOr(1)),
+            0);
 }
 
 TEST(PowerCutTest, WhileEvicting) {
-  CutPowerEverywhere({.durability = Durability::kInterval, .evicting = true},
-                     17);
+  EXPECT_GT(
+      CutPowerAtEach({.durability = Durability::kInterval, .evicting = true},
+                     {.stride = 17}, SeedOr(1)),
+      0);
 }
 
 }  // namespace

@@ -1,0 +1,96 @@
+#include "tests/crash/faults.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "cache/stats.h"
+#include "tests/support/seeded.h"
+
+namespace larder::tests {
+
+using Disk = cache::l2::SimulatedDisk;
+using Loss = Oracle::Loss;
+
+bool IsClear(const absl::Status& status) {
+  return (absl::IsDataLoss(status) || absl::IsResourceExhausted(status) ||
+          absl::IsUnavailable(status) || absl::IsAborted(status)) &&
+         !status.message().empty();
+}
+
+void CheckAlive(Script* script, int64_t damaged_reads_max) {
+  script->oracle()->CheckAll(script->cache(), script->now());
+  const cache::L2Stats stats = script->cache()->Stats().l2;
+  EXPECT_LE(stats.damaged_reads, damaged_reads_max);
+  EXPECT_LE(stats.durable_epoch, stats.epoch);
+  const absl::Status put = script->Put("alive", 998);
+  if (stats.degraded.empty()) {
+    EXPECT_TRUE(put.ok()) << put;
+    const absl::Status flushed = script->cache()->Flush();
+    EXPECT_TRUE(flushed.ok()) << flushed;
+    EXPECT_GT(script->cache()->Stats().l2.epoch, script->committed_epoch());
+  } else {
+    EXPECT_TRUE(absl::IsUnavailable(put)) << put;
+  }
+}
+
+namespace {
+
+void FailAt(Script::Options options, uint64_t operation, Disk::Fault fault,
+            uint64_t seed) {
+  Script script(options);
+  bool hit_a_read = false;
+  script.disk()->SetFaultScript([&](const Disk::Operation& now) {
+    if (now.index != operation) return Disk::Fault();
+    hit_a_read = now.kind == Disk::OperationKind::kRead;
+    return fault;
+  });
+  const bool never = false;
+  script.Run(&never, IsClear);
+  script.disk()->SetFaultScript(nullptr);
+  if (script.cache() == nullptr) {
+    // It failed to be created; nothing stands in the way of the next attempt.
+    ASSERT_TRUE(script.Open().ok());
+  }
+  CheckAlive(&script, hit_a_read ? 1 : 0);
+  const bool degraded = !script.cache()->Stats().l2.degraded.empty();
+  const bool power_cut = degraded && (operation + seed) % 2 == 0;
+  const uint64_t committed = script.cache()->Stats().l2.epoch;
+  const uint64_t durable = script.cache()->Stats().l2.durable_epoch;
+  script.Close();
+  if (power_cut) script.disk()->PowerCut(seed * 1'000'003 + operation);
+  const uint64_t epoch = script.VerifyBeforeOpen();
+  EXPECT_GE(epoch, power_cut ? durable : committed);
+  EXPECT_GE(epoch, script.acknowledged_epoch());
+  const absl::Status opened = script.Open();
+  ASSERT_TRUE(opened.ok()) << opened;
+  script.oracle()->CheckReopened(script.cache(),
+                                 script.LossOf(power_cut  ? Loss::kUnsynced
+                                               : degraded ? Loss::kUncommitted
+                                                          : Loss::kNone),
+                                 epoch, script.now());
+  script.ExpectWorks();
+}
+
+}  // namespace
+
+int64_t FailAtEach(Script::Options options, Disk::Fault fault, FailPoints which,
+                   uint64_t seed) {
+  const uint64_t operations = OperationsOf(options);
+  const uint64_t first = static_cast<uint64_t>(
+      CountOr("LARDER_FIRST", static_cast<int64_t>(which.first)));
+  const int64_t faults = CountOr("LARDER_FAULTS", 1'000'000);
+  int64_t done = 0;
+  for (uint64_t n = first; n < operations && done < faults; n += which.stride) {
+    SCOPED_TRACE(absl::StrCat("LARDER_FIRST=", n));
+    FailAt(options, n, fault, seed);
+    if (::testing::Test::HasFailure()) break;
+    ++done;
+  }
+  std::printf("%lld faults in %llu operations\n", static_cast<long long>(done),
+              static_cast<unsigned long long>(operations));
+  return done;
+}
+
+}  // namespace larder::tests

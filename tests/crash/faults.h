@@ -1,0 +1,36 @@
+// Makes I/O operations of the script fail: never a crash, never wrong bytes,
+// what was good stays, and the cache goes on serving.
+#ifndef LARDER_TESTS_CRASH_FAULTS_H_
+#define LARDER_TESTS_CRASH_FAULTS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "cache/l2/simulated_disk.h"
+#include "tests/crash/script.h"
+
+namespace larder::tests {
+
+// Whether an error may follow from a fault: it must say where it was. A pin
+// gives way on a full disk.
+bool IsClear(const absl::Status& status);
+
+// What must hold when the fault is over and the process lives on.
+void CheckAlive(Script* script, int64_t damaged_reads_max);
+
+// Which of the script's operations fail: from `first` on, each `stride`-th, one
+// in a new script each.
+struct FailPoints {
+  uint64_t first = 0;
+  uint64_t stride = 1;
+};
+// Every other cache that a fault degrades loses its power: `seed` says which
+// ones, and what is left. LARDER_FIRST and LARDER_FAULTS take the place of
+// `which` and bound how many. Returns: how many passed.
+int64_t FailAtEach(Script::Options options,
+                   cache::l2::SimulatedDisk::Fault fault, FailPoints which,
+                   uint64_t seed);
+
+}  // namespace larder::tests
+
+#endif  // LARDER_TESTS_CRASH_FAULTS_H_
