@@ -46,6 +46,14 @@ TEST(FaultTest, EvictionsFail) {
             0);
 }
 
+TEST(FaultTest, WritesThatLieCostMisses) {
+  EXPECT_GT(DeceiveAtEach({}, Deceit::kLie, {}, SeedOr(1)), 100);
+}
+
+TEST(FaultTest, WritesThatGoElsewhereCostMisses) {
+  EXPECT_GT(DeceiveAtEach({}, Deceit::kMisdirect, {}, SeedOr(1)), 100);
+}
+
 // A disk that is full for good: puts are refused, all else goes on.
 TEST(FaultTest, FullDisk) {
   for (uint64_t capacity = 40'000; capacity < 900'000; capacity += 37'000) {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <random>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cache/stats.h"
@@ -36,6 +38,9 @@ void CheckAlive(Script* script, int64_t damaged_reads_max) {
 }
 
 namespace {
+
+// Of `meta`.
+constexpr uint64_t kPageBytes = 4096;
 
 void FailAt(Script::Options options, uint64_t operation, Disk::Fault fault,
             uint64_t seed) {
@@ -73,6 +78,51 @@ void FailAt(Script::Options options, uint64_t operation, Disk::Fault fault,
   script.ExpectWorks();
 }
 
+// What a deceived process may be told.
+bool IsOfDamage(const absl::Status& status) {
+  return IsClear(status) || absl::IsFailedPrecondition(status);
+}
+
+void DeceiveAt(Script::Options options, Deceit deceit, uint64_t operation,
+               uint64_t seed) {
+  options.damaged = true;
+  Script script(options);
+  script.disk()->SetFaultScript([&](const Disk::Operation& now) {
+    if (now.index != operation) return Disk::Fault();
+    if (deceit == Deceit::kLie) return Disk::Fault::Lie();
+    // Within the file, by whole pages of `meta`.
+    std::mt19937_64 random(seed * 1'000'003 + operation);
+    const uint64_t near = now.offset / kPageBytes + 64;
+    return Disk::Fault::Misdirect(random() % near * kPageBytes +
+                                  now.offset % kPageBytes);
+  });
+  const bool never = false;
+  script.Run(&never, IsOfDamage);
+  script.disk()->SetFaultScript(nullptr);
+  if (script.cache() != nullptr) {
+    script.oracle()->CheckAll(script.cache(), script.now());
+  }
+  script.Close();
+  // What was only said to be synced shows.
+  if (deceit == Deceit::kLie) {
+    script.disk()->PowerCut(seed * 1'000'003 + operation);
+  }
+  const absl::Status opened = script.Open();
+  if (!opened.ok()) {
+    EXPECT_TRUE(IsOfDamage(opened)) << opened;
+    return;
+  }
+  script.oracle()->CheckReopened(script.cache(), Loss::kAnything, 0,
+                                 script.now());
+  // What is new is right, if it is taken.
+  if (script.Put("after", 999).ok()) {
+    script.oracle()->CheckHit("ns", "after", script.cache()->Get("ns", "after"),
+                              script.now());
+  }
+  script.oracle()->CheckAll(script.cache(), script.now());
+  script.Close();
+}
+
 }  // namespace
 
 int64_t FailAtEach(Script::Options options, Disk::Fault fault, FailPoints which,
@@ -90,6 +140,34 @@ int64_t FailAtEach(Script::Options options, Disk::Fault fault, FailPoints which,
   }
   std::printf("%lld faults in %llu operations\n", static_cast<long long>(done),
               static_cast<unsigned long long>(operations));
+  return done;
+}
+
+int64_t DeceiveAtEach(Script::Options options, Deceit deceit, FailPoints which,
+                      uint64_t seed) {
+  std::vector<uint64_t> writes;
+  {
+    Script script(options);
+    script.disk()->SetFaultScript([&](const Disk::Operation& now) {
+      if (now.kind == Disk::OperationKind::kWrite ||
+          (now.kind == Disk::OperationKind::kSync && deceit == Deceit::kLie)) {
+        writes.push_back(now.index);
+      }
+      return Disk::Fault();
+    });
+    const bool never = false;
+    script.Run(&never);
+    script.Close();
+  }
+  int64_t done = 0;
+  for (size_t i = which.first; i < writes.size(); i += which.stride) {
+    SCOPED_TRACE(absl::StrCat("operation ", writes[i]));
+    DeceiveAt(options, deceit, writes[i], seed);
+    if (::testing::Test::HasFailure()) break;
+    ++done;
+  }
+  std::printf("%lld of %zu writes\n", static_cast<long long>(done),
+              writes.size());
   return done;
 }
 

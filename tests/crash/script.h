@@ -31,6 +31,9 @@ class Script {
     cache::Durability durability = cache::Durability::kInterval;
     // Fills the smallest L2 there is, so that puts must evict. Takes longer.
     bool evicting = false;
+    // The disk does what no disk should: any blob may go, and bytes that are
+    // looked at may change. What is served is right all the same.
+    bool damaged = false;
   };
   explicit Script(Options options);
 
