@@ -38,11 +38,22 @@ absl::StatusOr<Timed> TimeBackUp(cache::BlobCache* cache,
   return Timed{std::move(taken), watch.millis()};
 }
 
+// Overwrites one in `share` of the store's `records`, and commits.
+absl::Status Overwrite(LarderStore* store, const RandomValues& values,
+                       int64_t records, int64_t share, uint64_t seed) {
+  std::vector<int64_t> changed = Shuffled(records, seed);
+  changed.resize(static_cast<size_t>(records / share));
+  for (const int64_t i : changed) {
+    LARDER_RETURN_IF_ERROR(
+        store->Put(KeyOf(i), values.Of(i + static_cast<int64_t>(seed) + 1)));
+  }
+  return store->cache()->Flush();
+}
+
 }  // namespace
 
 absl::StatusOr<Rows> DeltaOfChanges(const Setting& setting) {
   const int64_t records = setting.Scaled(1'000'000, 10'000);
-  const int64_t changes = records / 100;
   LARDER_ASSIGN_OR_RETURN(const Scratch scratch,
                           Scratch::Make(setting, "deltas"));
   LARDER_ASSIGN_OR_RETURN(
@@ -58,12 +69,9 @@ absl::StatusOr<Rows> DeltaOfChanges(const Setting& setting) {
     const std::string dir = archive.Sub("a");
     LARDER_ASSIGN_OR_RETURN(const Timed full,
                             TimeBackUp(store->cache(), dir, {}));
-    std::vector<int64_t> changed =
-        Shuffled(records, static_cast<uint64_t>(round));
-    changed.resize(static_cast<size_t>(changes));
-    for (const int64_t i : changed) {
-      LARDER_RETURN_IF_ERROR(store->Put(KeyOf(i), values.Of(i + round + 1)));
-    }
+    LARDER_RETURN_IF_ERROR(Overwrite(store.get(), values, records,
+                                     /*share=*/100,
+                                     static_cast<uint64_t>(round)));
     LARDER_ASSIGN_OR_RETURN(
         const Timed delta,
         TimeBackUp(store->cache(), dir, {.base_id = full.taken.id}));
@@ -88,22 +96,6 @@ absl::StatusOr<Rows> DeltaOfChanges(const Setting& setting) {
       AtMost("delta / full", size.larder / bytes.Median("full dump"), 0.03)};
   return Rows{std::move(time), std::move(size)};
 }
-
-namespace {
-
-// Overwrites a share of them.
-absl::Status Overwrite(LarderStore* store, const RandomValues& values,
-                       int64_t records, int64_t share, uint64_t seed) {
-  std::vector<int64_t> changed = Shuffled(records, seed);
-  changed.resize(static_cast<size_t>(records / share));
-  for (const int64_t i : changed) {
-    LARDER_RETURN_IF_ERROR(
-        store->Put(KeyOf(i), values.Of(i + static_cast<int64_t>(seed) + 1)));
-  }
-  return store->cache()->Flush();
-}
-
-}  // namespace
 
 absl::StatusOr<Rows> SeveralBases(const Setting& setting) {
   const int64_t blobs = setting.Scaled(32'768, 1000);

@@ -50,8 +50,7 @@ std::string Judge(OrderedKind kind, absl::string_view key,
 }  // namespace
 
 void OrderedCheck::Add(absl::string_view record_key, const Record& record) {
-  const auto entry = OrderedEntryOf(kind_, record_key, record);
-  if (entry.has_value()) wanted_ += OrderedEntryHash(entry->key, entry->value);
+  wanted_ += OrderedRecordHash(kind_, record_key, record);
 }
 
 absl::Status OrderedCheck::Run(WrongFn wrong,

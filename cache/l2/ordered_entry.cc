@@ -31,4 +31,10 @@ absl::uint128 OrderedEntryHash(absl::string_view key, absl::string_view value) {
   return Hash128(bytes);
 }
 
+absl::uint128 OrderedRecordHash(OrderedKind kind, absl::string_view record_key,
+                                const Record& record) {
+  const auto entry = OrderedEntryOf(kind, record_key, record);
+  return entry.has_value() ? OrderedEntryHash(entry->key, entry->value) : 0;
+}
+
 }  // namespace larder::cache::l2

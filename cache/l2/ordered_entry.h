@@ -25,6 +25,9 @@ std::optional<OrderedEntry> OrderedEntryOf(OrderedKind kind,
 // For sums that do not depend on the order: two sets of entries with the same
 // sum are the same, but for accidents of one in 2^128.
 absl::uint128 OrderedEntryHash(absl::string_view key, absl::string_view value);
+// That of what a tree of this kind holds of a record; 0 when that is nothing.
+absl::uint128 OrderedRecordHash(OrderedKind kind, absl::string_view record_key,
+                                const Record& record);
 
 }  // namespace larder::cache::l2
 

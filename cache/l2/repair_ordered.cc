@@ -57,13 +57,11 @@ class LeastEntries {
 }  // namespace
 
 void OrderedRepair::Add(absl::string_view record_key, const Record& record) {
-  const auto entry = OrderedEntryOf(kind_, record_key, record);
-  if (entry.has_value()) wanted_ += OrderedEntryHash(entry->key, entry->value);
+  wanted_ += OrderedRecordHash(kind_, record_key, record);
 }
 
 void OrderedRepair::Remove(absl::string_view record_key, const Record& record) {
-  const auto entry = OrderedEntryOf(kind_, record_key, record);
-  if (entry.has_value()) wanted_ -= OrderedEntryHash(entry->key, entry->value);
+  wanted_ -= OrderedRecordHash(kind_, record_key, record);
 }
 
 absl::Status OrderedRepair::Read() {

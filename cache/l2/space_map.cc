@@ -20,11 +20,8 @@
 namespace larder::cache::l2 {
 namespace {
 
-constexpr uint64_t kWordsPerSector = SpaceMap::kUnitsPerSector / 64;
+constexpr uint64_t kWordsPerSector = SpaceMap::kWordsPerSector;
 
-// Sectors that stay in memory although they are clean: 2 MiB, for 2 GiB of
-// `blobs`. Source: a search of a fragmented map looks at some 500.
-constexpr size_t kHeldSectorsMax = 4096;
 // Read at once when all are counted, of both lanes.
 constexpr size_t kLoadSectors = 512;
 
@@ -177,14 +174,8 @@ class LargestRuns {
 
 absl::StatusOr<std::unique_ptr<SpaceMap>> SpaceMap::Open(
     File* space, Lane lane, uint64_t capacity_units, bool fresh) {
-  std::unique_ptr<SpaceMap> map(new SpaceMap(space, lane));
-  {
-    MutexLock lock(&map->mu_);
-    map->held_max_ = kHeldSectorsMax;
-    map->loaded_ = fresh;
-    map->inherits_ = !fresh;
-    if (!fresh) map->capacity_units_ = capacity_units;
-  }
+  std::unique_ptr<SpaceMap> map(
+      new SpaceMap(space, lane, fresh ? 0 : capacity_units, fresh));
   LARDER_RETURN_IF_ERROR(fresh ? map->Grow(capacity_units)
                                : map->ReserveFile(SectorsFor(capacity_units)));
   return map;
@@ -288,10 +279,14 @@ void SpaceMap::DropClean() const {
 SpaceMap::Sector& SpaceMap::Change(uint64_t sector) {
   Sector& held = Hold(sector);
   held.dirty = true;
-  if (inherits_ && !inherited_.contains(sector)) {
-    inherited_[sector] = std::make_unique<Words>(UsedIn(sector));
-  }
+  if (inherits_) KeepInherited(sector);
   return held;
+}
+
+SpaceMap::Words& SpaceMap::KeepInherited(uint64_t sector) {
+  std::unique_ptr<Words>& inherited = inherited_[sector];
+  if (inherited == nullptr) inherited = std::make_unique<Words>(UsedIn(sector));
+  return *inherited;
 }
 
 SpaceMap::Words SpaceMap::UsedIn(uint64_t sector) const {
@@ -422,7 +417,7 @@ void SpaceMap::SetFree(Extent extent) {
     uint64_t& used = Change(w.sector).used[w.word];
     LARDER_CHECK((used & w.mask) == w.mask);
     used &= ~w.mask;
-    if (inherits_) (*inherited_[w.sector])[w.word] &= ~w.mask;
+    if (inherits_) KeepInherited(w.sector)[w.word] &= ~w.mask;
     summaries_[w.sector].free_units +=
         static_cast<uint32_t>(std::popcount(w.mask));
   }
@@ -525,10 +520,9 @@ absl::StatusOr<std::vector<uint64_t>> SpaceMap::AllocateUnits(uint64_t count) {
   EnsureLoaded();
   if (count > capacity_units_ - used_units_) return Full(count);
   // Behind the cursor, and then from the start of the file up to it.
-  uint64_t from = cursor_;
-  for (uint64_t end : {capacity_units_, cursor_}) {
-    if (end == cursor_ && units.size() < count) from = 0;
-    while (units.size() < count) {
+  for (const auto& [begin, end] :
+       {std::pair(cursor_, capacity_units_), std::pair(uint64_t{0}, cursor_)}) {
+    for (uint64_t from = begin; units.size() < count;) {
       const Extent run = NextFreeRun(from, end, count - units.size());
       if (run.units == 0) break;
       extents.push_back(run);
@@ -541,7 +535,7 @@ absl::StatusOr<std::vector<uint64_t>> SpaceMap::AllocateUnits(uint64_t count) {
   // A sector may have been found damaged just now.
   if (units.size() < count) return Full(count);
   LARDER_RETURN_IF_ERROR(MarkAndWrite(extents));
-  MoveCursor(from);
+  if (count > 0) MoveCursor(units.back() + 1);
   return units;
 }
 
@@ -565,12 +559,7 @@ void SpaceMap::Disown(Extent extent) {
   CheckExtent(extent);
   for (WordsOf w(extent); w.Next();) {
     LARDER_CHECK((Hold(w.sector).used[w.word] & w.mask) == w.mask);
-    if (!inherits_) continue;
-    std::unique_ptr<Words>& inherited = inherited_[w.sector];
-    if (inherited == nullptr) {
-      inherited = std::make_unique<Words>(UsedIn(w.sector));
-    }
-    (*inherited)[w.word] &= ~w.mask;
+    if (inherits_) KeepInherited(w.sector)[w.word] &= ~w.mask;
   }
 }
 

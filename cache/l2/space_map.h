@@ -66,6 +66,7 @@ class SpaceMap {
   // 3,968 units a sector.
   static constexpr uint64_t kUnitsPerSector =
       (kSectorBytes - kSectorHeaderBytes) * 8;
+  static constexpr uint64_t kWordsPerSector = kUnitsPerSector / 64;
 
   // The lane's sectors for `capacity_units` units; grows `space` as needed.
   // `fresh`: ignores what is in the file and writes all units as free.
@@ -128,7 +129,10 @@ class SpaceMap {
   size_t sectors_in_memory() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  static constexpr uint64_t kWordsPerSector = kUnitsPerSector / 64;
+  // Sectors that stay in memory although they are clean: 2 MiB, for 2 GiB of
+  // `blobs`. Source: a search of a fragmented map looks at some 500.
+  static constexpr size_t kHeldSectorsMax = 4096;
+
   // Bit u of word u / 64 is unit u of the sector.
   using Words = std::array<uint64_t, kWordsPerSector>;
   struct Sector {
@@ -142,7 +146,13 @@ class SpaceMap {
     uint32_t checksum = 0;  // The lower half of that in the file.
   };
 
-  SpaceMap(File* space, Lane lane) : space_(space), lane_(lane) {}
+  // Of what the file has or, `fresh`, of nothing yet.
+  SpaceMap(File* space, Lane lane, uint64_t capacity_units, bool fresh)
+      : space_(space),
+        lane_(lane),
+        capacity_units_(capacity_units),
+        loaded_(fresh),
+        inherits_(!fresh) {}
 
   // Counts what is used, once.
   void EnsureLoaded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -155,10 +165,11 @@ class SpaceMap {
   void DropClean() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The same, about to change.
   Sector& Change(uint64_t sector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // A copy of its used bits, whether in memory or not; those past the capacity
-  // are clear.
+  // A copy of its used bits; those past the capacity are clear.
   Words UsedIn(uint64_t sector) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Words InheritedIn(uint64_t sector) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Keeps what it inherited apart from what is used from here on.
+  Words& KeepInherited(uint64_t sector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The bits of the sector's units that the capacity includes.
   uint64_t CapacityMask(uint64_t sector, uint64_t word) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -179,8 +190,6 @@ class SpaceMap {
   void CheckExtent(Extent extent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SetUsed(Extent extent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SetFree(Extent extent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  uint64_t NextFree(uint64_t from, uint64_t end) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The first free run in [from, end), cut off at `units_max`; 0 units: none.
   Extent NextFreeRun(uint64_t from, uint64_t end, uint64_t units_max) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -192,27 +201,27 @@ class SpaceMap {
   File* const space_;
   const Lane lane_;
   mutable Mutex mu_;
-  uint64_t capacity_units_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t capacity_units_ ABSL_GUARDED_BY(mu_);
   // Where the search for free units begins; < capacity, or 0.
   uint64_t cursor_ ABSL_GUARDED_BY(mu_) = 0;
   // Free, and marked on disk: in one sector, which is dirty; or none.
   Extent ahead_ ABSL_GUARDED_BY(mu_);
 
   // All below: once it is loaded. Mutable: reading brings sectors into memory.
-  mutable bool loaded_ ABSL_GUARDED_BY(mu_) = false;
+  mutable bool loaded_ ABSL_GUARDED_BY(mu_);
   mutable uint64_t damaged_sectors_ ABSL_GUARDED_BY(mu_) = 0;
   mutable uint64_t used_units_ ABSL_GUARDED_BY(mu_) = 0;
-  // By sector: what the file has of those that are not in memory, so that
-  // searches skip full ones, and an old state of a sector is found out.
+  // By sector: so that searches skip full ones, and what the file has instead
+  // of what was read or written last is found out.
   mutable std::vector<Summary> summaries_ ABSL_GUARDED_BY(mu_);
   mutable absl::flat_hash_map<uint64_t, std::unique_ptr<Sector>> held_
       ABSL_GUARDED_BY(mu_);
   // At so many, those that are clean are dropped.
-  mutable size_t held_max_ ABSL_GUARDED_BY(mu_);
+  mutable size_t held_max_ ABSL_GUARDED_BY(mu_) = kHeldSectorsMax;
   // Of sectors that changed since Open(); of others, what is used is inherited.
   absl::flat_hash_map<uint64_t, std::unique_ptr<Words>> inherited_
       ABSL_GUARDED_BY(mu_);
-  bool inherits_ ABSL_GUARDED_BY(mu_) = true;
+  bool inherits_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace larder::cache::l2

@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "cache/stats.h"
-#include "tests/support/seeded.h"
 
 namespace larder::tests {
 
@@ -125,26 +124,14 @@ void DeceiveAt(Script::Options options, Deceit deceit, uint64_t operation,
 
 }  // namespace
 
-int64_t FailAtEach(Script::Options options, Disk::Fault fault, FailPoints which,
-                   uint64_t seed) {
-  const uint64_t operations = OperationsOf(options);
-  const uint64_t first = static_cast<uint64_t>(
-      CountOr("LARDER_FIRST", static_cast<int64_t>(which.first)));
-  const int64_t faults = CountOr("LARDER_FAULTS", 1'000'000);
-  int64_t done = 0;
-  for (uint64_t n = first; n < operations && done < faults; n += which.stride) {
-    SCOPED_TRACE(absl::StrCat("LARDER_FIRST=", n));
-    FailAt(options, n, fault, seed);
-    if (::testing::Test::HasFailure()) break;
-    ++done;
-  }
-  std::printf("%lld faults in %llu operations\n", static_cast<long long>(done),
-              static_cast<unsigned long long>(operations));
-  return done;
+int64_t FailAtEach(Script::Options options, Disk::Fault fault,
+                   OperationPoints which, uint64_t seed) {
+  return ForEachOperation(options, which, "LARDER_FAULTS",
+                          [&](uint64_t n) { FailAt(options, n, fault, seed); });
 }
 
-int64_t DeceiveAtEach(Script::Options options, Deceit deceit, FailPoints which,
-                      uint64_t seed) {
+int64_t DeceiveAtEach(Script::Options options, Deceit deceit,
+                      OperationPoints which, uint64_t seed) {
   std::vector<uint64_t> writes;
   {
     Script script(options);

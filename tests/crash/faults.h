@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "cache/l2/simulated_disk.h"
+#include "tests/crash/each_operation.h"
 #include "tests/crash/script.h"
 
 namespace larder::tests {
@@ -18,17 +19,12 @@ bool IsClear(const absl::Status& status);
 // What must hold when the fault is over and the process lives on.
 void CheckAlive(Script* script, int64_t damaged_reads_max);
 
-// Which of the script's operations fail: from `first` on, each `stride`-th, one
-// in a new script each.
-struct FailPoints {
-  uint64_t first = 0;
-  uint64_t stride = 1;
-};
-// Every other cache that a fault degrades loses its power: `seed` says which
-// ones, and what is left. LARDER_FIRST and LARDER_FAULTS take the place of
-// `which` and bound how many. Returns: how many passed.
+// One after the other, in a new script each. Every other cache that a fault
+// degrades loses its power: `seed` says which ones, and what is left.
+// LARDER_FIRST and LARDER_FAULTS take the place of `which` and bound how many.
+// Returns: how many passed.
 int64_t FailAtEach(Script::Options options,
-                   cache::l2::SimulatedDisk::Fault fault, FailPoints which,
+                   cache::l2::SimulatedDisk::Fault fault, OperationPoints which,
                    uint64_t seed);
 
 // Makes a write, or a sync, do something else than it says, one in a new script
@@ -39,8 +35,8 @@ enum class Deceit {
   kLie,        // It does nothing.
   kMisdirect,  // A write overwrites something else.
 };
-int64_t DeceiveAtEach(Script::Options options, Deceit deceit, FailPoints which,
-                      uint64_t seed);
+int64_t DeceiveAtEach(Script::Options options, Deceit deceit,
+                      OperationPoints which, uint64_t seed);
 
 }  // namespace larder::tests
 

@@ -2,11 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-#include "tests/support/seeded.h"
 
 namespace larder::tests {
 namespace {
@@ -42,24 +38,11 @@ bool CutPowerAt(Script::Options options, uint64_t operation, uint64_t seed) {
 
 }  // namespace
 
-int64_t CutPowerAtEach(Script::Options options, CutPoints which,
+int64_t CutPowerAtEach(Script::Options options, OperationPoints which,
                        uint64_t seed) {
-  const uint64_t operations = OperationsOf(options);
-  const uint64_t first = static_cast<uint64_t>(
-      CountOr("LARDER_FIRST", static_cast<int64_t>(which.first)));
-  const int64_t cuts = CountOr("LARDER_CUTS", 1'000'000);
-  int64_t done = 0;
-  for (uint64_t n = first; n < operations && done < cuts; n += which.stride) {
-    SCOPED_TRACE(absl::StrCat("LARDER_FIRST=", n));
+  return ForEachOperation(options, which, "LARDER_CUTS", [&](uint64_t n) {
     EXPECT_FALSE(CutPowerAt(options, n, seed * 1'000'003 + n));
-    if (::testing::Test::HasFailure()) break;
-    ++done;
-  }
-  std::printf("%lld power cuts in %llu operations\n",
-              static_cast<long long>(done),
-              static_cast<unsigned long long>(operations));
-  EXPECT_GT(operations, 200);
-  return done;
+  });
 }
 
 }  // namespace larder::tests

@@ -6,21 +6,16 @@
 
 #include <cstdint>
 
+#include "tests/crash/each_operation.h"
 #include "tests/crash/script.h"
 
 namespace larder::tests {
 
-// Which of the script's operations something goes wrong at: from `first` on,
-// each `stride`-th.
-struct CutPoints {
-  uint64_t first = 0;
-  uint64_t stride = 1;
-};
-
 // One after the other, in a new script each. `seed` says what of the unsynced
 // writes survives. LARDER_FIRST and LARDER_CUTS take the place of `which` and
 // bound how many. Returns: how many it cut without a failure.
-int64_t CutPowerAtEach(Script::Options options, CutPoints which, uint64_t seed);
+int64_t CutPowerAtEach(Script::Options options, OperationPoints which,
+                       uint64_t seed);
 
 }  // namespace larder::tests
 

@@ -347,12 +347,4 @@ void Script::ExpectWorks() {
   EXPECT_EQ(report->orphaned_bytes, 0);
 }
 
-uint64_t OperationsOf(const Script::Options& options) {
-  Script script(options);
-  const bool never = false;
-  script.Run(&never);
-  script.Close();
-  return script.disk()->operation_count();
-}
-
 }  // namespace larder::tests

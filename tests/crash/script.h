@@ -116,9 +116,6 @@ class Script {
   uint64_t committed_epoch_ = 0, durable_epoch_ = 0, acknowledged_epoch_ = 0;
 };
 
-// How many operations of the disk the whole script takes.
-uint64_t OperationsOf(const Script::Options& options);
-
 }  // namespace larder::tests
 
 #endif  // LARDER_TESTS_CRASH_SCRIPT_H_
