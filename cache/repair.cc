@@ -150,6 +150,7 @@ class Repairer {
 
  private:
   absl::Status Heal();
+  absl::Status FitSize(l2::File* file, uint64_t unit_bytes, uint64_t units);
   absl::Status Examine();
   void ReportLostPages();
   // What the superblock says of the records is what they are.
@@ -202,15 +203,28 @@ Hlc Repairer::HlcOf(uint64_t epoch) const {
 
 // --- Looking.
 
+// Gives `file` whole units, and no fewer than `units` of them. What a shortened
+// file lost reads as zeros, which no checksum matches.
+absl::Status Repairer::FitSize(l2::File* file, uint64_t unit_bytes,
+                               uint64_t units) {
+  const uint64_t size = file->Size();
+  if (size >= units * unit_bytes) {
+    const uint64_t part = size % unit_bytes;
+    if (part == 0) return absl::OkStatus();
+    report_.Damaged(absl::StrCat(file->path(), ": ends with ", part,
+                                 " bytes of a unit of ", unit_bytes));
+    return file->Resize(size - part);
+  }
+  report_.Damaged(absl::StrCat(file->path(), ": ", size, " bytes: at least ",
+                               units * unit_bytes, " were committed"));
+  return file->Resize(units * unit_bytes);
+}
+
 absl::Status Repairer::Heal() {
-  const auto at_least = [](l2::File* file, uint64_t bytes) {
-    return file->Size() >= bytes ? absl::OkStatus() : file->Resize(bytes);
-  };
-  // What a shortened file lost reads as zeros, which no checksum matches.
   LARDER_RETURN_IF_ERROR(
-      at_least(files_.meta.get(), old().meta_pages * l2::kPageBytes));
+      FitSize(files_.meta.get(), l2::kPageBytes, old().meta_pages));
   LARDER_RETURN_IF_ERROR(
-      at_least(files_.blobs.get(), old().blob_units * l2::kUnitBytes));
+      FitSize(files_.blobs.get(), l2::kUnitBytes, old().blob_units));
   for (uint64_t copy = 0; copy < 2; ++copy) {
     const uint64_t page = 2 * (old().epoch % 2) + copy;
     bool has_magic;

@@ -343,6 +343,10 @@ class Verifier {
     UnchangedFile space(files_.space.get());
     const uint64_t file_bytes = file.Size();
     const uint64_t units = file_bytes / unit_bytes;
+    if (units < committed_units) {
+      Damaged(absl::StrCat(file.path(), ": ", file_bytes, " bytes: at least ",
+                           committed_units * unit_bytes, " were committed"));
+    }
     // What a file grew by since the commit need not be mapped yet.
     LARDER_ASSIGN_OR_RETURN(
         const auto committed,

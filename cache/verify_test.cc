@@ -267,6 +267,30 @@ TEST_F(VerifyTest, PartOfAUnitAtTheEndDoesNotAddUp) {
     const VerifyReport report = Verify();
     EXPECT_THAT(report.damaged, IsEmpty());
     EXPECT_FALSE(report.accounting_ok) << name;
+    Repair();
+    EXPECT_EQ(report_.dropped_records, 0);
+    EXPECT_THAT(missing_, IsEmpty());
+  }
+}
+
+// Also when nothing lay in what is gone.
+TEST_F(VerifyTest, AFileThatWasCutShortIsNamed) {
+  Take();
+  const L2Image before = image_;
+  for (const auto& [name, unit_bytes] :
+       {std::pair<const char*, uint64_t>{"meta", l2::kPageBytes},
+        {"blobs", l2::kUnitBytes}}) {
+    SCOPED_TRACE(name);
+    image_ = before;
+    std::string& file = image_.at(name);
+    const size_t committed = file.size();
+    file.resize(committed - unit_bytes);
+    EXPECT_THAT(Verify().damaged,
+                Contains(EndsWith(absl::StrCat(name, ": ", file.size(),
+                                               " bytes: at least ", committed,
+                                               " were committed"))));
+    Repair();
+    EXPECT_GE(report_.damages, 1);
   }
 }
 

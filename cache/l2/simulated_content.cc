@@ -17,6 +17,7 @@ namespace larder::cache::l2 {
 namespace {
 
 constexpr uint64_t kSectorBytes = SimulatedContent::kSectorBytes;
+constexpr uint64_t kPageBytes = SimulatedContent::kPageBytes;
 // Least growth of a file whose final size is not known: saves copies.
 constexpr uint64_t kGrowthBytesMin = 64 << 10;
 
@@ -48,11 +49,34 @@ void SimulatedContent::Reserve(uint64_t bytes) {
   memory_ = std::move(larger);
 }
 
+bool SimulatedContent::CanRead(uint64_t offset, uint64_t length) const {
+  const auto lost = lost_pages_.lower_bound(offset / kPageBytes);
+  return length == 0 || lost == lost_pages_.end() ||
+         *lost > (offset + length - 1) / kPageBytes;
+}
+
+bool SimulatedContent::CanWrite(uint64_t offset, uint64_t length) const {
+  const auto covers = [&](uint64_t at) {
+    const uint64_t page = at / kPageBytes * kPageBytes;
+    return offset <= page &&
+           offset + length >= std::min(page + kPageBytes, size_bytes());
+  };
+  // Only the first and the last page may be written in part.
+  return length == 0 ||
+         ((CanRead(offset, 1) || covers(offset)) &&
+          (CanRead(offset + length - 1, 1) || covers(offset + length - 1)));
+}
+
 void SimulatedContent::Read(uint64_t offset, absl::Span<char> out) const {
   std::copy_n(memory_->data() + offset, out.size(), out.data());
 }
 
 void SimulatedContent::Write(uint64_t offset, absl::string_view data) {
+  if (!data.empty()) {
+    lost_pages_.erase(
+        lost_pages_.lower_bound(offset / kPageBytes),
+        lost_pages_.upper_bound((offset + data.size() - 1) / kPageBytes));
+  }
   while (!data.empty()) {
     const uint64_t sector = offset / kSectorBytes;
     const size_t length = static_cast<size_t>(
@@ -84,6 +108,7 @@ void SimulatedContent::Resize(uint64_t size_bytes) {
   }
   TrimAllocated(SectorsFor(size_bytes));
   sizes_.push_back(size_bytes);
+  TrimLost(size_bytes);
 }
 
 uint64_t SimulatedContent::WritablePrefix(uint64_t offset, uint64_t length,
@@ -132,6 +157,7 @@ void SimulatedContent::PowerCut(std::mt19937_64& random) {
   TrimAllocated(sectors);
   unsynced_.clear();
   sizes_ = {size_bytes};
+  TrimLost(size_bytes);
 }
 
 void SimulatedContent::FlipBit(uint64_t offset, int bit) {
@@ -143,6 +169,24 @@ void SimulatedContent::FlipBit(uint64_t offset, int bit) {
   for (std::string& state : it->second.states) {
     state[offset % kSectorBytes] ^= mask;
   }
+}
+
+void SimulatedContent::LosePage(uint64_t offset) {
+  const uint64_t page = offset / kPageBytes;
+  lost_pages_.insert(page);
+  constexpr uint64_t kSectors = kPageBytes / kSectorBytes;
+  const uint64_t end =
+      std::min((page + 1) * kSectors, SectorsFor(size_bytes()));
+  for (uint64_t sector = page * kSectors; sector < end; ++sector) {
+    std::memset(memory_->data() + sector * kSectorBytes, 0, kSectorBytes);
+    unsynced_.erase(sector);
+  }
+}
+
+void SimulatedContent::TrimLost(uint64_t size_bytes) {
+  lost_pages_.erase(
+      lost_pages_.lower_bound((size_bytes + kPageBytes - 1) / kPageBytes),
+      lost_pages_.end());
 }
 
 std::string SimulatedContent::SectorNow(uint64_t sector) const {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,8 @@ class Reservation {
 class SimulatedContent {
  public:
   static constexpr uint64_t kSectorBytes = 512;
+  // What the page cache reads at once, so what is lost at once.
+  static constexpr uint64_t kPageBytes = 4096;
 
   // Adds the bytes of the sectors that it occupies to `allocated_bytes`.
   // Borrows it.
@@ -57,7 +60,14 @@ class SimulatedContent {
   const std::shared_ptr<Reservation>& memory() const { return memory_; }
   void Reserve(uint64_t bytes);
 
-  // Require: the range ends within size_bytes().
+  // Whether LosePage() took part of it and no write gave it back. A write that
+  // covers all of a page, or all up to the end of the file, does so; one of a
+  // part of it must read the rest first, and so cannot be.
+  // Requires: the range ends within size_bytes().
+  bool CanRead(uint64_t offset, uint64_t length) const;
+  bool CanWrite(uint64_t offset, uint64_t length) const;
+
+  // Require: the range ends within size_bytes(), and can be read or written.
   void Read(uint64_t offset, absl::Span<char> out) const;
   void Write(uint64_t offset, absl::string_view data);
   // Requires, when growing: Reserve() of so much.
@@ -75,6 +85,9 @@ class SimulatedContent {
   void PowerCut(std::mt19937_64& random);
   // Damages the byte at rest. Requires: offset < size_bytes().
   void FlipBit(uint64_t offset, int bit);
+  // The page around `offset` cannot be read any more; its memory shows zeros.
+  // Requires: offset < size_bytes().
+  void LosePage(uint64_t offset);
 
  private:
   struct Unsynced {
@@ -86,6 +99,8 @@ class SimulatedContent {
   void Allocate(uint64_t sector);
   // Forgets that sectors from `sectors` on are allocated.
   void TrimAllocated(uint64_t sectors);
+  // Forgets the lost pages behind the end of the file.
+  void TrimLost(uint64_t size_bytes);
   void CopyAllocated(uint64_t sectors_max, const Reservation& to) const;
   std::string SectorNow(uint64_t sector) const;
   // Call around a change of the sector's bytes.
@@ -100,6 +115,7 @@ class SimulatedContent {
   std::map<uint64_t, Unsynced> unsynced_;  // By sector.
   // By sector, up to the size. What is not allocated is zero.
   std::vector<bool> allocated_;
+  std::set<uint64_t> lost_pages_;
 };
 
 }  // namespace larder::cache::l2

@@ -157,6 +157,9 @@ absl::Status SimulatedDisk::OpenFile::ReadAt(uint64_t offset,
       fault->kind == Fault::Kind::kShortWrite) {
     return RangeError(path_, "read", offset, out.size(), fault->error_number);
   }
+  if (!content.CanRead(offset, out.size())) {
+    return RangeError(path_, "read", offset, out.size(), EIO);
+  }
   content.Read(offset, out);
   return absl::OkStatus();
 }
@@ -359,10 +362,16 @@ absl::Status SimulatedDisk::FlipBit(const std::string& path, uint64_t offset,
   LARDER_CHECK(bit >= 0 && bit < 8);
   MutexLock lock(&mu_);
   LARDER_ASSIGN_OR_RETURN(const std::shared_ptr<Node> node,
-                          FindFile(path, "flip bit", false));
-  LARDER_RETURN_IF_ERROR(
-      CheckRange(path, "flip bit in", offset, 1, node->content->size_bytes()));
+                          FindByte(path, "flip bit in", offset));
   node->content->FlipBit(offset, bit);
+  return absl::OkStatus();
+}
+
+absl::Status SimulatedDisk::LosePage(const std::string& path, uint64_t offset) {
+  MutexLock lock(&mu_);
+  LARDER_ASSIGN_OR_RETURN(const std::shared_ptr<Node> node,
+                          FindByte(path, "lose a page of", offset));
+  node->content->LosePage(offset);
   return absl::OkStatus();
 }
 
@@ -488,6 +497,15 @@ absl::StatusOr<std::shared_ptr<SimulatedDisk::Node>> SimulatedDisk::FindFile(
   return std::move(place.node);
 }
 
+absl::StatusOr<std::shared_ptr<SimulatedDisk::Node>> SimulatedDisk::FindByte(
+    const std::string& path, absl::string_view action, uint64_t offset) {
+  LARDER_ASSIGN_OR_RETURN(std::shared_ptr<Node> node,
+                          FindFile(path, action, false));
+  LARDER_RETURN_IF_ERROR(
+      CheckRange(path, action, offset, 1, node->content->size_bytes()));
+  return node;
+}
+
 absl::Status SimulatedDisk::Reserve(const std::string& path, Node& node,
                                     uint64_t bytes) {
   SimulatedContent& content = *node.content;
@@ -527,6 +545,9 @@ absl::Status SimulatedDisk::WriteLocked(const std::string& path,
       break;
     case Fault::Kind::kLie:
       return absl::OkStatus();
+  }
+  if (!content.CanWrite(target, length)) {
+    return RangeError(path, "write", target, length, EIO);
   }
   const uint64_t allocated = allocated_bytes_;
   const uint64_t fitting = content.WritablePrefix(

@@ -126,6 +126,11 @@ class SimulatedDisk : public FileSystem {
   // Errors: kNotFound; kOutOfRange.
   absl::Status FlipBit(const std::string& path, uint64_t offset, int bit)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // The page of 4,096 bytes around `offset` cannot be read any more, whether it
+  // is synced or not: reads of it, and writes of a part of it, fail with EIO,
+  // and views show zeros, until all of it is written. Errors as FlipBit().
+  absl::Status LosePage(const std::string& path, uint64_t offset)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Operations begun so far, so the index of the next one.
   uint64_t operation_count() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -177,6 +182,11 @@ class SimulatedDisk : public FileSystem {
   absl::StatusOr<std::shared_ptr<Node>> FindFile(const std::string& path,
                                                  absl::string_view action,
                                                  bool create)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The file with `offset` in it, to be damaged there.
+  absl::StatusOr<std::shared_ptr<Node>> FindByte(const std::string& path,
+                                                 absl::string_view action,
+                                                 uint64_t offset)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Reserve(const std::string& path, Node& node, uint64_t bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

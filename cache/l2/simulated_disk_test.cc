@@ -398,6 +398,43 @@ TEST(SimulatedDiskTest, FlippedBitsAreDurable) {
   EXPECT_EQ(reopened->View(kSector + 5, 1).value()[0], '\x01');
 }
 
+TEST(SimulatedDiskTest, LostPagesComeBackWhenTheyAreWritten) {
+  constexpr uint64_t kPage = 4096;
+  Disk disk;
+  auto file = Open(disk, "/f", 2 * kPage + 100);
+  ASSERT_TRUE(disk.SyncDirectory("/").ok());
+  const std::string whole(2 * kPage + 100, 'a');
+  ASSERT_TRUE(file->WriteAt(0, whole).ok());
+  ASSERT_TRUE(disk.LosePage("/f", 2 * kPage - 1).ok());
+  ASSERT_TRUE(disk.LosePage("/f", 2 * kPage).ok());
+  EXPECT_EQ(disk.LosePage("/f", whole.size()).code(),
+            absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(disk.LosePage("/none", 0).code(), absl::StatusCode::kNotFound);
+  const auto read = [&file](uint64_t offset, uint64_t length) {
+    std::string bytes(length, '?');
+    return file->ReadAt(offset, absl::MakeSpan(bytes));
+  };
+  EXPECT_TRUE(read(0, kPage).ok());
+  EXPECT_EQ(read(kPage - 1, 2).message(),
+            "/f: read 2 bytes at offset 4095: Input/output error");
+  EXPECT_EQ(file->View(kPage - 1, 1).value()[0], 'a');
+  EXPECT_EQ(file->View(kPage, 1).value()[0], '\0');
+  // A part of a page cannot be written without the rest.
+  EXPECT_EQ(file->WriteAt(0, std::string(kPage + 1, 'b')).code(),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(file->View(0, 1).value()[0], 'a');
+  EXPECT_TRUE(file->Sync().ok());
+  disk.PowerCut(1);
+  file = disk.Open("/f", {false, 1 << 20}).value();
+  EXPECT_FALSE(read(kPage, 1).ok());
+  EXPECT_TRUE(file->WriteAt(kPage, std::string(kPage, 'c')).ok());
+  EXPECT_TRUE(read(0, 2 * kPage).ok());
+  EXPECT_FALSE(read(2 * kPage, 100).ok());
+  // To the end of the file is all of the last one.
+  EXPECT_TRUE(file->WriteAt(2 * kPage, std::string(100, 'd')).ok());
+  EXPECT_TRUE(read(0, whole.size()).ok());
+}
+
 TEST(SimulatedDiskTest, MemoryThatIsViewedNeverMoves) {
   Disk disk;
   auto file = Open(disk, "/f", 100);

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -38,7 +39,7 @@ void CheckAlive(Script* script, int64_t damaged_reads_max) {
 
 namespace {
 
-// Of `meta`.
+constexpr uint64_t kSectorBytes = 512;
 constexpr uint64_t kPageBytes = 4096;
 
 void FailAt(Script::Options options, uint64_t operation, Disk::Fault fault,
@@ -82,6 +83,14 @@ bool IsOfDamage(const absl::Status& status) {
   return IsClear(status) || absl::IsFailedPrecondition(status);
 }
 
+// Of `meta` or `blobs`, near the start of them.
+void ForgetAPage(Disk* disk, std::mt19937_64& random) {
+  constexpr uint64_t kPages = 64;
+  const std::string path = random() % 2 == 0 ? "/var/l2/meta" : "/var/l2/blobs";
+  // Nothing is lost of a file that is not there, or does not reach so far.
+  disk->LosePage(path, random() % kPages * kPageBytes).IgnoreError();
+}
+
 void DeceiveAt(Script::Options options, Deceit deceit, uint64_t operation,
                uint64_t seed) {
   options.damaged = true;
@@ -89,11 +98,15 @@ void DeceiveAt(Script::Options options, Deceit deceit, uint64_t operation,
   script.disk()->SetFaultScript([&](const Disk::Operation& now) {
     if (now.index != operation) return Disk::Fault();
     if (deceit == Deceit::kLie) return Disk::Fault::Lie();
-    // Within the file, by whole pages of `meta`.
     std::mt19937_64 random(seed * 1'000'003 + operation);
-    const uint64_t near = now.offset / kPageBytes + 64;
-    return Disk::Fault::Misdirect(random() % near * kPageBytes +
-                                  now.offset % kPageBytes);
+    if (deceit == Deceit::kForget) {
+      ForgetAPage(script.disk(), random);
+      return Disk::Fault();
+    }
+    // Within the file, by sectors: in `meta` also by parts of a page.
+    const uint64_t near = now.offset / kSectorBytes + 512;
+    return Disk::Fault::Misdirect(random() % near * kSectorBytes +
+                                  now.offset % kSectorBytes);
   });
   const bool never = false;
   script.Run(&never, IsOfDamage);

@@ -27,13 +27,14 @@ int64_t FailAtEach(Script::Options options,
                    cache::l2::SimulatedDisk::Fault fault, OperationPoints which,
                    uint64_t seed);
 
-// Makes a write, or a sync, do something else than it says, one in a new script
+// Makes the disk break its word at a write, or a sync, one in a new script
 // each: what is served stays right, or is a miss. What is left then opens, or
 // says what is damaged; it serves no bytes that the key never had. Returns: how
 // many passed.
 enum class Deceit {
   kLie,        // It does nothing.
   kMisdirect,  // A write overwrites something else.
+  kForget,     // Beside it, a page somewhere cannot be read any more.
 };
 int64_t DeceiveAtEach(Script::Options options, Deceit deceit,
                       OperationPoints which, uint64_t seed);
