@@ -93,7 +93,7 @@ class BlobCacheView : public SourceView {
   int64_t bytes_estimate() const override {
     return info_.cache().blobs_included() ? info_.cache().stored_bytes() : 0;
   }
-  bool pressed() const override { return snapshot_->pressed(); }
+  double used() const override { return snapshot_->used(); }
   absl::Status Produce(SourceOutput* out) override;
 
  private:

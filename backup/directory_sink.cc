@@ -1,6 +1,7 @@
 #include "backup/directory_sink.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -46,6 +47,9 @@ class DirectorySinkImpl : public SnapshotSink {
       const std::shared_ptr<const format::Chunk>& chunk) override;
   absl::StatusOr<SinkReceipt> Finish(const format::Manifest& manifest) override;
   void Abort() override;
+  int64_t progress() const override {
+    return progress_.load(std::memory_order_relaxed);
+  }
 
   absl::Status CreateDirectories();
   // Whether what a dump that was received builds on is still there.
@@ -72,6 +76,7 @@ class DirectorySinkImpl : public SnapshotSink {
   const std::string name_;
   const DirectorySink::Options options_;
   FileSystem* const file_system_;
+  std::atomic<int64_t> progress_{0};  // Of folds, which take long.
 
   // Of the dump under way; the lock is held exactly as long.
   std::unique_ptr<FileLock> lock_;
@@ -292,9 +297,11 @@ void DirectorySinkImpl::FoldIfFull() {
   }
   const auto chain = archive->Chain(*entry);
   if (!chain.ok()) return;
-  const absl::StatusOr<std::string> manifest = backup_internal::FoldChain(
-      *archive, *chain,
-      {.pack_bytes = options_.pack_bytes, .sync = options_.sync});
+  const absl::StatusOr<std::string> manifest =
+      backup_internal::FoldChain(*archive, *chain,
+                                 {.pack_bytes = options_.pack_bytes,
+                                  .sync = options_.sync,
+                                  .progress = &progress_});
   if (manifest.ok()) PublishManifest(*manifest).IgnoreError();
   // It takes the place of one that Abort() must not remove.
   created_.clear();

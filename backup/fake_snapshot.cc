@@ -51,7 +51,7 @@ class FakeSnapshot : public cache::Snapshot {
     if (frames_left_ != 0) return absl::OkStatus();
     return absl::AbortedError("pin: deferred bytes exceed the budget");
   }
-  bool pressed() const override { return cache_->pressed; }
+  double used() const override { return cache_->used; }
 
   absl::Status Read(int64_t records_max, Position* position,
                     std::vector<StoredRecord>* records,

@@ -40,7 +40,7 @@ struct FakeCache {
   std::set<std::pair<BlobKey, size_t>> damaged_frames;
   int64_t frames_until_abort = -1;  // Pin lost after so many; -1: never.
   int64_t frames_read = 0;          // From all snapshots so far.
-  bool pressed = false;             // Snapshot::pressed().
+  double used = 0;                  // Snapshot::used().
   // Frames that are made when read rather than kept.
   std::function<std::string(size_t frame)> make_frame;
 

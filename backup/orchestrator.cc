@@ -35,6 +35,19 @@ using backup_internal::GivingWay;
 // As the sources; null: it failed, or nobody needs it any more.
 using Views = std::vector<std::unique_ptr<SourceView>>;
 
+// The share of what a pin may take from which on a backup hurries: three of
+// four parts are left for who needs all of them at usual priority.
+constexpr double kGiveWayUsedMax = 0.25;
+
+// SourceView::used() of the view that may be taken away first.
+double MostUsed(const Views& views) {
+  double used = 0;
+  for (const auto& view : views) {
+    if (view != nullptr) used = std::max(used, view->used());
+  }
+  return used;
+}
+
 // Whether an error of Emit() ended the whole backup, rather than a source.
 bool EndsBackup(const absl::Status& status) {
   return absl::IsCancelled(status) || absl::IsUnavailable(status);
@@ -80,7 +93,7 @@ class SourceSender : public SourceOutput {
     giving_way_->Repeat([&] {
       const absl::StatusOr<bool> more = step();
       status = more.status();
-      if (AnyPressed()) giving_way_->End();
+      if (MostUsed(*views_) > kGiveWayUsedMax) giving_way_->End();
       return more.ok() && *more;
     });
     return status;
@@ -124,11 +137,6 @@ class SourceSender : public SourceOutput {
     format::SourceTotals* const totals_;
   };
 
-  bool AnyPressed() const {
-    return std::any_of(views_->begin(), views_->end(), [](const auto& view) {
-      return view != nullptr && view->pressed();
-    });
-  }
   absl::Status Sent(const absl::Status& sent) {
     if (EndsBackup(sent)) ended_ = sent;
     LARDER_RETURN_IF_ERROR(sent);
@@ -491,20 +499,20 @@ BackupReport BackupOrchestrator::Run(const BackupRequest& request) {
 absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
                                              uint64_t stream_id,
                                              GivingWay* giving_way,
-                                             FanOut* fan_out,
+                                             FanOut* fan_out, Views* views,
                                              BackupReport* report) {
   BackupProgress progress;
-  Views views =
+  *views =
       OpenSources(sources_, {.include_blob_cache = request.include_blob_cache},
                   report, &progress);
   LARDER_RETURN_IF_ERROR(CheckSources(*report));
   LARDER_ASSIGN_OR_RETURN(std::vector<Stream> streams,
-                          PlanStreams(views, *fan_out, *report, [&] {
+                          PlanStreams(*views, *fan_out, *report, [&] {
                             return MakeHeader(*report, stream_id);
                           }));
   if (streams.empty()) return absl::UnavailableError("no sink is left");
   LARDER_RETURN_IF_ERROR(SendHeaders(options_.keys.get(), &streams, fan_out));
-  LARDER_RETURN_IF_ERROR(SendSources(&views, request, &streams, giving_way,
+  LARDER_RETURN_IF_ERROR(SendSources(views, request, &streams, giving_way,
                                      fan_out, report, &progress));
   LARDER_RETURN_IF_ERROR(SendTrailers(*report, &streams, fan_out));
   bool is_first = true;
@@ -541,6 +549,7 @@ absl::Status BackupOrchestrator::Transfer(const BackupRequest& request,
   LARDER_ASSIGN_OR_RETURN(const format::DumpHeader header,
                           MakeHeader(*report, random_()));
   const auto giving_way = std::make_shared<GivingWay>(request.background);
+  Views views;
   FanOut fan_out(
       sinks_, header,
       {.queue_chunks_max = options_.queue_chunks_max,
@@ -552,11 +561,13 @@ absl::Status BackupOrchestrator::Transfer(const BackupRequest& request,
        .giving_way = giving_way,
        .clock = clock_,
        .wait = options_.wait,
+       .used = [&views] { return MostUsed(views); },
        .cancellation = request.cancellation});
   absl::Status status = fan_out.AwaitBegun();
   if (status.ok()) {
     status = SendStreams(request, header.stream_id(), giving_way.get(),
-                         &fan_out, report);
+                         &fan_out, &views, report);
+    views.clear();
   }
   if (!status.ok()) fan_out.Abort(status);
   auto stuck = fan_out.TakeStuckThreads();

@@ -120,8 +120,9 @@ class BackupOrchestrator {
     int32_t queue_chunks_max = 8;
     // A sink is dropped, kDeadlineExceeded, when it has work and makes no
     // progress for `stall`; or when others, with nothing to do, had to wait for
-    // it for `lag` in all. Where they build on other bases, and so may need
-    // less, each chunk of it makes 250 ms of that good.
+    // it for `lag` in all, or a sixtieth of that once half is used up of what a
+    // pin may take. Where they build on other bases, and so may need less, each
+    // chunk of it makes 250 ms of that good.
     int64_t sink_stall_ms_max = 60'000;
     int64_t sink_lag_ms_max = 600'000;
     int32_t zstd_level = 1;
@@ -162,6 +163,7 @@ class BackupOrchestrator {
   absl::Status SendStreams(const BackupRequest& request, uint64_t stream_id,
                            backup_internal::GivingWay* giving_way,
                            backup_internal::FanOut* fan_out,
+                           std::vector<std::unique_ptr<SourceView>>* views,
                            BackupReport* report);
 
   const Options options_;

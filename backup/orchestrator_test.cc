@@ -45,6 +45,9 @@ class FailingSource : public SnapshotSource {
 
 class OrchestratorTest : public ::testing::Test {
  protected:
+  static constexpr int64_t kStallMs = 40;
+  static constexpr int64_t kSliceMs = 20;  // The fan-out's.
+
   std::shared_ptr<SinkLog> AddSink(BackupOrchestrator* orchestrator,
                                    TestSink::Options options = {}) {
     auto log = std::make_shared<SinkLog>();
@@ -142,7 +145,7 @@ TEST_F(OrchestratorTest, ASinkThatIsStuckIsDropped) {
     const auto log = std::make_shared<SinkLog>();
     {
       BackupOrchestrator::Options options;
-      options.sink_stall_ms_max = 40;
+      options.sink_stall_ms_max = kStallMs;
       options.queue_chunks_max = 2;
       BackupOrchestrator orchestrator(options);
       AddCache(&orchestrator);
@@ -164,6 +167,60 @@ TEST_F(OrchestratorTest, ASinkThatIsStuckIsDropped) {
     EXPECT_EQ(log->aborts, 1);
     EXPECT_EQ(log->finishes, 0);
   }
+}
+
+// A call of it lasts ten times as long as one may that says nothing.
+TEST_F(OrchestratorTest, ASinkThatSaysItGetsOnIsNotDropped) {
+  class BusySink : public TestSink {
+   public:
+    BusySink(std::shared_ptr<SinkLog> log, Options options)
+        : TestSink(log, std::move(options)), log_(std::move(log)) {}
+    int64_t progress() const override {
+      // Asked once in each slice of a wait.
+      if (looks_.fetch_add(1) == 10 * kStallMs / kSliceMs) log_->Release();
+      return looks_.load();
+    }
+
+   private:
+    const std::shared_ptr<SinkLog> log_;
+    mutable std::atomic<int64_t> looks_ = 0;
+  };
+  BackupOrchestrator::Options options;
+  options.sink_stall_ms_max = kStallMs;
+  BackupOrchestrator orchestrator(options);
+  cache_ = MakeFakeCache(1, 10);
+  AddCache(&orchestrator);
+  TestSink::Options slow;
+  slow.block_at_call = 1;
+  const auto log = std::make_shared<SinkLog>();
+  orchestrator.AddSink(std::make_unique<BusySink>(log, slow));
+  const BackupReport report = orchestrator.Run(WithBlobs());
+  EXPECT_EQ(report.outcome, Outcome::kOk) << report.status;
+  EXPECT_EQ(log->finishes, 1);
+}
+
+// Else the snapshot is taken away, and nobody has it.
+TEST_F(OrchestratorTest, WhenTheSnapshotCannotLastASlowSinkIsNotWaitedFor) {
+  BackupOrchestrator::Options options;
+  options.sink_stall_ms_max = 3'600'000;
+  options.sink_lag_ms_max = 60 * kStallMs;
+  options.queue_chunks_max = 2;
+  BackupOrchestrator orchestrator(options);
+  cache_.used = 0.51;
+  AddCache(&orchestrator);
+  TestSink::Options stuck;
+  stuck.block_at_call = 10;
+  const auto log = std::make_shared<SinkLog>();
+  orchestrator.AddSink(std::make_unique<TestSink>(log, stuck));
+  const auto good = AddSink(&orchestrator);
+  const BackupReport report = orchestrator.Run(WithBlobs());
+  EXPECT_EQ(report.outcome, Outcome::kPartial) << report.status;
+  EXPECT_EQ(report.sinks[0].status.message(),
+            absl::StrCat("others waited for it for ", kStallMs,
+                         " ms, and the cache cannot keep the snapshot for "
+                         "long"));
+  EXPECT_EQ(good->finishes, 1);
+  log->Release();
 }
 
 TEST_F(OrchestratorTest, CancelledAtAnyChunkNothingIsListed) {
@@ -397,8 +454,9 @@ class NiceSource : public SnapshotSource {
       return {};
     }
     int64_t bytes_estimate() const override { return 0; }
-    bool pressed() const override {
-      return source_->gets_pressed_ && source_->log_->steps.size() >= 2;
+    double used() const override {
+      return source_->gets_pressed_ && source_->log_->steps.size() >= 2 ? 0.26
+                                                                        : 0.25;
     }
     absl::Status Produce(SourceOutput* out) override {
       std::vector<int>& steps = source_->log_->steps;
@@ -528,7 +586,7 @@ TEST_F(OrchestratorTest, ACacheIsReadInTheBackgroundUntilItIsPressed) {
   if (usual == kLow) GTEST_SKIP() << "is itself of low priority";
   cache_ = MakeFakeCache(400, 150);
   for (const bool pressed : {false, true}) {
-    cache_.pressed = pressed;
+    cache_.used = pressed ? 0.26 : 0.25;
     BackupOrchestrator orchestrator({});
     BlobCacheSource::Options options;
     options.frame_chunk_bytes = 1000;

@@ -42,6 +42,10 @@ class SnapshotSink {
   // do: these must not inherit a low priority.
   virtual bool starts_lasting_threads() const { return false; }
 
+  // Changes while a call that takes long gets on: a sink whose calls do not
+  // return is given up otherwise. Thread-safe, unlike the rest.
+  virtual int64_t progress() const { return 0; }
+
   // `header` names the snapshot and its stream. Its sources are not known yet:
   // the first chunk brings the whole header.
   // Errors: kUnavailable when another backup holds the place.

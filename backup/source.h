@@ -93,8 +93,9 @@ class SourceView {
   virtual format::SourceInfo Describe(const format::SourceInfo* base) const = 0;
   // Bytes that Produce() will work through without a base; a guess.
   virtual int64_t bytes_estimate() const = 0;
-  // Whether what it reads may soon be taken away: hurry. Thread-safe.
-  virtual bool pressed() const { return false; }
+  // The share that is used up of what it may take before what it reads is taken
+  // away. Never shrinks. Thread-safe.
+  virtual double used() const { return 0; }
 
   // Emits into each dump everything, or what Describe(base) said, and counts it
   // in its totals. Reads what several dumps need once. To be called once.

@@ -18,9 +18,6 @@ namespace {
 // Looks at the stripes before Advance() blocks: a put is over in microseconds,
 // a wake-up takes tens of them. About 10 us on the machine of docs/bench.
 constexpr int kSpinsMax = 500;
-// The part of a pin's age and budget from which on it is pressed: three of four
-// are left for who needs all of them at usual priority.
-constexpr int64_t kPressedPart = 4;
 // Keeps `now + timeout` far from the end of the clock.
 constexpr int64_t kTimeoutMsMax = int64_t{1000} * 3600 * 24 * 365;
 
@@ -53,10 +50,12 @@ absl::Status EpochLock::Pin::status() const {
   return absl::AbortedError(abort_reason_);
 }
 
-bool EpochLock::Pin::pressed() const {
-  return over_quarter_of_budget_.load(std::memory_order_relaxed) ||
-         (lock_->clock_->NowSteadyNanos() - born_steady_nanos_) / 1'000'000 >
-             options_.age_ms_max / kPressedPart;
+double EpochLock::Pin::used() const {
+  const int64_t age_nanos =
+      lock_->clock_->NowSteadyNanos() - born_steady_nanos_;
+  return std::max(bytes_used_.load(std::memory_order_relaxed),
+                  static_cast<double>(age_nanos) / 1e6 /
+                      static_cast<double>(options_.age_ms_max));
 }
 
 EpochLock::EpochLock(uint64_t first_epoch, const Clock* clock)
@@ -188,9 +187,11 @@ int EpochLock::AbortPinsOverLimit(int64_t deferred_bytes) {
     const int64_t age_ms = (now_nanos - pin->born_steady_nanos_) / 1'000'000;
     const int64_t bytes_max = pin->options_.deferred_bytes_max;
     for (const int64_t limit : {bytes_max, pin->options_.room_bytes}) {
-      if (pin->epoch_ == oldest && limit > 0 &&
-          deferred_bytes > limit / kPressedPart) {
-        pin->over_quarter_of_budget_.store(true, std::memory_order_relaxed);
+      if (pin->epoch_ != oldest || limit <= 0) continue;
+      const double used =
+          static_cast<double>(deferred_bytes) / static_cast<double>(limit);
+      if (used > pin->bytes_used_.load(std::memory_order_relaxed)) {
+        pin->bytes_used_.store(used, std::memory_order_relaxed);
       }
     }
     std::string excess;

@@ -88,9 +88,9 @@ class EpochLock {
     // OK while the epoch is kept. Once not OK (kAborted: age or budget) it
     // stays so, and what was read since the last OK must be thrown away.
     absl::Status status() const;
-    // Whether a quarter of its age, or of its budget or the room, is used up: a
-    // holder that takes his time should hurry from then on. Stays so.
-    bool pressed() const;
+    // The largest share of its age, of its budget or of the room that was used
+    // up so far; of age and budget, more than 1 aborts it. Never shrinks.
+    double used() const;
 
    private:
     friend class EpochLock;
@@ -101,8 +101,8 @@ class EpochLock {
     const PinOptions options_;
     const int64_t born_steady_nanos_;
     std::atomic<bool> aborted_{false};
-    std::atomic<bool> over_quarter_of_budget_{false};
-    std::string abort_reason_;  // Written before aborted_ is set.
+    std::atomic<double> bytes_used_{0};  // The share of budget or room.
+    std::string abort_reason_;           // Written before aborted_ is set.
   };
 
   // The first Enter() joins `first_epoch`, which is at least 1. Borrows

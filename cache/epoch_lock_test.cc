@@ -193,37 +193,36 @@ TEST_F(EpochLockTest, BudgetAbortsPinsOfTheOldestEpochOnly) {
   EXPECT_FALSE(younger->status().ok());
 }
 
-TEST_F(EpochLockTest, APinIsPressedFromAQuarterOfItsBudgetOn) {
+TEST_F(EpochLockTest, APinSaysHowMuchOfItsBudgetIsUsed) {
   auto pin = lock_.PinEpoch(5, Options(kLongMs, 1000));
   auto younger = lock_.PinEpoch(6, Options(kLongMs, 1000));
   auto boundless = lock_.PinEpoch(5, Options(kLongMs, 0));
+  EXPECT_EQ(pin->used(), 0);
   EXPECT_EQ(lock_.AbortPinsOverLimit(250), 0);
-  EXPECT_FALSE(pin->pressed());
+  EXPECT_EQ(pin->used(), 0.25);
   EXPECT_EQ(lock_.AbortPinsOverLimit(251), 0);
-  EXPECT_TRUE(pin->pressed());
-  EXPECT_FALSE(younger->pressed());
-  EXPECT_FALSE(boundless->pressed());
+  EXPECT_EQ(pin->used(), 0.251);
+  EXPECT_EQ(younger->used(), 0);
+  EXPECT_EQ(boundless->used(), 0);
   EXPECT_EQ(lock_.AbortPinsOverLimit(0), 0);
-  EXPECT_TRUE(pin->pressed());
+  EXPECT_EQ(pin->used(), 0.251);
   EXPECT_TRUE(pin->status().ok());
 }
 
-TEST_F(EpochLockTest, APinIsPressedFromAQuarterOfTheRoomOn) {
+TEST_F(EpochLockTest, APinSaysHowMuchOfTheRoomIsUsed) {
   EpochLock::PinOptions options = Options(kLongMs, 1'000'000);
   options.room_bytes = 1000;
   auto pin = lock_.PinEpoch(5, options);
-  EXPECT_EQ(lock_.AbortPinsOverLimit(250), 0);
-  EXPECT_FALSE(pin->pressed());
   EXPECT_EQ(lock_.AbortPinsOverLimit(251), 0);
-  EXPECT_TRUE(pin->pressed());
+  EXPECT_EQ(pin->used(), 0.251);
 }
 
-TEST_F(EpochLockTest, APinIsPressedFromAQuarterOfItsAgeOn) {
+TEST_F(EpochLockTest, APinSaysHowMuchOfItsAgeIsUsed) {
   auto pin = lock_.PinEpoch(5, Options(1000, 0));
   clock_.AdvanceMillis(250);
-  EXPECT_FALSE(pin->pressed());
-  clock_.AdvanceMillis(1);
-  EXPECT_TRUE(pin->pressed());
+  EXPECT_EQ(pin->used(), 0.25);
+  clock_.AdvanceMillis(750);
+  EXPECT_EQ(pin->used(), 1);
 }
 
 TEST_F(EpochLockTest, ZeroBudgetIsNoBudget) {

@@ -110,9 +110,9 @@ class Snapshot {
   // OK while the pin holds; kAborted once it was taken away (age or budget of
   // deferred bytes): what was read since must be thrown away.
   virtual absl::Status status() const = 0;
-  // Whether the pin is on its way to be taken away: who reads should hurry.
-  // Stays so.
-  virtual bool pressed() const = 0;
+  // The share of what the pin may take, of age or bytes, that is used up: it is
+  // taken away beyond 1, or before others are short of room. Never shrinks.
+  virtual double used() const = 0;
 
   // A place between records. Default: before the first.
   struct Position {

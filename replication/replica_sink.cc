@@ -1,6 +1,7 @@
 #include "replication/replica_sink.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <random>
@@ -71,6 +72,9 @@ class ReplicaSinkImpl : public ReplicaSink {
   absl::StatusOr<SinkReceipt> Finish(const Manifest& manifest) override;
   void Abort() override;
   TransferCounts counts() const override { return counts_; }
+  int64_t progress() const override {
+    return replies_.load(std::memory_order_relaxed);
+  }
 
  private:
   void Reset();
@@ -111,6 +115,7 @@ class ReplicaSinkImpl : public ReplicaSink {
   const std::unique_ptr<ReplicaConnector> connector_;
   std::mt19937_64 random_;
   TransferCounts counts_;
+  std::atomic<int64_t> replies_{0};  // Of the replica, over all connections.
 
   // Of the dump.
   std::string header_;
@@ -210,7 +215,8 @@ absl::Status ReplicaSinkImpl::Observe(const State& state) {
 
 absl::Status ReplicaSinkImpl::Connect(int64_t silence_ms_max) {
   ++counts_.connections;
-  link_ = std::make_unique<TransferLink>(connector_->StartTransfer(), clock_);
+  link_ = std::make_unique<TransferLink>(connector_->StartTransfer(), clock_,
+                                         &replies_);
   TransferRequest request;
   Hello* const hello = request.mutable_hello();
   hello->set_protocol_version(kProtocolVersion);

@@ -14,8 +14,11 @@ constexpr std::chrono::milliseconds kSlice{20};
 }  // namespace
 
 TransferLink::TransferLink(std::unique_ptr<TransferCall> call,
-                           cache::Clock* clock)
-    : call_(std::move(call)), clock_(clock), reader_([this] { ReadAll(); }) {}
+                           cache::Clock* clock, std::atomic<int64_t>* replies)
+    : call_(std::move(call)),
+      clock_(clock),
+      replies_(replies),
+      reader_([this] { ReadAll(); }) {}
 
 TransferLink::~TransferLink() { End().IgnoreError(); }
 
@@ -44,7 +47,7 @@ void TransferLink::ReadAll() {
 }
 
 void TransferLink::Book(const TransferReply& reply) {
-  ++replies_;
+  replies_->fetch_add(1, std::memory_order_relaxed);
   state_.heard_nanos = clock_->NowSteadyNanos();
   switch (reply.reply_case()) {
     case TransferReply::kHello:
@@ -81,12 +84,13 @@ TransferLink::State TransferLink::Await(
     absl::FunctionRef<bool(const State&)> ready, absl::FunctionRef<bool()> stop,
     int64_t silence_ms_max) {
   MutexLock lock(&mu_);
-  int64_t seen = replies_;
+  int64_t seen = replies_->load(std::memory_order_relaxed);
   int64_t heard_nanos = clock_->NowSteadyNanos();
   while (!state_.over && !ready(state_) && !stop()) {
     const int64_t now = clock_->NowSteadyNanos();
-    if (replies_ != seen) {
-      seen = replies_;
+    const int64_t replies = replies_->load(std::memory_order_relaxed);
+    if (replies != seen) {
+      seen = replies;
       heard_nanos = now;
     }
     if (now - heard_nanos >= silence_ms_max * 1'000'000) {

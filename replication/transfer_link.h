@@ -2,6 +2,7 @@
 #ifndef LARDER_REPLICATION_TRANSFER_LINK_H_
 #define LARDER_REPLICATION_TRANSFER_LINK_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -37,8 +38,9 @@ class TransferLink {
     bool over = false;        // Nothing more comes.
   };
 
-  // Borrows `clock`.
-  TransferLink(std::unique_ptr<TransferCall> call, cache::Clock* clock);
+  // Counts replies in `*replies`. Borrows both.
+  TransferLink(std::unique_ptr<TransferCall> call, cache::Clock* clock,
+               std::atomic<int64_t>* replies);
   ~TransferLink();  // Cancels what is not over.
   TransferLink(const TransferLink&) = delete;
   TransferLink& operator=(const TransferLink&) = delete;
@@ -67,13 +69,13 @@ class TransferLink {
 
   const std::unique_ptr<TransferCall> call_;
   cache::Clock* const clock_;
+  std::atomic<int64_t>* const replies_;
   bool ended_ = false;
   bool silent_ = false;
   bool write_failed_ = false;
   mutable cache::Mutex mu_;
   std::condition_variable_any changed_;
   State state_ ABSL_GUARDED_BY(mu_);
-  int64_t replies_ ABSL_GUARDED_BY(mu_) = 0;
   std::thread reader_;
 };
 

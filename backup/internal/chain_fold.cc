@@ -185,6 +185,9 @@ absl::Status Fold::WriteRange(uint16_t source, const std::string& high,
         backup::format::BlobName(record.ns(), record.key()));
   }
   LARDER_RETURN_IF_ERROR(Write(ChunkType::kRecords, source, *range));
+  if (options_.progress != nullptr) {
+    options_.progress->fetch_add(1, std::memory_order_relaxed);
+  }
   if (range->records_size() > 0) {
     LARDER_RETURN_IF_ERROR(Write(ChunkType::kNames, source, names));
   }

@@ -2,6 +2,7 @@
 #ifndef LARDER_BACKUP_INTERNAL_CHAIN_FOLD_H_
 #define LARDER_BACKUP_INTERNAL_CHAIN_FOLD_H_
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@ namespace larder::backup_internal {
 struct FoldOptions {
   int64_t pack_bytes = 0;  // As PackWriter's.
   bool sync = true;
+  std::atomic<int64_t>* progress = nullptr;  // Counts ranges of records.
 };
 
 // Writes a full dump of the last snapshot of `chain` (Archive::Chain()): its

@@ -24,6 +24,11 @@ constexpr milliseconds kSlice{20};
 // bases waited for it: they need less than it does, so that alone is not its
 // fault. Source: 4 MiB a second, a slow disk or a fast line between sites.
 constexpr milliseconds kEarnedByChunk{250};
+// The share of what a snapshot may take from which on the backup waits less for
+// one sink while others have nothing to do: else it ends for all of them.
+constexpr double kPatientUsedMax = 0.5;
+constexpr int kImpatience =
+    60;  // By default: 10 seconds instead of 10 minutes.
 
 PackedPayload Copy(const PackedPayload& packed) {
   PackedPayload copy;
@@ -81,32 +86,43 @@ void FanOut::NoteWait(size_t worker, milliseconds waited, int64_t chunks) {
   }
 }
 
+milliseconds FanOut::LagMax() const {
+  return options_.used() > kPatientUsedMax ? options_.lag_max / kImpatience
+                                           : options_.lag_max;
+}
+
 template <typename Ready>
 absl::Status FanOut::Await(size_t index, bool cancellable, Ready ready) {
   SinkWorker* const worker = workers_[index].get();
   steady_clock::time_point moved = steady_clock::now();
   int64_t calls = worker->calls_returned();
+  int64_t progress = worker->progress();
   const milliseconds slice = std::min(kSlice, options_.stall_max);
   while (!ready(worker, slice)) {
     if (cancellable) {
       LARDER_RETURN_IF_ERROR(backup::CheckCancelled(options_.cancellation));
     }
     const steady_clock::time_point now = steady_clock::now();
+    const int64_t progress_now = worker->progress();
+    if (progress_now != progress) moved = now;
+    progress = progress_now;
     const int64_t returned = worker->calls_returned();
-    if (returned != calls) moved = now;
     NoteWait(index, slice, returned - calls);
     calls = returned;
+    const milliseconds lag_max = LagMax();
     // Before anybody is dropped for being slow.
-    if (now - moved >= options_.stall_max / 4 ||
-        lag_[index] >= options_.lag_max / 4) {
+    if (now - moved >= options_.stall_max / 4 || lag_[index] >= lag_max / 4) {
       options_.giving_way->End();
     }
     if (now - moved >= options_.stall_max) {
       worker->Drop(absl::DeadlineExceededError(
           absl::StrCat("no progress for ", options_.stall_max.count(), " ms")));
-    } else if (lag_[index] >= options_.lag_max) {
-      worker->Drop(absl::DeadlineExceededError(absl::StrCat(
-          "others waited for it for ", options_.lag_max.count(), " ms")));
+    } else if (lag_[index] >= lag_max) {
+      worker->Drop(absl::DeadlineExceededError(
+          absl::StrCat("others waited for it for ", lag_max.count(), " ms",
+                       lag_max < options_.lag_max
+                           ? ", and the cache cannot keep the snapshot for long"
+                           : "")));
     }
   }
   return absl::OkStatus();

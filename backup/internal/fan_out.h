@@ -45,6 +45,8 @@ class FanOut {
     cache::Clock* clock = nullptr;
     // Lets so many nanoseconds of the clock pass.
     std::function<void(int64_t)> wait;
+    // SourceView::used(), of all that are open.
+    std::function<double()> used = [] { return 0; };
     const backup::Cancellation* cancellation = nullptr;
   };
 
@@ -102,6 +104,8 @@ class FanOut {
     ChunkStream chunks;
   };
 
+  // How long others may wait for one worker, in all.
+  std::chrono::milliseconds LagMax() const;
   // Waits for `ready(worker, slice)`; drops the worker past the bound.
   template <typename Ready>
   absl::Status Await(size_t worker, bool cancellable, Ready ready);

@@ -171,6 +171,10 @@ int64_t SinkWorker::calls_returned() const {
   return shared_->calls_returned;
 }
 
+int64_t SinkWorker::progress() const {
+  return calls_returned() + shared_->sink->progress();
+}
+
 bool SinkWorker::AwaitBegun(std::chrono::milliseconds wait) {
   Shared& s = *shared_;
   return s.Await(wait,

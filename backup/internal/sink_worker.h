@@ -49,8 +49,10 @@ class SinkWorker {
   bool alive() const { return status().ok(); }
   // No queue, and no call under way.
   bool idle() const;
-  // Calls of the sink that have returned: changes while it makes progress.
+  // Calls of the sink that have returned.
   int64_t calls_returned() const;
+  // Changes while it makes progress, also within a call.
+  int64_t progress() const;
 
   // Waits a little (up to `wait`) for Begin() to return, for the queue to hold
   // fewer than `queue_chunks_max`, or for Finish() to return. Returns: whether

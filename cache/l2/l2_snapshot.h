@@ -23,7 +23,7 @@ class PinnedSnapshot : public Snapshot {
 
   const SnapshotInfo& info() const override { return info_; }
   absl::Status status() const override { return pin_->status(); }
-  bool pressed() const override { return pin_->pressed(); }
+  double used() const override { return pin_->used(); }
   absl::Status Read(int64_t records_max, Position* position,
                     std::vector<StoredRecord>* records,
                     std::vector<std::string>* damage) const override;
