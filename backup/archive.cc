@@ -293,46 +293,4 @@ absl::StatusOr<SnapshotEntry> Archive::FindAt(int64_t unix_ms) const {
                                     : last.status.message()));
 }
 
-namespace {
-
-std::optional<format::DumpHeader> AsDeltaBase(const SnapshotEntry& entry) {
-  if (!entry.complete || entry.deltas >= format::kDeltasPerChainMax) {
-    return std::nullopt;
-  }
-  format::DumpHeader base = entry.manifest.header();
-  base.clear_sources();
-  bool has_blobs = false;
-  for (int i = 0; i < entry.manifest.header().sources_size(); ++i) {
-    if (entry.manifest.trailer().sources(i).status_code() != 0) continue;
-    const format::SourceInfo& source = entry.manifest.header().sources(i);
-    has_blobs = has_blobs || source.cache().blobs_included();
-    *base.add_sources() = source;
-  }
-  if (!has_blobs) return std::nullopt;
-  return base;
-}
-
-}  // namespace
-
-absl::StatusOr<std::optional<format::DumpHeader>> FindDeltaBase(
-    const std::vector<SnapshotEntry>& snapshots, absl::string_view id) {
-  for (auto it = snapshots.rbegin(); it != snapshots.rend(); ++it) {
-    if (!it->status.ok() || (!id.empty() && it->id != id)) continue;
-    std::optional<format::DumpHeader> base = AsDeltaBase(*it);
-    if (base.has_value()) return base;
-    if (!id.empty()) {
-      return absl::NotFoundError(absl::StrCat(
-          "snapshot ", id, ": cannot be built on: ",
-          it->complete
-              ? absl::StrCat("it has no blobs, or ", format::kDeltasPerChainMax,
-                             " deltas below it")
-              : it->incomplete_reason));
-    }
-    // The newest one decides: on an older one a delta grows.
-    if (it->complete && it->deltas >= format::kDeltasPerChainMax) break;
-  }
-  if (id.empty()) return std::optional<format::DumpHeader>();
-  return absl::NotFoundError(absl::StrCat("snapshot ", id, " does not exist"));
-}
-
 }  // namespace larder::backup

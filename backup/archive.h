@@ -115,13 +115,6 @@ class Archive {
   Keys keys_;  // Null: none.
 };
 
-// What a delta can build on: the header, without sources that failed, of the
-// newest of `snapshots` (oldest first) that is complete and has blobs; of `id`,
-// if that is not empty. Nothing: there is none, or its chain is full.
-// Errors: kNotFound when `id` is not there, or cannot be built on.
-absl::StatusOr<std::optional<format::DumpHeader>> FindDeltaBase(
-    const std::vector<SnapshotEntry>& snapshots, absl::string_view id);
-
 }  // namespace larder::backup
 
 #endif  // LARDER_BACKUP_ARCHIVE_H_

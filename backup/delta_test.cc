@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -237,6 +238,87 @@ TEST_F(DeltaTest, FullAndBaseCanBeAskedFor) {
   for (const BackupReport& r : {first, second, third, full}) {
     ExpectRestores("/a", r.snapshot_id);
   }
+}
+
+// They take turns, so that the newest snapshot is of the other one each time.
+TEST_F(DeltaTest, TwoCachesInOneArchiveBuildOnTheirOwn) {
+  std::unique_ptr<BlobCache> other = OpenCache("/other");
+  Model other_model;
+  std::string last, other_last;
+  for (int round = 0; round < 4; ++round) {
+    SCOPED_TRACE(round);
+    Put("pages", "key", absl::StrCat(round));
+    const BackupReport report = Backup({"/a"});
+    ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+    EXPECT_EQ(report.sinks[0].base_snapshot_id, last);
+    last = report.snapshot_id;
+    std::swap(cache_, other);
+    std::swap(model_, other_model);
+    std::swap(last, other_last);
+  }
+  ExpectRestores("/a", last);
+  ExpectRestores("/a", other_last);
+  // Neither can be had on the other's.
+  const BackupReport none = Backup({"/a"}, {.base_id = other_last});
+  EXPECT_EQ(none.outcome, Outcome::kFailed);
+  EXPECT_TRUE(absl::IsNotFound(none.status)) << none.status;
+  EXPECT_EQ(Open("/a").List()->size(), 4);
+}
+
+// Damage that is known ends with the next backup.
+TEST_F(DeltaTest, NothingBuildsOnWhatWasFoundDamaged) {
+  Fill(200);
+  const BackupReport full = Backup({"/a"});
+  Put("pages", "key0", "2");
+  const BackupReport delta = Backup({"/a"});
+  ASSERT_EQ(delta.sinks[0].base_snapshot_id, full.snapshot_id);
+  const auto entry = Open("/a").Find(full.snapshot_id);
+  ASSERT_TRUE(entry.ok()) << entry.status();
+  const format::Pack& pack = entry->manifest.packs(0);
+  ASSERT_TRUE(
+      disk_.FlipBit(absl::StrCat("/a/packs/", pack.name()), pack.bytes() / 2, 3)
+          .ok());
+  const auto verdict = VerifyArchive(
+      Open("/a"),
+      {.snapshot_id = delta.snapshot_id, .store = true, .clock = &clock_});
+  ASSERT_TRUE(verdict.ok()) << verdict.status();
+  ASSERT_EQ(verdict->snapshots.size(), 2);
+  EXPECT_TRUE(absl::IsDataLoss(verdict->snapshots[0].status));
+  EXPECT_EQ(verdict->snapshots[1].id, delta.snapshot_id);
+  EXPECT_THAT(std::string(verdict->snapshots[1].status.message()),
+              ::testing::StartsWith(absl::StrCat("it builds on snapshot ",
+                                                 full.snapshot_id, ": ")));
+  for (const std::string& id : {full.snapshot_id, delta.snapshot_id}) {
+    const BackupReport none = Backup({"/a"}, {.base_id = id});
+    EXPECT_TRUE(absl::IsNotFound(none.status)) << none.status;
+  }
+  const BackupReport next = Backup({"/a"});
+  EXPECT_EQ(next.sinks[0].base_snapshot_id, "");
+  ExpectRestores("/a", next.snapshot_id);
+  // On that they do.
+  EXPECT_EQ(Backup({"/a"}).sinks[0].base_snapshot_id, next.snapshot_id);
+}
+
+// Damage in the last delta costs no full dump.
+TEST_F(DeltaTest, WhatIsSoundBelowADamagedDeltaIsBuiltOn) {
+  Fill(200);
+  const BackupReport full = Backup({"/a"});
+  Put("pages", "key0", RandomBytes(1, 5000));
+  const BackupReport delta = Backup({"/a"});
+  const auto entry = Open("/a").Find(delta.snapshot_id);
+  ASSERT_TRUE(entry.ok()) << entry.status();
+  const format::Pack& pack = entry->manifest.packs(0);
+  ASSERT_TRUE(
+      disk_.FlipBit(absl::StrCat("/a/packs/", pack.name()), pack.bytes() / 2, 3)
+          .ok());
+  const auto verdict =
+      VerifyArchive(Open("/a"), {.store = true, .clock = &clock_});
+  ASSERT_TRUE(verdict.ok()) << verdict.status();
+  EXPECT_TRUE(verdict->snapshots[0].status.ok());
+  EXPECT_FALSE(verdict->snapshots[1].status.ok());
+  const BackupReport next = Backup({"/a"});
+  EXPECT_EQ(next.sinks[0].base_snapshot_id, full.snapshot_id);
+  ExpectRestores("/a", next.snapshot_id);
 }
 
 TEST_F(DeltaTest, EachSinkGetsWhatItLacks) {

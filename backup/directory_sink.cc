@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
+#include "backup/delta_base.h"
 #include "backup/format/archive_file.h"
 #include "backup/format/limits.h"
 #include "backup/format/names.h"
@@ -40,7 +41,7 @@ class DirectorySinkImpl : public SnapshotSink {
 
   const std::string& name() const override { return name_; }
   absl::Status Begin(const format::DumpHeader& header) override;
-  absl::StatusOr<std::optional<format::DumpHeader>> Base(
+  absl::StatusOr<std::vector<format::DumpHeader>> Bases(
       absl::string_view id) override;
   SealedLineages Sealed() const override;
   absl::Status Append(
@@ -52,7 +53,7 @@ class DirectorySinkImpl : public SnapshotSink {
   }
 
   absl::Status CreateDirectories();
-  // Whether what a dump that was received builds on is still there.
+  // Whether what a dump builds on is there, and is what it says.
   absl::Status CheckBase(const format::DumpHeader& header) const;
   // Between Begin() and the end of the dump, instead of chunks and Finish().
   absl::StatusOr<SinkReceipt> Adopt(const std::string& from,
@@ -165,16 +166,18 @@ absl::Status DirectorySinkImpl::Begin(const format::DumpHeader& header) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<format::DumpHeader>> DirectorySinkImpl::Base(
+absl::StatusOr<std::vector<format::DumpHeader>> DirectorySinkImpl::Bases(
     absl::string_view id) {
   LARDER_CHECK(lock_ != nullptr);
   // As Begin() saw them: what it could not read has no place in a chain whose
   // ordinals grow.
-  absl::StatusOr<std::optional<format::DumpHeader>> base =
-      FindDeltaBase(snapshots_, id);
-  if (base.ok()) return base;
-  return absl::Status(base.status().code(),
-                      absl::StrCat(path_, ": ", base.status().message()));
+  LARDER_ASSIGN_OR_RETURN(const Archive archive,
+                          Archive::Open(path_, file_system_));
+  absl::StatusOr<std::vector<format::DumpHeader>> bases =
+      FindDeltaBases(archive, snapshots_, id);
+  if (bases.ok()) return bases;
+  return absl::Status(bases.status().code(),
+                      absl::StrCat(path_, ": ", bases.status().message()));
 }
 
 SealedLineages DirectorySinkImpl::Sealed() const {
@@ -213,6 +216,7 @@ absl::Status DirectorySinkImpl::PublishManifest(const std::string& bytes) {
 absl::StatusOr<SinkReceipt> DirectorySinkImpl::Finish(
     const format::Manifest& manifest) {
   LARDER_CHECK(lock_ != nullptr);
+  LARDER_RETURN_IF_ERROR(CheckBase(manifest.header()));
   LARDER_RETURN_IF_ERROR(writer_->Close());
   return Publish(manifest, writer_->packs());
 }
@@ -247,14 +251,35 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Publish(
 absl::Status DirectorySinkImpl::CheckBase(
     const format::DumpHeader& header) const {
   const std::string& id = header.base_snapshot_id();
-  const auto is_base = [&id](const SnapshotEntry& snapshot) {
-    return snapshot.complete && snapshot.id == id;
-  };
-  if (id.empty() || std::any_of(snapshots_.begin(), snapshots_.end(), is_base))
-    return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat(path_, ": snapshot ", id, ", which snapshot ", snapshot_id_,
-                   " builds on, is not there any more"));
+  if (id.empty()) return absl::OkStatus();
+  const auto base =
+      std::find_if(snapshots_.begin(), snapshots_.end(),
+                   [&id](const SnapshotEntry& snapshot) {
+                     return snapshot.complete && snapshot.id == id;
+                   });
+  if (base == snapshots_.end()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": snapshot ", id, ", which snapshot ",
+                     snapshot_id_, " builds on, is not there any more"));
+  }
+  for (const format::SourceInfo& source : header.sources()) {
+    if (source.cache().base_epoch() == 0) continue;
+    const auto& held = base->manifest.header().sources();
+    const auto same =
+        std::find_if(held.begin(), held.end(), [&](const auto& other) {
+          return other.name() == source.name() &&
+                 other.cache().lineage() == source.cache().lineage() &&
+                 other.cache().epoch() == source.cache().base_epoch();
+        });
+    if (same == held.end()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          path_, ": source ", source.name(), " of snapshot ", snapshot_id_,
+          " builds on epoch ", source.cache().base_epoch(), " of lineage ",
+          format::Printable(source.cache().lineage()), ", which snapshot ", id,
+          " is not of"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<SinkReceipt> DirectorySinkImpl::Adopt(

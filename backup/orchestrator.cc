@@ -24,6 +24,7 @@
 #include "backup/internal/chunk_stream.h"
 #include "backup/internal/fan_out.h"
 #include "backup/internal/giving_way.h"
+#include "backup/internal/sink_worker.h"
 #include "cache/check.h"
 #include "cache/status_macros.h"
 
@@ -32,6 +33,7 @@ namespace {
 
 using backup_internal::FanOut;
 using backup_internal::GivingWay;
+using backup_internal::SinkWorker;
 // As the sources; null: it failed, or nobody needs it any more.
 using Views = std::vector<std::unique_ptr<SourceView>>;
 
@@ -194,10 +196,12 @@ format::DumpHeader HeaderInTheClear(const BackupReport& report,
   return header;
 }
 
-// Fills in what the sources say they will send, given the base.
-void DescribeSources(const Views& views, const BackupReport& report,
+// Fills in what the sources say they will send, given the base. Returns:
+// whether that is a delta; else there is no base.
+bool DescribeSources(const Views& views, const BackupReport& report,
                      Stream* stream) {
   bool is_delta = false;
+  stream->header.clear_sources();
   for (size_t i = 0; i < views.size(); ++i) {
     const SourceResult& source = report.sources[i];
     format::SourceInfo* info = stream->header.add_sources();
@@ -213,25 +217,52 @@ void DescribeSources(const Views& views, const BackupReport& report,
   } else {
     stream->base.reset();
   }
+  return is_delta;
+}
+
+// What is the same of all sinks that a stream is for: what their base holds.
+// Sinks say it of themselves, and a replica may say anything.
+std::string BaseKey(const Stream& stream) {
+  std::string key = stream.header.base_snapshot_id();
+  for (const format::SourceInfo& source : stream.header.sources()) {
+    const format::SourceInfo* const base = stream.BaseOf(source.name());
+    if (source.cache().base_epoch() == 0 || base == nullptr) continue;
+    absl::StrAppend(&key, " ", source.name(), " ", source.cache().base_epoch(),
+                    " ", base->cache().complete_through());
+  }
+  return key;
 }
 
 using MakeHeaderFn = absl::FunctionRef<absl::StatusOr<format::DumpHeader>()>;
 
 // The streams that the sinks need, the fullest first. Each has a header, and so
-// a salt, of its own: their chunks have the same sequences.
+// a salt, of its own: their chunks have the same sequences. A sink that cannot
+// have a delta on `base_id`, if that is not empty, is dropped.
 absl::StatusOr<std::vector<Stream>> PlanStreams(const Views& views,
                                                 const FanOut& fan_out,
                                                 const BackupReport& report,
+                                                const std::string& base_id,
                                                 MakeHeaderFn make_header) {
   std::map<std::string, Stream> by_base;
   for (size_t i = 0; i < fan_out.workers().size(); ++i) {
-    if (!fan_out.workers()[i]->alive()) continue;
+    SinkWorker* const worker = fan_out.workers()[i].get();
+    if (!worker->alive()) continue;
     Stream stream;
-    stream.base = fan_out.workers()[i]->base();
     LARDER_ASSIGN_OR_RETURN(stream.header, make_header());
-    DescribeSources(views, report, &stream);
-    const std::string key = stream.header.base_snapshot_id();
-    by_base.try_emplace(key, std::move(stream))
+    std::vector<format::DumpHeader> bases = worker->bases();
+    bool is_delta = false;
+    for (size_t b = 0; b < bases.size() && !is_delta; ++b) {
+      stream.base = std::move(bases[b]);
+      is_delta = DescribeSources(views, report, &stream);
+    }
+    if (!is_delta && !base_id.empty()) {
+      worker->Drop(absl::NotFoundError(absl::StrCat(
+          "snapshot ", base_id,
+          ": cannot be built on: not of this cache's past, or without blobs")));
+      continue;
+    }
+    if (!is_delta) DescribeSources(views, report, &stream);
+    by_base.try_emplace(BaseKey(stream), std::move(stream))
         .first->second.sinks.push_back(i);
   }
   std::vector<Stream> streams;
@@ -506,10 +537,10 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
       OpenSources(sources_, {.include_blob_cache = request.include_blob_cache},
                   report, &progress);
   LARDER_RETURN_IF_ERROR(CheckSources(*report));
-  LARDER_ASSIGN_OR_RETURN(std::vector<Stream> streams,
-                          PlanStreams(*views, *fan_out, *report, [&] {
-                            return MakeHeader(*report, stream_id);
-                          }));
+  LARDER_ASSIGN_OR_RETURN(
+      std::vector<Stream> streams,
+      PlanStreams(*views, *fan_out, *report, request.base_id,
+                  [&] { return MakeHeader(*report, stream_id); }));
   if (streams.empty()) return absl::UnavailableError("no sink is left");
   LARDER_RETURN_IF_ERROR(SendHeaders(options_.keys.get(), &streams, fan_out));
   LARDER_RETURN_IF_ERROR(SendSources(views, request, &streams, giving_way,

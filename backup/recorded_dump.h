@@ -59,9 +59,9 @@ class RecordingSink : public SnapshotSink {
     dump_->header = header;
     return absl::OkStatus();
   }
-  absl::StatusOr<std::optional<format::DumpHeader>> Base(
+  absl::StatusOr<std::vector<format::DumpHeader>> Bases(
       absl::string_view) override {
-    return std::optional<format::DumpHeader>();
+    return std::vector<format::DumpHeader>();
   }
   absl::Status Append(
       const std::shared_ptr<const format::Chunk>& chunk) override {

@@ -51,6 +51,7 @@ class Retention {
       by_id_[snapshots[i].id] = i;
       decisions_.emplace_back().id = snapshots[i].id;
     }
+    FindCaches();
   }
 
   void ApplyPolicy(const RetentionPolicy& policy, absl::TimeZone zone);
@@ -64,6 +65,9 @@ class Retention {
   void Keep(size_t at, const std::string& reason) {
     decisions_[at].reasons.push_back(reason);
   }
+  // Gives each snapshot, and so its lineages, the cache that it is of.
+  void FindCaches();
+  size_t CacheOf(size_t at);
   bool KeepBases();
   bool KeepFlushes();
   bool IsNeededByOlder(size_t at) const;
@@ -72,24 +76,63 @@ class Retention {
   const std::vector<SnapshotEntry>& snapshots_;
   absl::flat_hash_map<std::string, size_t> by_id_;
   std::vector<RetentionDecision> decisions_;
+  // Each leads towards the first snapshot of its cache, which leads to itself.
+  std::vector<size_t> same_cache_;
 };
+
+size_t Retention::CacheOf(size_t at) {
+  while (same_cache_[at] != at) {
+    same_cache_[at] = same_cache_[same_cache_[at]];
+    at = same_cache_[at];
+  }
+  return at;
+}
+
+void Retention::FindCaches() {
+  // By lineage; of what has none, under an empty one.
+  absl::flat_hash_map<std::string, size_t> first;
+  const auto join = [&](const std::string& lineage, size_t at) {
+    const size_t with = CacheOf(first.try_emplace(lineage, at).first->second);
+    const size_t cache = CacheOf(at);
+    same_cache_[std::max(with, cache)] = std::min(with, cache);
+  };
+  for (size_t at = 0; at < snapshots_.size(); ++at) {
+    same_cache_.push_back(at);
+    bool any = false;
+    for (const auto& source : snapshots_[at].manifest.header().sources()) {
+      if (source.kind() != format::SOURCE_KIND_BLOB_CACHE) continue;
+      any = true;
+      join(source.cache().lineage(), at);
+      for (const std::string& ancestor : source.cache().ancestors()) {
+        join(ancestor, at);
+      }
+    }
+    if (!any) join("", at);
+  }
+}
 
 void Retention::ApplyPolicy(const RetentionPolicy& policy,
                             absl::TimeZone zone) {
   const std::vector<Rule> rules = RulesOf(policy);
-  std::vector<absl::flat_hash_set<std::string>> seen(rules.size());
-  int64_t last = 0;
+  struct Seen {
+    int64_t snapshots = 0;
+    std::vector<absl::flat_hash_set<std::string>> periods;  // By rule.
+  };
+  absl::flat_hash_map<size_t, Seen> by_cache;
   // The newest first; by ordinal, since a clock may have been set back.
   for (size_t at = snapshots_.size(); at-- > 0;) {
     const SnapshotEntry& entry = snapshots_[at];
     if (!entry.complete) continue;
-    if (last++ < policy.last) Keep(at, "last");
+    Seen& seen = by_cache[CacheOf(at)];
+    seen.periods.resize(rules.size());
+    if (seen.snapshots++ < policy.last) Keep(at, "last");
     const absl::CivilSecond time = absl::ToCivilSecond(
         absl::FromUnixMillis(entry.manifest.header().created_unix_ms()), zone);
     for (size_t r = 0; r < rules.size(); ++r) {
-      if (static_cast<int64_t>(seen[r].size()) >= rules[r].count) continue;
+      absl::flat_hash_set<std::string>& periods = seen.periods[r];
+      if (static_cast<int64_t>(periods.size()) >= rules[r].count) continue;
       const std::string period = rules[r].period(time);
-      if (seen[r].insert(period).second) {
+      if (periods.insert(period).second) {
         Keep(at, absl::StrCat(rules[r].name, " ", period));
       }
     }
@@ -98,7 +141,7 @@ void Retention::ApplyPolicy(const RetentionPolicy& policy,
 
 void Retention::KeepWhatMustStay(
     const absl::flat_hash_set<std::string>& leased) {
-  bool newest = true;
+  absl::flat_hash_set<size_t> done;  // Caches.
   for (size_t at = snapshots_.size(); at-- > 0;) {
     const SnapshotEntry& entry = snapshots_[at];
     if (leased.contains(entry.id)) Keep(at, "being read");
@@ -107,8 +150,9 @@ void Retention::KeepWhatMustStay(
          entry.incomplete_code != absl::StatusCode::kDataLoss)) {
       Keep(at, "cannot be read now");
     }
-    if (entry.complete && newest) Keep(at, "newest complete");
-    newest = newest && !entry.complete;
+    if (entry.complete && done.insert(CacheOf(at)).second) {
+      Keep(at, "newest complete");
+    }
   }
 }
 

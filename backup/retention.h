@@ -12,9 +12,12 @@
 
 namespace larder::backup {
 
-// How many of each to keep; of the periods, the newest complete snapshot of
-// each of the last so many in which there is one. One snapshot may count for
-// several. Periods are of the civil calendar; weeks start on Monday.
+// How many of each to keep of each cache; of the periods, the newest complete
+// snapshot of each of the last so many in which there is one. One snapshot may
+// count for several. Periods are of the civil calendar; weeks start on Monday.
+//
+// A lineage and those that were restored from it are one cache here; snapshots
+// without any are of one more.
 struct RetentionPolicy {
   int64_t last = 0;
   int64_t hourly = 0;
@@ -39,7 +42,7 @@ struct RetentionDecision {
 
 // Decides on all of `snapshots`, as Archive::List() gives them, in their order.
 // Besides what `policy` asks for, these stay:
-// - the newest complete one;
+// - the newest complete one of each cache;
 // - those in `leased`;
 // - those whose files cannot be read just now, or whose manifest cannot;
 // - what one that stays builds on;

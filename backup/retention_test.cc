@@ -101,6 +101,34 @@ TEST_F(RetentionTest, TheNewestOfEachPeriodCounts) {
               ElementsAre("e: last, daily 2026-11-23, newest complete"));
 }
 
+// Two servers that back up to one archive do not push each other out.
+TEST_F(RetentionTest, EachCacheHasItsOwn) {
+  Add("b1", absl::CivilSecond(2026, 11, 1), "", "other");
+  Add("b2", absl::CivilSecond(2026, 11, 2), "", "other");
+  for (int day = 3; day <= 6; ++day) {
+    Add(absl::StrCat("a", day), absl::CivilSecond(2026, 11, day));
+  }
+  EXPECT_THAT(Kept({.last = 1}), ElementsAre("b2: last, newest complete",
+                                             "a6: last, newest complete"));
+  EXPECT_THAT(Kept({.daily = 2}),
+              ElementsAre("b1: daily 2026-11-01",
+                          "b2: daily 2026-11-02, newest complete",
+                          "a5: daily 2026-11-05",
+                          "a6: daily 2026-11-06, newest complete"));
+}
+
+// Else each restore would leave the snapshots from before it for good.
+TEST_F(RetentionTest, WhatWasRestoredIsTheSameCache) {
+  Add("a", absl::CivilSecond(2026, 11, 1), "", "one");
+  Add("b", absl::CivilSecond(2026, 11, 2), "", "two", {"one"});
+  Add("c", absl::CivilSecond(2026, 11, 3), "", "three", {"two", "one"});
+  EXPECT_THAT(Kept({.last = 1}), ElementsAre("c: last, newest complete"));
+  // Also where only what is newer tells.
+  Add("d", absl::CivilSecond(2026, 11, 4), "", "four");
+  Add("e", absl::CivilSecond(2026, 11, 5), "", "five", {"four", "three"});
+  EXPECT_THAT(Kept({.last = 1}), ElementsAre("e: last, newest complete"));
+}
+
 TEST_F(RetentionTest, PeriodsAreThoseOfTheZone) {
   Add("a", absl::CivilSecond(2026, 11, 23, 22, 30, 0));
   Add("b", absl::CivilSecond(2026, 11, 23, 23, 30, 0));
@@ -156,7 +184,7 @@ TEST_F(RetentionTest, WhatTellsOfFlushesStays) {
   Add("a3", absl::CivilSecond(2026, 1, 3, 0, 0, 0), "", "a");
   Add("b1", absl::CivilSecond(2026, 1, 4, 0, 0, 0), "", "b", {"a"});
   Add("b2", absl::CivilSecond(2026, 1, 5, 0, 0, 0), "", "b", {"a"});
-  Add("c1", absl::CivilSecond(2026, 1, 6, 0, 0, 0), "", "c");
+  Add("c1", absl::CivilSecond(2026, 1, 6, 0, 0, 0), "", "c", {"b"});
   EXPECT_THAT(Kept({.last = 1}), ElementsAre("c1: last, newest complete"));
   leased_.insert("a2");
   EXPECT_THAT(

@@ -85,7 +85,7 @@ class SeveralBasesTest : public ::testing::Test {
   // Adds a sink, which holds nothing where `held` is 0.
   std::shared_ptr<SinkLog> AddSink(uint64_t held, TestSink::Options options) {
     auto log = std::make_shared<SinkLog>();
-    if (held > 0) options.base = HeldUpTo(held);
+    if (held > 0) options.bases = {HeldUpTo(held)};
     sinks_.push_back(std::make_unique<TestSink>(log, std::move(options)));
     return log;
   }

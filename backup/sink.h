@@ -4,8 +4,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,7 +24,7 @@ struct SinkReceipt {
 
 // Takes one dump at a time:
 //
-//   idle --Begin--> taking --Base, Append*--> taking --Finish--> idle (listed)
+//   idle --Begin--> taking --Bases, Append*-> taking --Finish--> idle (listed)
 //                      |                  |
 //                      +----- Abort ------+---> idle (nothing listed)
 //
@@ -51,11 +51,12 @@ class SnapshotSink {
   // Errors: kUnavailable when another backup holds the place.
   virtual absl::Status Begin(const format::DumpHeader& header) = 0;
 
-  // What a delta for this sink may build on: the header of the newest snapshot
-  // with blobs that it holds whole, without sources that failed; of snapshot
-  // `id` if that is not empty. Nothing: the sink needs a full dump.
+  // What a delta for this sink may build on, the newest first: of each lineage
+  // the header of the newest snapshot with blobs that it holds whole, without
+  // sources that failed; of snapshot `id` alone if that is not empty. Nothing:
+  // the sink needs a full dump.
   // Errors: kNotFound when `id` is not there, or cannot be built on.
-  virtual absl::StatusOr<std::optional<format::DumpHeader>> Base(
+  virtual absl::StatusOr<std::vector<format::DumpHeader>> Bases(
       absl::string_view id) = 0;
 
   // What it holds sealed, as far as it knows; between Begin() and Append(). So

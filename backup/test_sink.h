@@ -4,7 +4,6 @@
 
 #include <condition_variable>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,16 +45,16 @@ class TestSink : public SnapshotSink {
     std::string name = "sink";
     int fail_at_call = -1;  // Calls count from 0, Begin is the first.
     int block_at_call = -1;
-    std::optional<format::DumpHeader> base = std::nullopt;
+    std::vector<format::DumpHeader> bases = {};
   };
   TestSink(std::shared_ptr<SinkLog> log, Options options)
       : log_(std::move(log)), options_(std::move(options)) {}
 
   const std::string& name() const override { return options_.name; }
   absl::Status Begin(const format::DumpHeader&) override { return Call(); }
-  absl::StatusOr<std::optional<format::DumpHeader>> Base(
+  absl::StatusOr<std::vector<format::DumpHeader>> Bases(
       absl::string_view) override {
-    return options_.base;
+    return options_.bases;
   }
   absl::Status Append(
       const std::shared_ptr<const format::Chunk>& chunk) override {

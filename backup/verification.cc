@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "backup/crypto/hash.h"
 #include "backup/format/message.h"
 #include "backup/internal/archive_layout.h"
 #include "backup/small_file.h"
@@ -32,6 +33,18 @@ absl::StatusOr<std::optional<format::Verification>> ReadVerification(
   if (parsed.ok()) return std::optional<format::Verification>(verification);
   return absl::Status(parsed.code(),
                       absl::StrCat(directory, "/", id, ": ", parsed.message()));
+}
+
+std::string ManifestSha256(const format::Manifest& manifest) {
+  return crypto::Sha256(format::SerializeMessage(manifest));
+}
+
+bool IsFoundDamaged(const Archive& archive, const SnapshotEntry& entry) {
+  const auto last = ReadVerification(archive, entry.id);
+  return last.ok() && last->has_value() &&
+         (*last)->status_code() ==
+             static_cast<int>(absl::StatusCode::kDataLoss) &&
+         (*last)->manifest_sha256() == ManifestSha256(entry.manifest);
 }
 
 }  // namespace larder::backup

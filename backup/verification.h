@@ -3,6 +3,7 @@
 #define LARDER_BACKUP_VERIFICATION_H_
 
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -22,6 +23,12 @@ absl::Status StoreVerification(const Archive& archive, absl::string_view id,
 // the file system says.
 absl::StatusOr<std::optional<format::Verification>> ReadVerification(
     const Archive& archive, absl::string_view id);
+
+// Whether the last one found damage in `entry`, as it is now.
+bool IsFoundDamaged(const Archive& archive, const SnapshotEntry& entry);
+
+// What a verification says which manifest it is of.
+std::string ManifestSha256(const format::Manifest& manifest);
 
 }  // namespace larder::backup
 

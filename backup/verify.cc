@@ -6,12 +6,10 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "backup/crypto/hash.h"
 #include "backup/crypto/key_ring.h"
 #include "backup/format/archive_file.h"
 #include "backup/format/checksum.h"
 #include "backup/format/dump.pb.h"
-#include "backup/format/message.h"
 #include "backup/internal/cache_reader.h"
 #include "backup/internal/delta_applier.h"
 #include "backup/internal/dump_reader.h"
@@ -258,6 +256,7 @@ class Verification {
   absl::Status Choose();
   void ChooseSample();
   absl::Status Check(const SnapshotEntry& entry, SnapshotVerdict* verdict);
+  void CheckBase(const SnapshotEntry& entry, SnapshotVerdict* verdict) const;
   void Progress(int64_t bytes);
   // Whether a verdict on the same manifest is stored that tells more.
   bool IsKnownBetter(const SnapshotVerdict& verdict,
@@ -283,9 +282,16 @@ absl::Status Verification::Choose() {
   }
   const std::string& id = options_.snapshot_id;
   if (id.empty()) return absl::OkStatus();
-  std::erase_if(chosen_, [&](const SnapshotEntry& e) { return e.id != id; });
-  if (!chosen_.empty()) return absl::OkStatus();
-  return archive_.Find(id).status();
+  // Bases are older than what builds on them.
+  std::string wanted = id;
+  std::vector<SnapshotEntry> chain;
+  for (auto it = chosen_.rbegin(); it != chosen_.rend(); ++it) {
+    if (it->id != wanted) continue;
+    wanted = it->manifest.header().base_snapshot_id();
+    chain.insert(chain.begin(), std::move(*it));
+  }
+  chosen_ = std::move(chain);
+  return chosen_.empty() ? archive_.Find(id).status() : absl::OkStatus();
 }
 
 void Verification::ChooseSample() {
@@ -327,7 +333,24 @@ absl::Status Verification::Check(const SnapshotEntry& entry,
                              ? check.ReadAll(progress)
                              : check.LookAtPacks(sample_, progress));
   check.CheckComplete();
+  CheckBase(entry, verdict);
   return absl::OkStatus();
+}
+
+// A restore reads it as well.
+void Verification::CheckBase(const SnapshotEntry& entry,
+                             SnapshotVerdict* verdict) const {
+  if (!verdict->status.ok()) return;
+  for (const SnapshotVerdict& base : report_.snapshots) {
+    if (base.id != entry.manifest.header().base_snapshot_id() ||
+        base.status.ok()) {
+      continue;
+    }
+    verdict->status = absl::Status(
+        base.status.code(), absl::StrCat("it builds on snapshot ", base.id,
+                                         ": ", base.status.message()));
+    verdict->problems.emplace_back(verdict->status.message());
+  }
 }
 
 bool Verification::IsKnownBetter(const SnapshotVerdict& verdict,
@@ -347,9 +370,7 @@ bool Verification::IsKnownBetter(const SnapshotVerdict& verdict,
 void Verification::Store(const SnapshotEntry& entry,
                          const SnapshotVerdict& verdict) {
   const std::string manifest_sha256 =
-      entry.status.ok()
-          ? crypto::Sha256(format::SerializeMessage(entry.manifest))
-          : std::string();
+      entry.status.ok() ? ManifestSha256(entry.manifest) : std::string();
   if (IsKnownBetter(verdict, manifest_sha256)) return;
   cache::Clock* const clock =
       options_.clock != nullptr ? options_.clock : cache::SystemClock();

@@ -19,7 +19,8 @@
 namespace larder::backup {
 
 struct VerifyOptions {
-  std::string snapshot_id = {};  // Empty: all.
+  // With all that it builds on. Empty: all.
+  std::string snapshot_id = {};
   format::VerifyMode mode = format::VERIFY_MODE_FULL;
   // VERIFY_MODE_SAMPLE: what share of all packs, 1 to 1,000,000, and which.
   uint32_t sample_millionths = 50'000;
@@ -76,10 +77,11 @@ struct VerifyReport {
 // full verdict that it says nothing against. _QUICK reads
 // manifests, whether all is there that a snapshot builds on, sizes of packs,
 // and their heads; _SAMPLE these, and some packs against their checksums. A
-// verdict is on a snapshot's own files, and on whether what it builds on is
-// there: that has its own. Holds a lease on them, where the archive can be
-// written. Errors: kNotFound (a snapshot asked for by name), kUnavailable (one
-// is being pruned), kCancelled, I/O. Memory: as Restore(), without tombstones.
+// verdict is on a snapshot's own files, and on what it builds on: whether that
+// is there, and what was found of it now. Holds a lease on them, where the
+// archive can be written. Errors: kNotFound (a snapshot asked for by name),
+// kUnavailable (one is being pruned), kCancelled, I/O. Memory: as Restore(),
+// without tombstones.
 absl::StatusOr<VerifyReport> VerifyArchive(const Archive& archive,
                                            const VerifyOptions& options);
 

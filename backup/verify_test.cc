@@ -78,7 +78,9 @@ TEST_F(VerifyTest, QuickFindsWhatIsNotThereAndNoMore) {
   VerifyReport report = Verify(quick);
   EXPECT_EQ(report.status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(report.status.message()), HasSubstr(PackPath(2)));
-  EXPECT_TRUE(report.snapshots[1].status.ok());
+  // Nor can what builds on it be restored whole.
+  EXPECT_THAT(std::string(report.snapshots[1].status.message()),
+              HasSubstr(PackPath(2)));
   ASSERT_TRUE(disk_.FlipBit(PackPath(2), 20, 2).ok());
 
   auto file = disk_.Open(PackPath(4), {});
@@ -86,7 +88,6 @@ TEST_F(VerifyTest, QuickFindsWhatIsNotThereAndNoMore) {
   report = Verify(quick);
   EXPECT_THAT(std::string(report.snapshots[0].status.message()),
               HasSubstr(PackPath(4)));
-  // Nor can what builds on it be restored.
   EXPECT_THAT(std::string(report.snapshots[1].status.message()),
               HasSubstr(full_));
 }
@@ -166,7 +167,10 @@ TEST_F(VerifyTest, VerdictsAreStored) {
             static_cast<int>(absl::StatusCode::kDataLoss));
   EXPECT_THAT(stored->status_message(), HasSubstr(PackPath(3)));
   EXPECT_GE(stored->problems(), 1);
-  EXPECT_EQ((*ReadVerification(Open(), delta_))->status_code(), 0);
+  const auto of_delta = *ReadVerification(Open(), delta_);
+  EXPECT_EQ(of_delta->status_code(), stored->status_code());
+  EXPECT_THAT(of_delta->status_message(),
+              HasSubstr(absl::StrCat("it builds on snapshot ", full_)));
 
   // The last one counts.
   ASSERT_TRUE(disk_.FlipBit(PackPath(3), 1000, 2).ok());

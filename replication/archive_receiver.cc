@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
+#include "backup/delta_base.h"
 #include "backup/partial_dump.h"
 #include "backup/path.h"
 #include "cache/status_macros.h"
@@ -67,7 +68,7 @@ class ArchiveReceiverImpl : public DumpReceiver {
       : kept_(std::move(kept)), lock_(std::move(lock)) {}
 
   absl::StatusOr<std::optional<DumpHeader>> Base(
-      absl::string_view id) override {
+      absl::string_view lineage, absl::string_view id) override {
     LARDER_ASSIGN_OR_RETURN(const backup::Archive archive, OpenArchive());
     if (!id.empty()) {
       const absl::Status named = archive.Find(id).status();
@@ -75,11 +76,18 @@ class ArchiveReceiverImpl : public DumpReceiver {
     }
     LARDER_ASSIGN_OR_RETURN(const std::vector<SnapshotEntry> snapshots,
                             archive.List());
-    absl::StatusOr<std::optional<DumpHeader>> base =
-        backup::FindDeltaBase(snapshots, id);
+    absl::StatusOr<std::vector<DumpHeader>> bases =
+        backup::FindDeltaBases(archive, snapshots, id);
     // What cannot be built on is no base, whatever is wrong with it.
-    if (absl::IsNotFound(base.status())) return std::optional<DumpHeader>();
-    return base;
+    if (absl::IsNotFound(bases.status())) return std::optional<DumpHeader>();
+    LARDER_RETURN_IF_ERROR(bases.status());
+    for (DumpHeader& base : *bases) {
+      for (const backup::format::SourceInfo& source : base.sources()) {
+        if (source.cache().lineage() == lineage) return std::move(base);
+      }
+    }
+    if (bases->empty()) return std::optional<DumpHeader>();
+    return std::move(bases->front());
   }
 
   absl::StatusOr<std::optional<PublishedDump>> FindPublished(

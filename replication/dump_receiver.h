@@ -65,10 +65,11 @@ class DumpReceiver {
  public:
   virtual ~DumpReceiver() = default;
 
-  // What a delta can build on (backup::FindDeltaBase); of the snapshot `id`,
-  // when that is not empty. Errors: kInvalidArgument: not an id.
+  // What a delta can build on (backup::FindDeltaBases): the newest of
+  // `lineage`, if any is, else of all; the snapshot `id`, when that is not
+  // empty. Errors: kInvalidArgument: not an id.
   virtual absl::StatusOr<std::optional<backup::format::DumpHeader>> Base(
-      absl::string_view id) = 0;
+      absl::string_view lineage, absl::string_view id) = 0;
   // The snapshot that the dump `header` has become; nothing, unless it has.
   // Errors: kAlreadyExists: another dump of this id.
   virtual absl::StatusOr<std::optional<PublishedDump>> FindPublished(

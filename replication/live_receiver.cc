@@ -63,7 +63,7 @@ class LiveReceiver : public DumpReceiver {
   explicit LiveReceiver(LiveL2* live) : live_(live) {}
 
   absl::StatusOr<std::optional<DumpHeader>> Base(
-      absl::string_view id) override {
+      absl::string_view /*lineage*/, absl::string_view id) override {
     if (!id.empty() && !backup::format::IsSnapshotId(id)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "snapshot id: '", backup::format::Printable(id), "' is none"));

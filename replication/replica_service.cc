@@ -101,7 +101,7 @@ class ReplicaService::Session {
     welcome->set_term(service_->terms_->highest());
     if (hello.resume_token().empty()) {
       LARDER_ASSIGN_OR_RETURN(*welcome->mutable_base_header(),
-                              service_->NewestHeader());
+                              service_->NewestHeader(hello.lineage()));
     }
     welcome->set_received_bytes(kept_->received());
     welcome->set_durable_bytes(kept_->durable);
@@ -295,9 +295,10 @@ absl::StatusOr<ReplicaService::Claim> ReplicaService::CheckClaim(
   return claim;
 }
 
-absl::StatusOr<std::string> ReplicaService::NewestHeader() {
+absl::StatusOr<std::string> ReplicaService::NewestHeader(
+    absl::string_view lineage) {
   LARDER_ASSIGN_OR_RETURN(const std::optional<DumpHeader> base,
-                          receiver_->Base(""));
+                          receiver_->Base(lineage, ""));
   if (!base.has_value()) return std::string();
   std::string bytes = backup::format::SerializeMessage(*base);
   // More than a message holds: no base, so the next dump is a full one.
@@ -474,8 +475,9 @@ absl::Status ReplicaService::MakeRoom() {
 
 absl::Status ReplicaService::Base(const BaseRequest& request,
                                   BaseReply* reply) {
-  LARDER_ASSIGN_OR_RETURN(const std::optional<DumpHeader> base,
-                          receiver_->Base(request.snapshot_id()));
+  LARDER_ASSIGN_OR_RETURN(
+      const std::optional<DumpHeader> base,
+      receiver_->Base(/*lineage=*/"", request.snapshot_id()));
   if (!base.has_value()) return absl::OkStatus();
   const std::string bytes = backup::format::SerializeMessage(*base);
   if (bytes.size() <= kHeaderBytesMax) reply->set_header(bytes);
@@ -507,7 +509,8 @@ absl::Status ReplicaService::Abort(const std::string& peer,
 
 absl::Status ReplicaService::GetStatus(StatusReply* reply) {
   reply->set_term(terms_->highest());
-  LARDER_ASSIGN_OR_RETURN(*reply->mutable_base_header(), NewestHeader());
+  LARDER_ASSIGN_OR_RETURN(*reply->mutable_base_header(),
+                          NewestHeader(/*lineage=*/""));
   LARDER_ASSIGN_OR_RETURN(const std::vector<DumpOwner> owners,
                           receiver_->ListKept());
   reply->set_transfers_kept(owners.size());

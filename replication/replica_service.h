@@ -85,7 +85,7 @@ class ReplicaService {
   static absl::StatusOr<Claim> CheckClaim(const std::string& peer,
                                           const std::string& lineage,
                                           const std::string& header_bytes);
-  absl::StatusOr<std::string> NewestHeader();
+  absl::StatusOr<std::string> NewestHeader(absl::string_view lineage);
   // Makes `stream` the holder of its transfer; ends those of lower terms.
   absl::StatusOr<std::shared_ptr<Kept>> Take(const Claim& claim, uint64_t term,
                                              ServerStream* stream)

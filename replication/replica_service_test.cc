@@ -123,8 +123,8 @@ class ReplicaServiceTest : public testing::Test {
     EXPECT_TRUE(replica_.Verify().ok()) << replica_.Verify();
   }
 
-  const RecordedDump dump_;
-  const std::string bytes_;
+  RecordedDump dump_;
+  std::string bytes_;
   TestReplica replica_;
 };
 
@@ -462,6 +462,31 @@ TEST_F(ReplicaServiceTest, TellsItsBase) {
   EXPECT_EQ(status->term(), 1u);
   EXPECT_EQ(status->transfers(), 1u);
   EXPECT_EQ(status->transfers_kept(), 1u);
+}
+
+// Caches that share an archive each build on their own.
+TEST_F(ReplicaServiceTest, TellsTheBaseOfTheLineage) {
+  const auto publish = [this](RecordedDump dump) {
+    dump_ = std::move(dump);
+    bytes_ = BytesOf(dump_);
+    RawClient client(&replica_.network);
+    client.SayHello(dump_);
+    SendRest(&client, 0);
+    return dump_.manifest.header().SerializeAsString();
+  };
+  const auto dump_of = [](const std::string& lineage, uint64_t seed) {
+    backup::FakeCache cache = backup::MakeFakeCache(2, 100);
+    cache.info.lineage = lineage;
+    backup::TestBackupOptions options;
+    options.random_seed = seed;
+    return backup::RecordDump(&cache, std::move(options));
+  };
+  const std::string own = publish(dump_of("lineage", 1));
+  const std::string newest = publish(dump_of("other", 2));
+  RawClient next(&replica_.network);
+  EXPECT_EQ(next.SayHello(MakeDump(2, 100, 3)).hello().base_header(), own);
+  EXPECT_EQ(LoopbackConnector(&replica_.network, "peer").Base({})->header(),
+            newest);
 }
 
 TEST_F(ReplicaServiceTest, TwoReplicasDoNotShareAnArchive) {

@@ -66,7 +66,7 @@ class ReplicaSinkImpl : public ReplicaSink {
   const std::string& name() const override { return options_.name; }
   bool starts_lasting_threads() const override { return true; }  // gRPC's.
   absl::Status Begin(const DumpHeader& header) override;
-  absl::StatusOr<std::optional<DumpHeader>> Base(absl::string_view id) override;
+  absl::StatusOr<std::vector<DumpHeader>> Bases(absl::string_view id) override;
   backup::SealedLineages Sealed() const override;
   absl::Status Append(const std::shared_ptr<const Chunk>& chunk) override;
   absl::StatusOr<SinkReceipt> Finish(const Manifest& manifest) override;
@@ -359,8 +359,8 @@ absl::Status ReplicaSinkImpl::Begin(const DumpHeader& header) {
   return EnsureLink(options_.give_up_at_first_ms);
 }
 
-// The replica said it when it was greeted.
-absl::StatusOr<std::optional<DumpHeader>> ReplicaSinkImpl::Base(
+// The replica said it when it was greeted, of the lineage in the hello.
+absl::StatusOr<std::vector<DumpHeader>> ReplicaSinkImpl::Bases(
     absl::string_view id) {
   std::string header = base_header_;
   if (!id.empty()) {
@@ -373,9 +373,9 @@ absl::StatusOr<std::optional<DumpHeader>> ReplicaSinkImpl::Base(
     DumpHeader base;
     LARDER_RETURN_IF_ERROR(backup::format::ParseMessage(header, &base));
     LARDER_RETURN_IF_ERROR(backup::format::CheckDumpHeader(base));
-    return std::optional<DumpHeader>(std::move(base));
+    return std::vector<DumpHeader>{std::move(base)};
   }
-  if (id.empty()) return std::optional<DumpHeader>();
+  if (id.empty()) return std::vector<DumpHeader>();
   return absl::NotFoundError(absl::StrCat(options_.name, ": snapshot ", id,
                                           ": not there, or not to build on"));
 }

@@ -40,10 +40,10 @@ struct SinkWorker::Shared {
       sealed = std::move(before);
     }
     if (!base_wanted.any) return absl::OkStatus();
-    LARDER_ASSIGN_OR_RETURN(std::optional<DumpHeader> found,
-                            sink->Base(base_wanted.id));
+    LARDER_ASSIGN_OR_RETURN(std::vector<DumpHeader> found,
+                            sink->Bases(base_wanted.id));
     MutexLock lock(&mu);
-    base = std::move(found);
+    bases = std::move(found);
     return absl::OkStatus();
   }
 
@@ -57,7 +57,7 @@ struct SinkWorker::Shared {
   absl::Status status ABSL_GUARDED_BY(mu);
   bool begun ABSL_GUARDED_BY(mu) = false;
   SealedLineages sealed ABSL_GUARDED_BY(mu);  // Before this dump.
-  std::optional<DumpHeader> base ABSL_GUARDED_BY(mu);
+  std::vector<DumpHeader> bases ABSL_GUARDED_BY(mu);
   bool busy ABSL_GUARDED_BY(mu) = true;  // In a call of the sink.
   bool done ABSL_GUARDED_BY(mu) = false;
   int64_t calls_returned ABSL_GUARDED_BY(mu) = 0;
@@ -220,9 +220,9 @@ void SinkWorker::Finish(const Manifest& manifest) {
   shared_->changed.notify_all();
 }
 
-std::optional<DumpHeader> SinkWorker::base() const {
+std::vector<DumpHeader> SinkWorker::bases() const {
   MutexLock lock(&shared_->mu);
-  return shared_->base;
+  return shared_->bases;
 }
 
 bool SinkWorker::SealedBefore(const DumpHeader& header) const {

@@ -6,9 +6,9 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "backup/cancellation.h"
@@ -36,7 +36,7 @@ class SinkWorker {
     std::string id;   // Not empty: on this snapshot only.
   };
 
-  // Starts with sink->Begin(header), then Base(). Chunks give way, unless the
+  // Starts with sink->Begin(header), then Bases(). Chunks give way, unless the
   // sink starts lasting threads.
   SinkWorker(std::shared_ptr<backup::SnapshotSink> sink,
              const backup::format::DumpHeader& header, BaseWanted base_wanted,
@@ -61,8 +61,9 @@ class SinkWorker {
   bool AwaitRoom(int32_t queue_chunks_max, std::chrono::milliseconds wait);
   bool AwaitDone(std::chrono::milliseconds wait);
 
-  // What the sink can build on. After AwaitBegun() and alive().
-  std::optional<backup::format::DumpHeader> base() const;
+  // What the sink can build on, the newest first. After AwaitBegun() and
+  // alive().
+  std::vector<backup::format::DumpHeader> bases() const;
   // SealedLineages::SealedBefore() of what the sink holds. After AwaitBegun().
   bool SealedBefore(const backup::format::DumpHeader& header) const;
 
