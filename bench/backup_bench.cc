@@ -6,6 +6,7 @@
 #include "bench/backup/foreground.h"
 #include "bench/backup/lazy.h"
 #include "bench/backup/memory.h"
+#include "bench/backup/replica_child.h"
 #include "bench/backup/replicas.h"
 #include "bench/program.h"
 #include "bench/setting.h"
@@ -31,13 +32,15 @@ constexpr Work kWorks[] = {
      LazyRestoreFirstHit},
     {"3 replicas", "the primary's CPU time, beside that with one", ReplicaCpu},
     {"100 cuts", "bytes that one transfer sends over them", CutTransfer},
-    {"memory of a dump", "most anonymous memory, of a small and a large one",
+    {"memory of a dump",
+     "most anonymous memory, of a small and a large one, with a replica, too",
      MemoryOfDump},
 };
 
 int RunChild(const std::string& child, const Setting& setting) {
-  return child == "replica" ? RunReplicaChild(setting.dir)
-                            : RunDumpChild(setting.dir);
+  if (child == "replica") return RunReplicaChild(setting.dir);
+  return child == "send" ? RunSendChild(setting.dir)
+                         : RunDumpChild(setting.dir);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ class ServingChild {
   ServingChild& operator=(const ServingChild&) = delete;
 
   const std::string& line() const { return line_; }
+  pid_t pid() const { return pid_; }
 
  private:
   ServingChild(pid_t pid, int input, std::string line)

@@ -1,6 +1,7 @@
 #include "bench/measure.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
 namespace larder::bench {
@@ -45,8 +47,11 @@ int64_t NumberIn(const char* path, absl::string_view name) {
 
 }  // namespace
 
-int64_t AnonymousBytes() {
-  return NumberIn("/proc/self/status", "RssAnon:") * 1024;
+int64_t AnonymousBytes() { return AnonymousBytesOf(getpid()); }
+
+int64_t AnonymousBytesOf(pid_t pid) {
+  const std::string path = absl::StrCat("/proc/", pid, "/status");
+  return NumberIn(path.c_str(), "RssAnon:") * 1024;
 }
 
 int64_t BytesRead() { return NumberIn("/proc/self/io", "rchar:"); }

@@ -2,6 +2,8 @@
 #ifndef LARDER_BENCH_MEASURE_H_
 #define LARDER_BENCH_MEASURE_H_
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -33,9 +35,10 @@ double Median(std::vector<double> values);
 // Requires: 0 < share <= 1.
 double Quantile(std::vector<double> values, double share);
 
-// Bytes that this process has which no file backs; 0 when the system does not
-// say.
+// Bytes that this process, or another one, has which no file backs; 0 when the
+// system does not say.
 int64_t AnonymousBytes();
+int64_t AnonymousBytesOf(pid_t pid);
 
 // Bytes that this process read by system calls; 0 when the system does not say.
 int64_t BytesRead();

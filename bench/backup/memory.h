@@ -10,11 +10,14 @@
 
 namespace larder::bench {
 
+// Of a dump to a directory, and of one to a replica, on both sides.
 absl::StatusOr<Rows> MemoryOfDump(const Setting& setting);
 
-// The child that MemoryOfDump() starts: dumps the L2 in `dir`, and writes into
-// `dir`.memory by how much its memory grew at most. Returns: the exit code.
+// The children that MemoryOfDump() starts: dump the L2 in `dir`, the second one
+// to a replica that it starts, and write into `dir`.memory by how many MiB
+// their memory grew at most; then that of the replica. Return: the exit code.
 int RunDumpChild(const std::string& dir);
+int RunSendChild(const std::string& dir);
 
 }  // namespace larder::bench
 

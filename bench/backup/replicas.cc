@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,24 +16,16 @@
 #include "backup/sink.h"
 #include "backup/source.h"
 #include "bench/backup/archives.h"
+#include "bench/backup/replica_child.h"
 #include "bench/child.h"
 #include "bench/data.h"
 #include "bench/fill.h"
 #include "bench/measure.h"
 #include "bench/stores/larder.h"
 #include "bench/stores/plain_copy.h"
-#include "cache/l2/file.h"
 #include "cache/status_macros.h"
-#include "replication/archive_receiver.h"
-#include "replication/connection.h"
 #include "replication/endpoint.h"
-#include "replication/grpc_connector.h"
-#include "replication/grpc_server.h"
-#include "replication/replica_service.h"
-#include "replication/replica_sink.h"
-#include "replication/resume_token.h"
 #include "replication/tcp_proxy.h"
-#include "replication/term_store.h"
 
 namespace larder::bench {
 namespace {
@@ -52,21 +43,6 @@ absl::StatusOr<std::unique_ptr<LarderStore>> Filled(const Scratch& scratch,
   LARDER_RETURN_IF_ERROR(
       FillStore(store.get(), count, RandomValues(kBlobBytes)));
   return store;
-}
-
-absl::StatusOr<std::unique_ptr<ServingChild>> StartReplica(
-    const std::string& archive) {
-  return ServingChild::Start({"--child=replica", "--dir", archive});
-}
-
-absl::StatusOr<std::unique_ptr<replication::ReplicaSink>> SinkTo(
-    const replication::Endpoint& replica) {
-  LARDER_ASSIGN_OR_RETURN(
-      std::unique_ptr<replication::ReplicaConnector> connector,
-      replication::GrpcConnector::Create({.replica = replica}));
-  return replication::ReplicaSink::Create(
-      std::move(connector),
-      {.name = absl::StrCat("grpc://", replica.Text()), .lineage = "bench"});
 }
 
 using MakeSource = absl::FunctionRef<std::unique_ptr<backup::SnapshotSource>()>;
@@ -111,30 +87,6 @@ absl::StatusOr<Row> RowOf(const Setting& setting, const char* work,
 }
 
 }  // namespace
-
-int RunReplicaChild(const std::string& dir) {
-  const auto serve = [&]() -> absl::Status {
-    LARDER_ASSIGN_OR_RETURN(auto receiver, replication::ArchiveReceiver::Open(
-                                               dir, {.sync = false}));
-    const std::string own = replication::ArchiveReceiver::OwnDirectory(dir);
-    cache::l2::FileSystem* const files = cache::l2::PosixFileSystem();
-    LARDER_ASSIGN_OR_RETURN(auto terms,
-                            replication::TermStore::Open(files, own));
-    LARDER_ASSIGN_OR_RETURN(auto tokens,
-                            replication::ResumeTokens::Open(files, own));
-    replication::ReplicaService service(std::move(receiver), std::move(terms),
-                                        std::move(tokens), {});
-    LARDER_ASSIGN_OR_RETURN(
-        const auto server,
-        replication::GrpcReplicaServer::Start(
-            {.listen = {.host = "127.0.0.1", .port = 0}}, &service));
-    ServeUntilDone(server->endpoint().Text());
-    return absl::OkStatus();
-  };
-  const absl::Status status = serve();
-  if (!status.ok()) std::cerr << status << "\n";
-  return status.ok() ? 0 : 1;
-}
 
 absl::StatusOr<Rows> ReplicaCpu(const Setting& setting) {
   const int64_t count = setting.Scaled(32'768, 100);

@@ -2,8 +2,6 @@
 #ifndef LARDER_BENCH_BACKUP_REPLICAS_H_
 #define LARDER_BENCH_BACKUP_REPLICAS_H_
 
-#include <string>
-
 #include "absl/status/statusor.h"
 #include "bench/setting.h"
 #include "bench/work.h"
@@ -14,10 +12,6 @@ namespace larder::bench {
 absl::StatusOr<Rows> ReplicaCpu(const Setting& setting);
 // What is sent when the connection is cut a hundred times, beside the dump.
 absl::StatusOr<Rows> CutTransfer(const Setting& setting);
-
-// The child that serves as a replica for the archive `dir`. Returns: its exit
-// code.
-int RunReplicaChild(const std::string& dir);
 
 }  // namespace larder::bench
 
