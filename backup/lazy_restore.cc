@@ -353,13 +353,17 @@ absl::Status LazyRestoreImpl::CheckpointLocked() {
 
 absl::Status LazyRestoreImpl::EndLocked() {
   LARDER_RETURN_IF_ERROR(cache_->Flush());
-  MutexLock others_wait(&end_mu_);
-  ends_.store(true);
-  cache::WriterLock lock(&ending_mu_);
-  ends_.store(false);
-  if (done_.load()) return absl::OkStatus();
-  LARDER_RETURN_IF_ERROR(cache_->EndHydration());
-  done_.store(true);
+  {
+    MutexLock others_wait(&end_mu_);
+    ends_.store(true);
+    cache::WriterLock lock(&ending_mu_);
+    ends_.store(false);
+    if (done_.load()) return absl::OkStatus();
+    LARDER_RETURN_IF_ERROR(cache_->EndHydration());
+    done_.store(true);
+  }
+  for (const auto& replica : start_.replicas) replica->GiveLeaseBack();
+  backup_internal::GiveLeasesBack(options_.cache.file_system, state_);
   return backup_internal::RemoveHydrationFiles(options_.cache.file_system,
                                                options_.cache.l2_path);
 }
@@ -453,16 +457,19 @@ absl::Status LazyRestoreImpl::WaitForBackground() {
   return background_status_;
 }
 
+void SetDefaults(cache::BlobCacheOptions* options) {
+  if (options->clock == nullptr) options->clock = cache::SystemClock();
+  if (options->file_system == nullptr) {
+    options->file_system = cache::l2::PosixFileSystem();
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LazyRestore>> LazyRestore::Open(
     LazyRestoreOptions options) {
-  if (options.cache.clock == nullptr) {
-    options.cache.clock = cache::SystemClock();
-  }
-  if (options.cache.file_system == nullptr) {
-    options.cache.file_system = cache::l2::PosixFileSystem();
-  }
+  SetDefaults(&options.cache);
+  if (options.holder.empty()) options.holder = options.cache.l2_path;
   LARDER_ASSIGN_OR_RETURN(LazyStart start,
                           backup_internal::StartLazily(
                               {.archives = options.archives,
@@ -470,9 +477,23 @@ absl::StatusOr<std::unique_ptr<LazyRestore>> LazyRestore::Open(
                                .not_after_unix_ms = options.not_after_unix_ms,
                                .cache = options.cache,
                                .keys = options.keys,
+                               .holder = options.holder,
                                .cancellation = options.cancellation}));
   return std::make_unique<LazyRestoreImpl>(std::move(options),
                                            std::move(start));
+}
+
+absl::StatusOr<HydrationGivenUp> LazyRestore::GiveUp(
+    cache::BlobCacheOptions options) {
+  SetDefaults(&options);
+  LARDER_ASSIGN_OR_RETURN(const std::optional<format::HydrationState> state,
+                          backup_internal::EndLazily(options));
+  if (!state.has_value()) return HydrationGivenUp();
+  const int64_t taken = state->records_added() + state->records_fetched();
+  return HydrationGivenUp{
+      .snapshot_id = state->snapshot_id(),
+      .records = state->records(),
+      .records_missing = std::max<int64_t>(0, state->records() - taken)};
 }
 
 absl::StatusOr<std::optional<HydratingL2>> LazyRestore::FindHydrating(

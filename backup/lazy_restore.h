@@ -38,6 +38,9 @@ struct LazyRestoreOptions {
   // Open what is sealed; null: only what is in the clear is restored. Also to
   // go on with: they are written down nowhere.
   Archive::Keys keys = nullptr;
+  // Told to who would prune the snapshot, as who needs it; empty: the L2's
+  // path.
+  std::string holder = {};
   // Called for everything lost, maybe from the thread that hydrates.
   std::function<void(const Loss&)> on_loss = nullptr;
   // Stops hydrating and fetching; what is there is served on.
@@ -76,6 +79,15 @@ struct HydratingL2 {
   int64_t stored_bytes = 0;
 };
 
+// A hydration that was ended without the rest.
+struct HydrationGivenUp {
+  std::string snapshot_id;  // Empty: not known any more, nor are the counts.
+  int64_t records = 0;      // Of the snapshot.
+  // At most: of what came after the last checkpoint nobody knows, and what was
+  // put anew, or has expired, is among them.
+  int64_t records_missing = 0;
+};
+
 // A cache in which the snapshot is there from the first moment: what nobody
 // put, deleted or invalidated since is as it was, and what was flushed before,
 // or since in a newer snapshot of the archive, does not come back.
@@ -98,8 +110,9 @@ struct HydratingL2 {
 // room of `meta` that records need. A fetch that fails is a miss.
 //
 // A damaged chunk costs the blobs in it, each listed, where no other archive
-// has them. Holds a lease in each archive that can be written while it lives:
-// between a restart and the next Open() nothing does.
+// has them. A lease in each archive that can be written keeps the snapshot from
+// being pruned until the hydration ends; between a restart and the next Open()
+// for a week at most. A repair that ends it leaves the lease to expire.
 //
 // Of a sealed snapshot each chunk with frames that are fetched is read and
 // opened as a whole, those before it in its range of records too: up to their
@@ -123,6 +136,13 @@ class LazyRestore : public cache::BlobCache {
   // other, or not there. Errors: kDataLoss.
   static absl::StatusOr<std::optional<HydratingL2>> FindHydrating(
       cache::l2::FileSystem* file_system, const std::string& l2_path);
+
+  // Makes the L2 that is hydrating one as any other, without what it does not
+  // hold yet, as EndHydration() does; needs no archive: for when none has the
+  // snapshot any more.
+  // Errors: kFailedPrecondition when it is not hydrating; as BlobCache::Open().
+  static absl::StatusOr<HydrationGivenUp> GiveUp(
+      cache::BlobCacheOptions options);
 
   // Deals with about `bytes_max` of records; the caller's thread does the work.
   // Returns: whether all is done: then the L2 is as any other.

@@ -6,11 +6,13 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "backup/format/dump.pb.h"
 #include "backup/internal/archive_layout.h"
 #include "backup/internal/lease.h"
@@ -21,6 +23,7 @@
 namespace larder::backup {
 namespace {
 
+using backup_internal::LeaseHeld;
 using backup_internal::LeasesFound;
 using backup_internal::Pruning;
 using cache::l2::FileLock;
@@ -35,6 +38,14 @@ absl::Status CheckAllReadable(const Archive& archive,
         " builds on is not known: ", entry.status.message()));
   }
   return absl::OkStatus();
+}
+
+std::string WhyLeased(const LeaseHeld& held, absl::TimeZone zone) {
+  if (held.holder.empty()) return "being read";
+  return absl::StrCat(
+      "held for ", held.holder, " until ",
+      absl::FormatTime("%Y-%m-%d %H:%M",
+                       absl::FromUnixMillis(held.expires_unix_ms), zone));
 }
 
 class PruneRun {
@@ -62,7 +73,8 @@ class PruneRun {
   const PruneOptions& options_;
   cache::Clock* const clock_;
   std::unique_ptr<FileLock> lock_;
-  LeasesFound leases_;
+  absl::flat_hash_map<std::string, std::string> leased_;  // Why, by ID.
+  std::vector<std::string> expired_;                      // Paths of leases.
   PruneReport report_;
 };
 
@@ -83,10 +95,12 @@ absl::Status PruneRun::Decide() {
       LeasesFound found,
       backup_internal::FindLeases(archive_, clock_->NowUnixMillis()));
   // What was leased before and is no longer was not announced.
-  leases_.snapshot_ids.merge(std::move(found.snapshot_ids));
-  leases_.expired = std::move(found.expired);
+  for (const auto& [id, held] : found.by_snapshot) {
+    leased_.try_emplace(id, WhyLeased(held, options_.zone));
+  }
+  expired_ = std::move(found.expired);
   report_.decisions = DecideRetention(report_.snapshots, options_.policy,
-                                      leases_.snapshot_ids, options_.zone);
+                                      leased_, options_.zone);
   return absl::OkStatus();
 }
 
@@ -173,7 +187,7 @@ absl::Status PruneRun::RemoveVerdicts() {
     LARDER_RETURN_IF_ERROR(
         archive_.file_system()->Remove(absl::StrCat(directory, "/", name)));
   }
-  for (const std::string& path : leases_.expired) {
+  for (const std::string& path : expired_) {
     const absl::Status removed = archive_.file_system()->Remove(path);
     if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
   }

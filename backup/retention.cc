@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/civil_time.h"
 #include "backup/format/dump.pb.h"
@@ -55,7 +56,8 @@ class Retention {
   }
 
   void ApplyPolicy(const RetentionPolicy& policy, absl::TimeZone zone);
-  void KeepWhatMustStay(const absl::flat_hash_set<std::string>& leased);
+  void KeepWhatMustStay(
+      const absl::flat_hash_map<std::string, std::string>& leased);
   // What those that stay need; until that needs no more.
   void KeepWhatTheyNeed();
 
@@ -140,11 +142,13 @@ void Retention::ApplyPolicy(const RetentionPolicy& policy,
 }
 
 void Retention::KeepWhatMustStay(
-    const absl::flat_hash_set<std::string>& leased) {
+    const absl::flat_hash_map<std::string, std::string>& leased) {
   absl::flat_hash_set<size_t> done;  // Caches.
   for (size_t at = snapshots_.size(); at-- > 0;) {
     const SnapshotEntry& entry = snapshots_[at];
-    if (leased.contains(entry.id)) Keep(at, "being read");
+    if (const auto lease = leased.find(entry.id); lease != leased.end()) {
+      Keep(at, lease->second);
+    }
     if (!entry.status.ok() ||
         (!entry.complete &&
          entry.incomplete_code != absl::StatusCode::kDataLoss)) {
@@ -247,7 +251,8 @@ void Retention::KeepWhatTheyNeed() {
 
 std::vector<RetentionDecision> DecideRetention(
     const std::vector<SnapshotEntry>& snapshots, const RetentionPolicy& policy,
-    const absl::flat_hash_set<std::string>& leased, absl::TimeZone zone) {
+    const absl::flat_hash_map<std::string, std::string>& leased,
+    absl::TimeZone zone) {
   Retention retention(snapshots);
   retention.ApplyPolicy(policy, zone);
   retention.KeepWhatMustStay(leased);

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "backup/archive.h"
 
@@ -43,7 +43,7 @@ struct RetentionDecision {
 // Decides on all of `snapshots`, as Archive::List() gives them, in their order.
 // Besides what `policy` asks for, these stay:
 // - the newest complete one of each cache;
-// - those in `leased`;
+// - those in `leased`, which says by their IDs what for;
 // - those whose files cannot be read just now, or whose manifest cannot;
 // - what one that stays builds on;
 // - of each lineage, the newest (and what is not complete and newer) when an
@@ -52,7 +52,8 @@ struct RetentionDecision {
 // Pure.
 std::vector<RetentionDecision> DecideRetention(
     const std::vector<SnapshotEntry>& snapshots, const RetentionPolicy& policy,
-    const absl::flat_hash_set<std::string>& leased, absl::TimeZone zone);
+    const absl::flat_hash_map<std::string, std::string>& leased,
+    absl::TimeZone zone);
 
 }  // namespace larder::backup
 

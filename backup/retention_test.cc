@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -59,7 +60,7 @@ class RetentionTest : public ::testing::Test {
 
   absl::TimeZone zone_ = absl::UTCTimeZone();
   std::vector<SnapshotEntry> snapshots_;
-  absl::flat_hash_set<std::string> leased_;
+  absl::flat_hash_map<std::string, std::string> leased_;
 };
 
 TEST_F(RetentionTest, NothingStaysOfNothing) {
@@ -154,7 +155,7 @@ TEST_F(RetentionTest, WhatADeltaBuildsOnStays) {
   Add("fork", absl::CivilSecond(2026, 11, 4, 0, 0, 0), "full");
   EXPECT_THAT(Kept({.last = 1}),
               ElementsAre("full: base of fork", "fork: last, newest complete"));
-  leased_.insert("two");
+  leased_["two"] = "being read";
   EXPECT_THAT(Kept({.last = 1}),
               ElementsAre("full: base of fork", "one: base of two",
                           "two: being read", "fork: last, newest complete"));
@@ -186,17 +187,17 @@ TEST_F(RetentionTest, WhatTellsOfFlushesStays) {
   Add("b2", absl::CivilSecond(2026, 1, 5, 0, 0, 0), "", "b", {"a"});
   Add("c1", absl::CivilSecond(2026, 1, 6, 0, 0, 0), "", "c", {"b"});
   EXPECT_THAT(Kept({.last = 1}), ElementsAre("c1: last, newest complete"));
-  leased_.insert("a2");
+  leased_["a2"] = "being read";
   EXPECT_THAT(
       Kept({.last = 1}),
       ElementsAre("a2: being read", "a3: tells what was flushed for older ones",
                   "b2: tells what was flushed for older ones",
                   "c1: last, newest complete"));
-  leased_ = {"b1"};
-  EXPECT_THAT(
-      Kept({.last = 1}),
-      ElementsAre("b1: being read", "b2: tells what was flushed for older ones",
-                  "c1: last, newest complete"));
+  leased_ = {{"b1", "held for /new"}};
+  EXPECT_THAT(Kept({.last = 1}),
+              ElementsAre("b1: held for /new",
+                          "b2: tells what was flushed for older ones",
+                          "c1: last, newest complete"));
 }
 
 }  // namespace

@@ -644,6 +644,15 @@ void AddRestore(Program* program) {
       "yet. After Ctrl-C or a crash the same command goes on");
   lazy->needs("--l2")->excludes("--files")->excludes("--dry-run");
   command
+      ->add_flag("--give-up", flags->give_up,
+                 "End what --lazy began, without the archive and the blobs "
+                 "that are not there yet: the L2 is as any other then, and can "
+                 "be backed up")
+      ->needs(lazy)
+      ->excludes("--from")
+      ->excludes("--snapshot")
+      ->excludes("--at");
+  command
       ->add_option_function<std::vector<std::string>>(
           "--also-from",
           [flags = flags](const std::vector<std::string>& places) {

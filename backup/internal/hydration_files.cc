@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "backup/format/message.h"
 #include "backup/format/record_codec.h"
+#include "backup/internal/lease.h"
 #include "backup/small_file.h"
 #include "cache/snapshot.h"
 #include "cache/status_macros.h"
@@ -88,6 +89,10 @@ absl::StatusOr<HydrationState> ReadHydrationState(FileSystem* file_system,
     return absl::FailedPreconditionError(
         absl::StrCat(l2_path, "/", kStateName, ": format version ",
                      state.format_version(), " vs ", kFormatVersion));
+  }
+  if (!state.lease_name().empty() && !IsLeaseName(state.lease_name())) {
+    return absl::DataLossError(
+        absl::StrCat(l2_path, "/", kStateName, ": lease: not the name of one"));
   }
   const absl::Status counts = CheckCounts(state);
   if (!counts.ok()) {

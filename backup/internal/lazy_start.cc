@@ -8,6 +8,7 @@
 #include "backup/archive.h"
 #include "backup/format/record_codec.h"
 #include "backup/internal/hydration_files.h"
+#include "backup/internal/lease.h"
 #include "backup/internal/lineage_invalidations.h"
 #include "backup/internal/snapshot_replica.h"
 #include "backup/internal/staging_directory.h"
@@ -61,16 +62,22 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
                           LazyStart* start) {
   absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
   const HydrationState& state = start->state;
+  // Until there is an L2 that needs it, a lease goes with the process.
+  const Lease::Terms terms = {.name = state.lease_name(),
+                              .holder = options.holder,
+                              .lease_ms = kHydrationLeaseMs,
+                              .stays = start->resumed};
   for (size_t i = leader; i < paths.size(); ++i) {
     absl::StatusOr<std::unique_ptr<SnapshotReplica>> replica =
         SnapshotReplica::Open(paths[i], state.snapshot_id(),
                               i == leader ? newer : std::vector<std::string>(),
                               options.cache.file_system, options.cache.clock,
-                              options.keys);
+                              options.keys, terms);
     // One with dumps in the clear may be anybody's.
     if (replica.ok() && !start->replicas.empty() &&
         backup::DumpsInTheClear((*replica)->chain()) >
             backup::DumpsInTheClear(start->replicas[0]->chain())) {
+      (*replica)->GiveLeaseBack();
       replica = absl::FailedPreconditionError(
           "has dumps in the clear that are sealed in the first archive");
     }
@@ -102,7 +109,7 @@ absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
                             .manifest = &manifest,
                             .source = source,
                             .newer_snapshots = &plan.newer_snapshots,
-                            .lease = first.lease(),
+                            .lease = first.newer_lease(),
                             .cancellation = options.cancellation,
                             .problem =
                                 [start](const absl::Status& problem) {
@@ -110,6 +117,7 @@ absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
                                       problem.message());
                                 }},
                            &merged, &newer, &start->covering));
+  first.ReleaseNewer();
   if (!all) {
     start->warnings.emplace_back(
         "a newer snapshot's invalidations are unreadable: what was flushed "
@@ -137,7 +145,9 @@ absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
   LARDER_RETURN_IF_ERROR(
       WriteHydrationState(fs, staging->path(), start->state));
   LARDER_RETURN_IF_ERROR(cache::BeginHydration(fs, staging->path(), info.hlc));
-  return staging->Publish();
+  LARDER_RETURN_IF_ERROR(staging->Publish());
+  for (const auto& replica : start->replicas) replica->LeaveLease();
+  return absl::OkStatus();
 }
 
 absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
@@ -149,6 +159,7 @@ absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
     state.add_archives(options.archives[i]);
   }
   state.set_snapshot_id(plan.snapshot.id);
+  state.set_lease_name(NewLeaseName());
   state.set_records(plan.records);
   state.set_stored_bytes(plan.records_stored_bytes);
   start->warnings.insert(start->warnings.end(), plan.warnings.begin(),
@@ -156,6 +167,14 @@ absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
   LARDER_RETURN_IF_ERROR(OpenReplicas(options, options.archives, leader,
                                       plan.newer_snapshots, start));
   return BuildL2(options, plan, start);
+}
+
+// Of a hydration that has ended.
+absl::Status RemoveWhatIsLeft(const cache::BlobCacheOptions& options) {
+  const absl::StatusOr<HydrationState> state =
+      ReadHydrationState(options.file_system, options.l2_path);
+  if (state.ok()) GiveLeasesBack(options.file_system, *state);
+  return RemoveHydrationFiles(options.file_system, options.l2_path);
 }
 
 absl::Status GoOn(const LazyStartOptions& options, LazyStart* start) {
@@ -172,6 +191,7 @@ absl::Status GoOn(const LazyStartOptions& options, LazyStart* start) {
   }
   LARDER_RETURN_IF_ERROR(ReadHydrationInvalidations(
       fs, path, state.invalidation_parts(), &start->covering));
+  if (state.lease_name().empty()) state.set_lease_name(NewLeaseName());
   if (!options.archives.empty()) {
     state.mutable_archives()->Assign(options.archives.begin(),
                                      options.archives.end());
@@ -192,15 +212,52 @@ absl::StatusOr<LazyStart> StartLazily(const LazyStartOptions& options) {
   if (!floor.has_value() &&
       options.cache.file_system->Exists(options.cache.l2_path + "/meta")) {
     // As of one that died just when it had ended.
-    LARDER_RETURN_IF_ERROR(
-        RemoveHydrationFiles(options.cache.file_system, options.cache.l2_path));
+    LARDER_RETURN_IF_ERROR(RemoveWhatIsLeft(options.cache));
   }
-  LARDER_RETURN_IF_ERROR(floor.has_value() ? GoOn(options, &start)
-                                           : Begin(options, &start));
   cache::BlobCacheOptions cache = options.cache;
   cache.l2_must_exist = true;
+  if (floor.has_value()) {
+    // First, as it holds the L2's lock: the lease has its file from one process
+    // at a time.
+    LARDER_ASSIGN_OR_RETURN(start.cache, cache::BlobCache::Open(cache));
+    LARDER_RETURN_IF_ERROR(GoOn(options, &start));
+    return start;
+  }
+  LARDER_RETURN_IF_ERROR(Begin(options, &start));
   LARDER_ASSIGN_OR_RETURN(start.cache, cache::BlobCache::Open(cache));
   return start;
+}
+
+void GiveLeasesBack(cache::l2::FileSystem* file_system,
+                    const HydrationState& state) {
+  if (state.lease_name().empty()) return;
+  for (const std::string& archive : state.archives()) {
+    // Where it stays, it expires.
+    RemoveLease(file_system, archive, state.lease_name()).IgnoreError();
+  }
+}
+
+absl::StatusOr<std::optional<HydrationState>> EndLazily(
+    const cache::BlobCacheOptions& options) {
+  cache::BlobCacheOptions existing = options;
+  existing.l2_must_exist = true;
+  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<cache::BlobCache> cache,
+                          cache::BlobCache::Open(existing));
+  // Under the L2's lock, that the cache holds.
+  LARDER_ASSIGN_OR_RETURN(
+      const std::optional<Hlc> floor,
+      cache::ReadHydration(options.file_system, options.l2_path));
+  if (!floor.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(options.l2_path, ": no lazy restore to give up"));
+  }
+  std::optional<HydrationState> state;
+  absl::StatusOr<HydrationState> read =
+      ReadHydrationState(options.file_system, options.l2_path);
+  if (read.ok()) state = *std::move(read);
+  LARDER_RETURN_IF_ERROR(cache->EndHydration());
+  LARDER_RETURN_IF_ERROR(RemoveWhatIsLeft(options));
+  return state;
 }
 
 }  // namespace larder::backup_internal

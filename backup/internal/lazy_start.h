@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "backup/internal/invalidation_set.h"
 #include "backup/internal/record_fetcher.h"
 #include "cache/blob_cache.h"
+#include "cache/l2/file.h"
 #include "cache/options.h"
 
 namespace larder::backup_internal {
@@ -25,6 +27,7 @@ struct LazyStartOptions {
   int64_t not_after_unix_ms = 0;
   cache::BlobCacheOptions cache;
   backup::Archive::Keys keys;
+  std::string holder;
   const backup::Cancellation* cancellation = nullptr;
 };
 
@@ -39,6 +42,16 @@ struct LazyStart {
 
 // Errors: see LazyRestore::Open().
 absl::StatusOr<LazyStart> StartLazily(const LazyStartOptions& options);
+
+// Gives back what keeps the snapshot in the archives, where it can be.
+void GiveLeasesBack(cache::l2::FileSystem* file_system,
+                    const backup::format::HydrationState& state);
+
+// Ends the hydration of the L2 without the archives. Options as above.
+// Returns: how far it had got; nothing: no longer known.
+// Errors: see LazyRestore::GiveUp().
+absl::StatusOr<std::optional<backup::format::HydrationState>> EndLazily(
+    const cache::BlobCacheOptions& options);
 
 }  // namespace larder::backup_internal
 

@@ -5,6 +5,8 @@
 #include <random>
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -22,11 +24,7 @@ using backup::Archive;
 using cache::l2::FileSystem;
 
 absl::Status WriteLease(const Archive& archive, absl::string_view name,
-                        const std::vector<std::string>& snapshot_ids,
-                        int64_t expires_unix_ms) {
-  backup::format::Lease message;
-  for (const std::string& id : snapshot_ids) message.add_snapshot_ids(id);
-  message.set_expires_unix_ms(expires_unix_ms);
+                        const backup::format::Lease& message) {
   const std::string bytes = backup::format::SerializeMessage(message);
   const std::string directory = LeasesPath(archive.path());
   if (bytes.size() > backup::kSmallFileBytesMax) {
@@ -52,28 +50,50 @@ absl::StatusOr<backup::format::Lease> ReadLease(const Archive& archive,
                                                   parsed.message()));
 }
 
-std::string RandomName() {
-  std::random_device device;
-  return absl::StrFormat("%08x%08x", device(), device());
+backup::format::Lease LeaseOf(const std::vector<std::string>& snapshot_ids,
+                              int64_t expires_unix_ms) {
+  backup::format::Lease message;
+  for (const std::string& id : snapshot_ids) message.add_snapshot_ids(id);
+  message.set_expires_unix_ms(expires_unix_ms);
+  return message;
 }
 
 }  // namespace
 
+std::string NewLeaseName() {
+  std::random_device device;
+  return absl::StrFormat("%08x%08x", device(), device());
+}
+
+bool IsLeaseName(absl::string_view name) {
+  return name.size() == 16 && absl::c_all_of(name, absl::ascii_isxdigit);
+}
+
+absl::Status RemoveLease(FileSystem* file_system,
+                         const std::string& archive_path,
+                         absl::string_view name) {
+  const absl::Status removed =
+      file_system->Remove(absl::StrCat(LeasesPath(archive_path), "/", name));
+  return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+}
+
 Lease::Lease(const Archive* archive, std::vector<std::string> snapshot_ids,
-             cache::Clock* clock)
+             cache::Clock* clock, Terms terms)
     : archive_(archive),
       snapshot_ids_(std::move(snapshot_ids)),
       clock_(clock != nullptr ? clock : cache::SystemClock()),
-      name_(RandomName()) {}
+      terms_(std::move(terms)) {
+  if (terms_.name.empty()) terms_.name = NewLeaseName();
+}
 
 absl::StatusOr<std::unique_ptr<Lease>> Lease::Take(
     const Archive* archive, std::vector<std::string> snapshot_ids,
-    cache::Clock* clock) {
+    cache::Clock* clock, Terms terms) {
   std::sort(snapshot_ids.begin(), snapshot_ids.end());
   snapshot_ids.erase(std::unique(snapshot_ids.begin(), snapshot_ids.end()),
                      snapshot_ids.end());
   std::unique_ptr<Lease> lease(
-      new Lease(archive, std::move(snapshot_ids), clock));
+      new Lease(archive, std::move(snapshot_ids), clock, std::move(terms)));
   lease->problem_ = lease->Write();
   lease->taken_ = lease->problem_.ok();
   if (lease->taken_) LARDER_RETURN_IF_ERROR(lease->CheckAllThere());
@@ -81,28 +101,35 @@ absl::StatusOr<std::unique_ptr<Lease>> Lease::Take(
 }
 
 Lease::~Lease() {
+  if (!terms_.stays) GiveBack();
+}
+
+void Lease::GiveBack() {
+  taken_ = false;
   for (const absl::string_view suffix :
        {absl::string_view(), kTemporarySuffix}) {
-    archive_->file_system()
-        ->Remove(absl::StrCat(LeasesPath(archive_->path()), "/", name_, suffix))
+    RemoveLease(archive_->file_system(), archive_->path(),
+                absl::StrCat(terms_.name, suffix))
         .IgnoreError();
   }
 }
 
 absl::Status Lease::Write() {
   written_unix_ms_ = clock_->NowUnixMillis();
-  return WriteLease(*archive_, name_, snapshot_ids_,
-                    written_unix_ms_ + kLeaseMs);
+  backup::format::Lease message =
+      LeaseOf(snapshot_ids_, written_unix_ms_ + terms_.lease_ms);
+  message.set_holder(terms_.holder);
+  return WriteLease(*archive_, terms_.name, message);
 }
 
 void Lease::Renew() {
   if (!taken_) return;
   // Also when the clock was set back: it would be renewed too late.
   const int64_t age_ms = std::abs(clock_->NowUnixMillis() - written_unix_ms_);
-  if (age_ms < kRenewMs) return;
+  if (age_ms < terms_.lease_ms / (kLeaseMs / kRenewMs)) return;
   problem_ = Write();
   // Meanwhile nothing was protected.
-  if (problem_.ok() && age_ms >= kLeaseMs) problem_ = CheckAllThere();
+  if (problem_.ok() && age_ms >= terms_.lease_ms) problem_ = CheckAllThere();
 }
 
 absl::Status Lease::CheckAllThere() const {
@@ -141,8 +168,12 @@ absl::StatusOr<LeasesFound> FindLeases(const Archive& archive,
     if (lease->expires_unix_ms() <= unix_ms) {
       found.expired.push_back(absl::StrCat(directory, "/", name));
     } else {
-      found.snapshot_ids.insert(lease->snapshot_ids().begin(),
-                                lease->snapshot_ids().end());
+      for (const std::string& id : lease->snapshot_ids()) {
+        LeaseHeld& held = found.by_snapshot[id];
+        if (held.expires_unix_ms >= lease->expires_unix_ms()) continue;
+        held = {.holder = lease->holder(),
+                .expires_unix_ms = lease->expires_unix_ms()};
+      }
     }
   }
   return found;
@@ -150,8 +181,8 @@ absl::StatusOr<LeasesFound> FindLeases(const Archive& archive,
 
 absl::StatusOr<std::unique_ptr<Pruning>> Pruning::Announce(
     const Archive* archive, std::vector<std::string> snapshot_ids) {
-  LARDER_RETURN_IF_ERROR(
-      WriteLease(*archive, kPruningName, snapshot_ids, /*expires_unix_ms=*/0));
+  LARDER_RETURN_IF_ERROR(WriteLease(
+      *archive, kPruningName, LeaseOf(snapshot_ids, /*expires_unix_ms=*/0)));
   return std::unique_ptr<Pruning>(new Pruning(archive));
 }
 

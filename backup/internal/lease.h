@@ -5,13 +5,16 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "backup/archive.h"
 #include "cache/clock.h"
+#include "cache/l2/file.h"
 
 namespace larder::backup_internal {
 
@@ -35,26 +38,46 @@ class Lease {
   // Between two of its files. Well within the time: a disk may be busy.
   static constexpr int64_t kRenewMs = kLeaseMs / 5;
 
+  struct Terms {
+    // Of its file: it takes the place of one of that name. Empty: a random one.
+    std::string name = {};
+    // Who holds it, for people who prune. Empty: a reader, soon done.
+    std::string holder = {};
+    int64_t lease_ms = kLeaseMs;
+    // Outlives this object; see Leave().
+    bool stays = false;
+  };
+
   // `clock` may be null: SystemClock(). Where the archive cannot be written,
   // the reader goes on without: problem() says why.
   // Errors: kNotFound when one of `snapshot_ids` is not there any more;
   // kUnavailable when one is being removed.
   static absl::StatusOr<std::unique_ptr<Lease>> Take(
       const backup::Archive* archive, std::vector<std::string> snapshot_ids,
-      cache::Clock* clock);
-  ~Lease();  // Gives it back.
+      cache::Clock* clock, Terms terms);
+  static absl::StatusOr<std::unique_ptr<Lease>> Take(
+      const backup::Archive* archive, std::vector<std::string> snapshot_ids,
+      cache::Clock* clock) {
+    return Take(archive, std::move(snapshot_ids), clock, Terms());
+  }
+  ~Lease();  // Gives it back, unless it stays.
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
 
   // Writes it anew when it is time to; cheap when it is not. To be called again
   // and again while reading.
   void Renew();
+  // Lets it stay when this object goes, until it expires: for who goes on in
+  // another process, and takes it again by its name.
+  void Leave() { terms_.stays = true; }
+  // Gives it back now; Renew() does nothing from here on.
+  void GiveBack();
   // OK while it is held; else why it is not, as of the last try.
   const absl::Status& problem() const { return problem_; }
 
  private:
   Lease(const backup::Archive* archive, std::vector<std::string> snapshot_ids,
-        cache::Clock* clock);
+        cache::Clock* clock, Terms terms);
 
   absl::Status Write();
   absl::Status CheckAllThere() const;
@@ -62,16 +85,34 @@ class Lease {
   const backup::Archive* const archive_;
   const std::vector<std::string> snapshot_ids_;
   cache::Clock* const clock_;
-  std::string name_;
+  Terms terms_;
   bool taken_ = false;
   int64_t written_unix_ms_ = 0;
   absl::Status problem_;
 };
 
+// A name for a lease that is taken again later: random, since the archive knows
+// nothing else of who holds it.
+std::string NewLeaseName();
+// Whether it may be the name of a lease's file.
+bool IsLeaseName(absl::string_view name);
+
+// Gives back what a process left that does not go on. Fine when it is not
+// there. Errors: what the file system says.
+absl::Status RemoveLease(cache::l2::FileSystem* file_system,
+                         const std::string& archive_path,
+                         absl::string_view name);
+
+// Of those that hold a snapshot, the one that does for longest.
+struct LeaseHeld {
+  std::string holder;  // May be empty.
+  int64_t expires_unix_ms = 0;
+};
+
 // What somebody reads, at `unix_ms`. Requires: the archive's lock, unless it is
 // only told.
 struct LeasesFound {
-  absl::flat_hash_set<std::string> snapshot_ids;
+  absl::flat_hash_map<std::string, LeaseHeld> by_snapshot;  // By ID.
   std::vector<std::string> expired;  // Paths, also of what was never whole.
 };
 // Errors: kDataLoss when a lease is damaged, kFailedPrecondition when it is of

@@ -16,6 +16,7 @@
 namespace larder::backup_internal {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -39,6 +40,11 @@ class LeaseTest : public ::testing::Test {
     EXPECT_TRUE(found.ok()) << found.status();
     return found.value_or(LeasesFound());
   }
+  std::vector<std::string> Leased() {
+    std::vector<std::string> ids;
+    for (const auto& [id, held] : Find().by_snapshot) ids.push_back(id);
+    return ids;
+  }
 
   cache::l2::SimulatedDisk disk_;
   cache::ManualClock clock_{1'700'000'000'000};
@@ -47,16 +53,16 @@ class LeaseTest : public ::testing::Test {
 
 TEST_F(LeaseTest, IsFoundWhileItIsHeld) {
   const backup::Archive archive = Open();
-  EXPECT_THAT(Find().snapshot_ids, IsEmpty());
+  EXPECT_THAT(Leased(), IsEmpty());
   {
     const auto one = Lease::Take(&archive, {first_}, &clock_);
     ASSERT_TRUE(one.ok()) << one.status();
     EXPECT_TRUE((*one)->problem().ok());
     const auto two = Lease::Take(&archive, {second_, first_, first_}, &clock_);
     ASSERT_TRUE(two.ok()) << two.status();
-    EXPECT_THAT(Find().snapshot_ids, UnorderedElementsAre(first_, second_));
+    EXPECT_THAT(Leased(), UnorderedElementsAre(first_, second_));
   }
-  EXPECT_THAT(Find().snapshot_ids, IsEmpty());
+  EXPECT_THAT(Leased(), IsEmpty());
   EXPECT_THAT(*disk_.List("/archive/leases"), IsEmpty());
 }
 
@@ -67,18 +73,58 @@ TEST_F(LeaseTest, ExpiresUnlessItIsRenewed) {
   for (int i = 0; i < 10; ++i) {
     clock_.AdvanceMillis(Lease::kRenewMs);
     (*lease)->Renew();
-    EXPECT_THAT(Find().snapshot_ids, UnorderedElementsAre(first_));
+    EXPECT_THAT(Leased(), UnorderedElementsAre(first_));
   }
   // One file, however often.
   EXPECT_THAT(*disk_.List("/archive/leases"), SizeIs(1));
   clock_.AdvanceMillis(Lease::kLeaseMs - 1);
-  EXPECT_THAT(Find().snapshot_ids, UnorderedElementsAre(first_));
+  EXPECT_THAT(Leased(), UnorderedElementsAre(first_));
   clock_.AdvanceMillis(1);
-  EXPECT_THAT(Find().snapshot_ids, IsEmpty());
+  EXPECT_THAT(Leased(), IsEmpty());
   EXPECT_THAT(Find().expired, SizeIs(1));
   // Whoever stood still for too long says again what it reads.
   (*lease)->Renew();
-  EXPECT_THAT(Find().snapshot_ids, UnorderedElementsAre(first_));
+  EXPECT_THAT(Leased(), UnorderedElementsAre(first_));
+}
+
+TEST_F(LeaseTest, OneThatStaysIsTakenAgainByItsName) {
+  const backup::Archive archive = Open();
+  const Lease::Terms terms = {.name = NewLeaseName(),
+                              .holder = "/l2 on host",
+                              .lease_ms = 100 * Lease::kLeaseMs,
+                              .stays = true};
+  ASSERT_TRUE(Lease::Take(&archive, {first_}, &clock_, terms).ok());
+  EXPECT_THAT(Leased(), UnorderedElementsAre(first_));
+  clock_.AdvanceMillis(99 * Lease::kLeaseMs);
+  {
+    const auto again = Lease::Take(&archive, {first_}, &clock_, terms);
+    ASSERT_TRUE(again.ok()) << again.status();
+    // A reader's is shorter: it does not say until when.
+    const auto reader = Lease::Take(&archive, {first_}, &clock_);
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    const LeaseHeld held = Find().by_snapshot.at(first_);
+    EXPECT_EQ(held.holder, "/l2 on host");
+    EXPECT_EQ(held.expires_unix_ms,
+              clock_.NowUnixMillis() + 100 * Lease::kLeaseMs);
+  }
+  EXPECT_THAT(*disk_.List("/archive/leases"), ElementsAre(terms.name));
+  {
+    const auto last = Lease::Take(&archive, {first_}, &clock_, terms);
+    ASSERT_TRUE(last.ok()) << last.status();
+    (*last)->GiveBack();
+    clock_.AdvanceMillis(50 * Lease::kLeaseMs);
+    (*last)->Renew();
+  }
+  EXPECT_THAT(*disk_.List("/archive/leases"), IsEmpty());
+}
+
+TEST_F(LeaseTest, NamesAreFilesOfTheirDirectory) {
+  EXPECT_TRUE(IsLeaseName(NewLeaseName()));
+  EXPECT_NE(NewLeaseName(), NewLeaseName());
+  for (const char* name : {"", "pruning", "../manifests/one",
+                           "0123456789abcde/", "0123456789abcdef0"}) {
+    EXPECT_FALSE(IsLeaseName(name)) << name;
+  }
 }
 
 TEST_F(LeaseTest, AClockSetBackRenewsAtOnce) {
@@ -88,7 +134,7 @@ TEST_F(LeaseTest, AClockSetBackRenewsAtOnce) {
   clock_.AdvanceMillis(-10 * Lease::kLeaseMs);
   (*lease)->Renew();
   clock_.AdvanceMillis(Lease::kLeaseMs);
-  EXPECT_THAT(Find().snapshot_ids, IsEmpty());
+  EXPECT_THAT(Leased(), IsEmpty());
 }
 
 TEST_F(LeaseTest, WithoutPermissionToWriteTheReaderGoesOn) {

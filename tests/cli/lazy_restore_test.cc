@@ -112,6 +112,68 @@ TEST_F(LazyRestoreProgram, AskedForAnArchiveThatIsGone) {
   ExpectGets("new", 1);
 }
 
+// Two snapshots, of which the older one is being restored, and a prune that
+// would keep the newer one only.
+TEST_F(LazyRestoreProgram, PruneKeepsWhatIsBeingRestored) {
+  Begin("new");
+  // A full dump of another L2: it needs nothing of the first.
+  ASSERT_EQ(Larder({"put", "--l2", At("other"), "-n", "files", "key"}, "bytes")
+                .exit_code,
+            0);
+  ASSERT_EQ(Larder({"backup", "--l2", At("other"), "--include-blob-cache",
+                    "--to", Dir("a")})
+                .exit_code,
+            0);
+  const std::vector<std::string> prune = {"prune",       "--from", Dir("a"),
+                                          "--keep-last", "1",      "--confirm"};
+  const ProgramEnd kept = Larder(prune);
+  EXPECT_EQ(kept.exit_code, 0) << kept.err;
+  EXPECT_THAT(kept.out, HasSubstr("held for " + At("new")));
+  EXPECT_THAT(kept.out, HasSubstr("removed 0 snapshots"));
+  // Each command that opens it takes the lease again.
+  ExpectGets("new", 3);
+  EXPECT_THAT(Larder(prune).out, HasSubstr("held for " + At("new") + " on "));
+  const ProgramEnd end = Larder({"restore", "--lazy", "--l2", At("new")});
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_THAT(Larder(prune).out, HasSubstr("removed 1 snapshot"));
+  for (const int i : {0, 50, 99}) ExpectGets("new", i);
+}
+
+TEST_F(LazyRestoreProgram, GivenUpWhenTheSnapshotIsGone) {
+  Begin("new");
+  ExpectGets("new", 3);
+  std::filesystem::remove_all(At("a"));
+  for (const auto& args :
+       {std::vector<std::string>{"restore", "--lazy", "--l2", At("new")},
+        {"restore", "--lazy", "--from", Dir("a"), "--l2", At("new")},
+        {"get", "--l2", At("new"), "-n", "files", "file1"}}) {
+    const ProgramEnd refused = Larder(args);
+    EXPECT_EQ(refused.exit_code, 10) << refused.err;
+    EXPECT_THAT(refused.err, HasSubstr("--give-up"));
+  }
+  const std::vector<std::string> backup = {
+      "backup", "--l2", At("new"), "--include-blob-cache", "--to", Dir("c")};
+  const ProgramEnd refused = Larder(backup);
+  EXPECT_EQ(refused.exit_code, 11) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("--give-up"));
+
+  const ProgramEnd end =
+      Larder({"restore", "--lazy", "--l2", At("new"), "--give-up"});
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_THAT(end.out, HasSubstr("gave up    up to 99 of 100 blobs"));
+  ExpectGets("new", 3);
+  const ProgramEnd missing =
+      Larder({"get", "--l2", At("new"), "-n", "files", "file1"});
+  EXPECT_EQ(missing.exit_code, 10);
+  EXPECT_THAT(missing.err, testing::Not(HasSubstr("--give-up")));
+  EXPECT_EQ(Larder(backup).exit_code, 0);
+  EXPECT_EQ(Larder({"verify", "--l2", At("new")}).exit_code, 0);
+  // There is nothing more to give up.
+  EXPECT_EQ(
+      Larder({"restore", "--lazy", "--l2", At("new"), "--give-up"}).exit_code,
+      1);
+}
+
 TEST_F(LazyRestoreProgram, DamageInOneArchiveOfTwo) {
   std::string pack;
   for (const auto& entry : std::filesystem::directory_iterator(At("a/packs"))) {
@@ -138,6 +200,11 @@ TEST_F(LazyRestoreProgram, WhatItIsNotFor) {
                 .exit_code,
             2);
   EXPECT_EQ(Larder({"restore", "--l2", At("new")}).exit_code, 2);
+  EXPECT_EQ(Larder({"restore", "--give-up", "--l2", At("new")}).exit_code, 2);
+  EXPECT_EQ(Larder({"restore", "--lazy", "--give-up", "--from", Dir("a"),
+                    "--l2", At("new")})
+                .exit_code,
+            2);
   EXPECT_NE(Larder({"restore", "--lazy", "--l2", At("new")}).exit_code, 0);
 }
 

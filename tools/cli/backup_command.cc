@@ -25,6 +25,7 @@
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
 #include "replication/promotion.h"
+#include "tools/cli/hydrating_l2.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/key_flag.h"
@@ -311,7 +312,7 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
     if (absl::IsCancelled(report.status)) {
       return absl::CancelledError("interrupted; nothing was listed anywhere");
     }
-    return report.status;
+    return WithWaysOn(flags.cache.l2, report.status);
   }
   Print(report, console);
   if (keys != nullptr) {

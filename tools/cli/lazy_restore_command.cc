@@ -17,6 +17,7 @@
 #include "cache/clock.h"
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
+#include "tools/cli/hydrating_l2.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/key_flag.h"
@@ -54,6 +55,7 @@ absl::StatusOr<LazyRestoreOptions> OptionsOf(const RestoreFlags& flags) {
   options.not_after_unix_ms = flags.not_after_unix_ms;
   options.cache = ToolOptions(flags.cache, OpenMode::kStore);
   options.cache.l2_must_exist = false;
+  options.holder = HolderOf(flags.cache.l2);
   options.cancellation = InterruptFlag();
   LARDER_ASSIGN_OR_RETURN(options.keys, ReadKeys(flags.cache.key_file));
   LARDER_ASSIGN_OR_RETURN(
@@ -103,6 +105,34 @@ void AddFacts(const LazyRestoreReport& report, double open_millis,
       .Int("bytes", report.bytes_added);
 }
 
+absl::Status GiveUp(const RestoreFlags& flags, Console* console,
+                    CommandResult* result) {
+  cache::BlobCacheOptions options = ToolOptions(flags.cache, OpenMode::kLook);
+  // What says how large it was to be may be damaged.
+  const auto hydrating =
+      LazyRestore::FindHydrating(cache::l2::PosixFileSystem(), flags.cache.l2);
+  if (hydrating.ok() && hydrating->has_value()) {
+    FitBudget((*hydrating)->records, (*hydrating)->stored_bytes, flags.cache,
+              &options);
+  }
+  LARDER_ASSIGN_OR_RETURN(const backup::HydrationGivenUp given_up,
+                          LazyRestore::GiveUp(std::move(options)));
+  result->facts.String("snapshot", given_up.snapshot_id)
+      .Bool("lazy", true)
+      .Bool("given_up", true)
+      .Int("planned_blobs", given_up.records)
+      .Int("blobs_missing", given_up.records_missing);
+  console->Say(given_up.snapshot_id.empty()
+                   ? std::string("gave up    an unknown number of blobs")
+                   : absl::StrCat("gave up    up to ",
+                                  FormatCount(given_up.records_missing), " of ",
+                                  FormatPlural(given_up.records, "blob"),
+                                  " of snapshot ", given_up.snapshot_id));
+  console->Say(
+      absl::StrCat("done       ", flags.cache.l2, " is as any other L2 now"));
+  return absl::OkStatus();
+}
+
 void SayLeftOut(int64_t count, absl::string_view why, Console* console) {
   if (count == 0) return;
   console->Say(absl::StrCat("left out   ", FormatPlural(count, "blob"), why));
@@ -112,13 +142,18 @@ void SayLeftOut(int64_t count, absl::string_view why, Console* console) {
 
 absl::Status RestoreLazily(const RestoreFlags& flags, Console* console,
                            CommandResult* result) {
+  if (flags.give_up) return GiveUp(flags, console, result);
   LARDER_ASSIGN_OR_RETURN(LazyRestoreOptions options, OptionsOf(flags));
   options.on_loss = [&](const backup::Loss& loss) {
     console->Fail(LossName(loss), loss.reason, &result->failures);
   };
   const int64_t start_nanos = cache::SystemClock()->NowSteadyNanos();
-  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<LazyRestore> lazy,
-                          LazyRestore::Open(std::move(options)));
+  absl::StatusOr<std::unique_ptr<LazyRestore>> opened =
+      LazyRestore::Open(std::move(options));
+  // One that is held by another process goes on there.
+  if (absl::IsUnavailable(opened.status())) return opened.status();
+  if (!opened.ok()) return WithWaysOn(flags.cache.l2, opened.status());
+  const std::unique_ptr<LazyRestore> lazy = *std::move(opened);
   const int64_t open_nanos =
       cache::SystemClock()->NowSteadyNanos() - start_nanos;
   const LazyRestoreReport before = lazy->Report();

@@ -11,6 +11,8 @@ namespace larder::cli {
 // Publishes the L2, or goes on with one that is hydrating, says so, and fills
 // it. On Ctrl-C (kCancelled) it stays as it is: it serves by 'larder get', and
 // the same command goes on. Each blob that is lost is a failure.
+// With --give-up it only makes the L2 one as any other, without the archive and
+// what is not there yet.
 absl::Status RestoreLazily(const RestoreFlags& flags, Console* console,
                            CommandResult* result);
 

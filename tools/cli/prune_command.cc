@@ -13,6 +13,7 @@
 #include "cache/status_macros.h"
 #include "tools/cli/instant.h"
 #include "tools/cli/json_writer.h"
+#include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
 
 namespace larder::cli {
@@ -34,10 +35,10 @@ absl::Status Prune(const PruneFlags& flags, Console* console,
     const backup::RetentionDecision& decision = report.decisions[i];
     const std::string made = FormatInstant(
         entry.manifest.header().created_unix_ms(), absl::LocalTimeZone());
-    console->Say(absl::StrFormat("%-6s  %-25s  %s  %10s  %s",
-                                 decision.keep() ? "keep" : "remove", entry.id,
-                                 made, FormatBytes(entry.bytes),
-                                 absl::StrJoin(decision.reasons, ", ")));
+    console->Say(absl::StrFormat(
+        "%-6s  %-25s  %s  %10s  %s", decision.keep() ? "keep" : "remove",
+        entry.id, made, FormatBytes(entry.bytes),
+        Printable(absl::StrJoin(decision.reasons, ", "))));
     JsonArray reasons;
     for (const std::string& reason : decision.reasons) reasons.String(reason);
     snapshots.Object(JsonObject()

@@ -25,6 +25,8 @@ struct RestoreFlags {
   // Serve first, and hydrate then. Only with an L2, which may be one that is
   // hydrating; then `directory` may be empty.
   bool lazy = false;
+  // Instead, end what was begun, without what is not there yet.
+  bool give_up = false;
   std::vector<std::string>
       more_directories;  // For what is damaged in the first.
 };

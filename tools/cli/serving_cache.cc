@@ -8,6 +8,7 @@
 #include "backup/lazy_restore.h"
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
+#include "tools/cli/hydrating_l2.h"
 #include "tools/cli/key_flag.h"
 #include "tools/cli/restore_flags.h"
 
@@ -21,14 +22,17 @@ absl::StatusOr<std::unique_ptr<cache::BlobCache>> OpenServing(
   if (!hydrating.has_value()) return OpenCache(flags, OpenMode::kLook);
   backup::LazyRestoreOptions options;
   options.cache = ToolOptions(flags, OpenMode::kLook);
+  options.holder = HolderOf(flags.l2);
   LARDER_ASSIGN_OR_RETURN(options.keys, ReadKeys(flags.key_file));
   FitBudget(hydrating->records, hydrating->stored_bytes, flags, &options.cache);
   auto lazy = backup::LazyRestore::Open(std::move(options));
   if (lazy.ok()) return *std::move(lazy);
-  return absl::Status(
+  const absl::Status error(
       lazy.status().code(),
       absl::StrCat(flags.l2, ": restored lazily from snapshot ",
                    hydrating->snapshot_id, ": ", lazy.status().message()));
+  // One that is held by another process goes on there.
+  return absl::IsUnavailable(error) ? error : WithWaysOn(flags.l2, error);
 }
 
 absl::StatusOr<std::unique_ptr<cache::BlobCache>> OpenToInvalidate(

@@ -1,0 +1,35 @@
+#include "tools/cli/hydrating_l2.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "backup/lazy_restore.h"
+#include "cache/l2/file.h"
+
+namespace larder::cli {
+
+std::string HolderOf(const std::string& l2) {
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(l2, error);
+  std::array<char, 256> host = {};
+  const bool named = gethostname(host.data(), host.size() - 1) == 0;
+  return absl::StrCat(error ? l2 : absolute.string(), named ? " on " : "",
+                      named ? host.data() : "");
+}
+
+absl::Status WithWaysOn(const std::string& l2, const absl::Status& error) {
+  const auto hydrating =
+      backup::LazyRestore::FindHydrating(cache::l2::PosixFileSystem(), l2);
+  if (hydrating.ok() && !hydrating->has_value()) return error;
+  return absl::Status(
+      error.code(),
+      absl::StrCat(error.message(), "; 'larder restore --lazy --l2 ", l2,
+                   "' goes on; with --give-up it ends without the archive and "
+                   "the blobs that are not there yet"));
+}
+
+}  // namespace larder::cli
