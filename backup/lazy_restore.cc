@@ -164,7 +164,8 @@ class LazyRestoreImpl : public LazyRestore {
   void RenewLeases();
   absl::Status RunInBackground(BackgroundOptions options);
   // Returns: whether to stop instead.
-  bool Pause(std::chrono::nanoseconds time) ABSL_LOCKS_EXCLUDED(stop_mu_);
+  bool Pause(const BackgroundOptions& options, int64_t nanos)
+      ABSL_LOCKS_EXCLUDED(stop_mu_);
 
   const LazyRestoreOptions options_;
   LazyStart start_;
@@ -185,6 +186,7 @@ class LazyRestoreImpl : public LazyRestore {
   format::HydrationState state_ ABSL_GUARDED_BY(hydrate_mu_);
   std::unique_ptr<Hydrator> hydrator_ ABSL_GUARDED_BY(hydrate_mu_);
   int64_t since_checkpoint_ ABSL_GUARDED_BY(hydrate_mu_) = 0;
+  absl::Status hydration_ ABSL_GUARDED_BY(hydrate_mu_);  // Of the last call.
 
   mutable Mutex report_mu_ ABSL_ACQUIRED_AFTER(hydrate_mu_);
   LazyRestoreReport report_ ABSL_GUARDED_BY(report_mu_);
@@ -329,6 +331,7 @@ absl::StatusOr<bool> LazyRestoreImpl::Hydrate(int64_t bytes_max) {
   if (!done_.load() && since_checkpoint_ >= options_.checkpoint_bytes) {
     status.Update(CheckpointLocked());
   }
+  hydration_ = status;
   Publish();
   LARDER_RETURN_IF_ERROR(status);
   return done_.load();
@@ -403,6 +406,7 @@ void LazyRestoreImpl::Publish() {
                              .reason = lost.reason()});
   }
   r.warnings = start_.warnings;
+  r.hydration = hydration_;
   for (const auto& replica : start_.replicas) {
     r.unprotected.Update(replica->unprotected());
   }
@@ -430,21 +434,30 @@ void LazyRestoreImpl::HydrateInBackground(BackgroundOptions options) {
 
 absl::Status LazyRestoreImpl::RunInBackground(BackgroundOptions options) {
   RateLimit rate(options.bytes_per_second);
+  int64_t retry_nanos = kRetryNanosMin;
   while (true) {
     const std::chrono::nanoseconds now =
         std::chrono::steady_clock::now().time_since_epoch();
-    if (Pause(std::chrono::nanoseconds(
-            rate.Take(options.slice_bytes, now.count())))) {
+    if (Pause(options, rate.Take(options.slice_bytes, now.count()))) {
       return absl::CancelledError("stopped");
     }
-    LARDER_ASSIGN_OR_RETURN(const bool done, Hydrate(options.slice_bytes));
-    if (done) return absl::OkStatus();
+    const absl::StatusOr<bool> done = Hydrate(options.slice_bytes);
+    if (absl::IsCancelled(done.status())) return done.status();
+    if (done.ok()) {
+      if (*done) return absl::OkStatus();
+      retry_nanos = kRetryNanosMin;
+      continue;
+    }
+    if (Pause(options, retry_nanos)) return absl::CancelledError("stopped");
+    retry_nanos = std::min(2 * retry_nanos, kRetryNanosMax);
   }
 }
 
-bool LazyRestoreImpl::Pause(std::chrono::nanoseconds time) {
+bool LazyRestoreImpl::Pause(const BackgroundOptions& options, int64_t nanos) {
+  if (options.wait && nanos > 0) options.wait(nanos);
   MutexLock lock(&stop_mu_);
-  const auto until = std::chrono::steady_clock::now() + time;
+  const auto until = std::chrono::steady_clock::now() +
+                     std::chrono::nanoseconds(options.wait ? 0 : nanos);
   while (!stopping_ && std::chrono::steady_clock::now() < until) {
     stop_.wait_until(stop_mu_, until);
   }

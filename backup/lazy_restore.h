@@ -69,6 +69,8 @@ struct LazyRestoreReport {
   std::vector<std::string> warnings;
   // Why nothing keeps the snapshot from being pruned; OK: leases do.
   absl::Status unprotected;
+  // What the last call of Hydrate() said: not OK, it stands still.
+  absl::Status hydration;
 };
 
 // An L2 that is to go on, as it was left.
@@ -153,12 +155,23 @@ class LazyRestore : public cache::BlobCache {
   struct BackgroundOptions {
     int64_t bytes_per_second = int64_t{256} << 20;
     int64_t slice_bytes = int64_t{4} << 20;  // Between two looks at the rate.
+    // Lets so many nanoseconds pass. Empty: waits, but no longer than this
+    // object lives.
+    std::function<void(int64_t)> wait = nullptr;
   };
+  // Between two tries after an error: twice as long each time, up to the most.
+  // An archive that is mounted again is noticed within a minute.
+  static constexpr int64_t kRetryNanosMin = 1'000'000'000;
+  static constexpr int64_t kRetryNanosMax = 60 * kRetryNanosMin;
+
   // Starts a thread that calls Hydrate() until all is done, and stops with this
-  // object. An error ends it (see `status` of WaitForBackground()).
+  // object. After an error other than kCancelled it tries again, and renews the
+  // leases, for as long as it takes: Report().hydration says what is wrong.
   // Requires: it was not called before.
   virtual void HydrateInBackground(BackgroundOptions options) = 0;
-  // Returns when that thread has ended. Requires: it was started.
+  // Returns when that thread has ended, which with an archive that never comes
+  // back it does not. Requires: it was started.
+  // Errors: kCancelled.
   virtual absl::Status WaitForBackground() = 0;
 
   // Makes what was hydrated so far durable. As the destructor does.

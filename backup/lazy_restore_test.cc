@@ -33,6 +33,7 @@ using cache::Presence;
 using cache::PutOptions;
 using cache::l2::SimulatedDisk;
 using format::ChunkType;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Whether the snapshots are sealed.
@@ -734,6 +735,65 @@ TEST_P(LazyRestoreTest, AnArchiveThatIsAwayIsWaitedFor) {
   ASSERT_TRUE(disk.Rename("/a/away", "/a/packs").ok());
   HydrateAll(lazy.get());
   EXPECT_EQ(lazy->Report().lost.blobs, 0);
+  ExpectHolds(lazy.get(), model);
+}
+
+// In the background it is not given up for an archive that is away.
+TEST_P(LazyRestoreTest, TheBackgroundWaitsForAnArchiveThatIsAway) {
+  const auto cache = Filled(200);
+  Backup(cache.get(), {"/a"});
+  const auto lazy = Open("/new", {"/a"});
+  ASSERT_TRUE(disk.Rename("/a/packs", "/a/away").ok());
+  std::vector<int64_t> seconds;
+  lazy->HydrateInBackground({.bytes_per_second = int64_t{1} << 50,
+                             .slice_bytes = 10'000,
+                             .wait = [&](int64_t nanos) {
+                               if (nanos < LazyRestore::kRetryNanosMin) return;
+                               seconds.push_back(nanos / 1'000'000'000);
+                               EXPECT_EQ(lazy->Report().hydration.code(),
+                                         absl::StatusCode::kUnavailable);
+                               // Longer than a lease lasts that nobody renews.
+                               clock.AdvanceMillis(int64_t{24} * 3600 * 1000);
+                               if (seconds.size() == 9) {
+                                 EXPECT_TRUE(
+                                     disk.Rename("/a/away", "/a/packs").ok());
+                               }
+                             }});
+  EXPECT_TRUE(lazy->WaitForBackground().ok());
+  EXPECT_THAT(seconds, ElementsAre(1, 2, 4, 8, 16, 32, 60, 60, 60));
+  EXPECT_TRUE(lazy->Report().hydration.ok()) << lazy->Report().hydration;
+  EXPECT_TRUE(lazy->Report().unprotected.ok()) << lazy->Report().unprotected;
+  EXPECT_TRUE(lazy->Report().done);
+  EXPECT_EQ(lazy->Report().lost.blobs, 0);
+  ExpectHolds(lazy.get(), model);
+}
+
+// Once it went on between two errors, the pauses begin anew.
+TEST_P(LazyRestoreTest, TheBackgroundOutlastsADiskThatFailsForAWhile) {
+  const auto cache = Filled(200);
+  Backup(cache.get(), {"/a"});
+  const auto lazy = Open("/new", {"/a"});
+  std::atomic<int> operations{0};
+  disk.SetHook([&](const SimulatedDisk::Operation& operation) {
+    if (!absl::StartsWith(operation.path, "/new/hydrating.state")) {
+      return absl::OkStatus();
+    }
+    const int at = operations++;
+    // Of a few for each checkpoint: the first one twice, and a later one.
+    return at == 0 || at == 1 || at == 20 ? absl::InternalError("bad sector")
+                                          : absl::OkStatus();
+  });
+  std::vector<int64_t> seconds;
+  lazy->HydrateInBackground({.bytes_per_second = int64_t{1} << 50,
+                             .slice_bytes = 10'000,
+                             .wait = [&](int64_t nanos) {
+                               if (nanos < LazyRestore::kRetryNanosMin) return;
+                               seconds.push_back(nanos / 1'000'000'000);
+                             }});
+  EXPECT_TRUE(lazy->WaitForBackground().ok());
+  disk.SetHook(nullptr);
+  EXPECT_THAT(seconds, ElementsAre(1, 2, 1));
+  EXPECT_TRUE(lazy->Report().hydration.ok()) << lazy->Report().hydration;
   ExpectHolds(lazy.get(), model);
 }
 
