@@ -74,7 +74,8 @@ class Archive {
   // Errors: kNotFound; for an `id`, what its entry's status says; when none is
   // complete, why the newest is not.
   absl::StatusOr<SnapshotEntry> Find(absl::string_view id) const;
-  // The newest complete one of those made no later than `unix_ms`.
+  // The newest complete one of those made no later than `unix_ms`: no change to
+  // a cache from after that is in it.
   // Errors: kNotFound; when none of these is complete, why the newest is not.
   absl::StatusOr<SnapshotEntry> FindAt(int64_t unix_ms) const;
 

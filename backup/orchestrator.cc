@@ -536,6 +536,8 @@ absl::Status BackupOrchestrator::SendStreams(const BackupRequest& request,
   *views =
       OpenSources(sources_, {.include_blob_cache = request.include_blob_cache},
                   report, &progress);
+  // Not earlier: nothing that a cache in it holds may be newer (FindAt()).
+  report->created_unix_ms = clock_->NowUnixMillis();
   LARDER_RETURN_IF_ERROR(CheckSources(*report));
   LARDER_ASSIGN_OR_RETURN(
       std::vector<Stream> streams,

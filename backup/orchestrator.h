@@ -95,7 +95,7 @@ struct BackupReport {
   Outcome outcome = Outcome::kFailed;
   absl::Status status;  // Why, when kFailed.
   std::string snapshot_id;
-  int64_t created_unix_ms = 0;
+  int64_t created_unix_ms = 0;  // When the sources had been opened.
   std::vector<SourceResult> sources;
   std::vector<SinkResult> sinks;
   // Of all streams: one for the sinks that build on the same snapshot.

@@ -14,10 +14,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "backup/archive.h"
 #include "backup/blob_cache_source.h"
+#include "backup/directory_sink.h"
 #include "backup/fake_snapshot.h"
 #include "backup/test_sink.h"
 #include "cache/clock.h"
+#include "cache/epoch_lock.h"
+#include "cache/l2/simulated_disk.h"
 #include "cache/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -365,6 +369,34 @@ TEST_F(OrchestratorTest, ARequiredSourceMayNot) {
     EXPECT_EQ(log->finishes, 0);
     EXPECT_EQ(log->aborts, 1);
   }
+}
+
+// A sink may take a minute to begin, and the cache changes meanwhile.
+TEST_F(OrchestratorTest, IsFromWhenItsSourcesWerePinned) {
+  cache::ManualClock clock(1'700'000'000'000);
+  cache::l2::SimulatedDisk disk;
+  BackupOrchestrator orchestrator({.clock = &clock});
+  int64_t pinned_unix_ms = 0;
+  orchestrator.AddSource(std::make_unique<BlobCacheSource>(
+      [&](const cache::EpochLock::PinOptions& pin) {
+        clock.AdvanceMillis(60'000);
+        pinned_unix_ms = clock.NowUnixMillis();
+        return cache_.Taker()(pin);
+      },
+      BlobCacheSource::Options()));
+  orchestrator.AddSink(
+      DirectorySink::Create("/archive", {.file_system = &disk}));
+  const BackupReport report = orchestrator.Run(WithBlobs());
+  ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+  EXPECT_EQ(report.created_unix_ms, pinned_unix_ms);
+  const auto archive = Archive::Open("/archive", &disk);
+  ASSERT_TRUE(archive.ok()) << archive.status();
+  EXPECT_EQ(archive->FindAt(pinned_unix_ms - 1).status().code(),
+            absl::StatusCode::kNotFound);
+  const auto found = archive->FindAt(pinned_unix_ms);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->id, report.snapshot_id);
+  EXPECT_EQ(found->manifest.header().created_unix_ms(), pinned_unix_ms);
 }
 
 TEST_F(OrchestratorTest, RefusesToRunWithoutSourceOrSinkOrNames) {
