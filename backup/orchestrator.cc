@@ -433,9 +433,13 @@ void CollectSinks(const std::vector<std::shared_ptr<SnapshotSink>>& sinks,
   report->bytes_in_flight_peak = fan_out.in_flight().bytes_peak();
 }
 
-// "no sink is left" says less than why the first one went.
+// "no sink is left" says less than why the first one went. But a source may be
+// unavailable, too: the sinks that are left then were given up for that.
 absl::Status Explain(const absl::Status& status, const BackupReport& report) {
   if (!absl::IsUnavailable(status)) return status;
+  for (const SinkResult& sink : report.sinks) {
+    if (sink.status == status) return status;
+  }
   for (const SinkResult& sink : report.sinks) {
     if (!sink.status.ok()) {
       return absl::Status(sink.status.code(),

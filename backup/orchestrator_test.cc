@@ -33,18 +33,22 @@ using ::testing::HasSubstr;
 
 class FailingSource : public SnapshotSource {
  public:
-  FailingSource(std::string name, bool required)
-      : name_(std::move(name)), required_(required) {}
+  FailingSource(std::string name, bool required,
+                absl::Status status = absl::DataLossError("source is damaged"))
+      : name_(std::move(name)),
+        required_(required),
+        status_(std::move(status)) {}
   const std::string& name() const override { return name_; }
   bool required() const override { return required_; }
   absl::StatusOr<std::unique_ptr<SourceView>> Open(
       const SourceRequest&) override {
-    return absl::DataLossError("source is damaged");
+    return status_;
   }
 
  private:
   const std::string name_;
   const bool required_;
+  const absl::Status status_;
 };
 
 class OrchestratorTest : public ::testing::Test {
@@ -397,6 +401,24 @@ TEST_F(OrchestratorTest, IsFromWhenItsSourcesWerePinned) {
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(found->id, report.snapshot_id);
   EXPECT_EQ(found->manifest.header().created_unix_ms(), pinned_unix_ms);
+}
+
+// kUnavailable is what is said when no sink is left, too.
+TEST_F(OrchestratorTest, ASourceThatIsUnavailableIsNotTheSinksFault) {
+  for (const bool a_sink_fails : {false, true}) {
+    BackupOrchestrator orchestrator({});
+    orchestrator.AddSource(std::make_unique<FailingSource>(
+        "cache", true, absl::UnavailableError("not before all is hydrated")));
+    TestSink::Options bad;
+    bad.name = "bad";
+    bad.fail_at_call = a_sink_fails ? 0 : -1;
+    AddSink(&orchestrator, bad);
+    AddSink(&orchestrator);
+    const BackupReport report = orchestrator.Run(WithBlobs());
+    EXPECT_EQ(report.outcome, Outcome::kFailed);
+    EXPECT_EQ(report.status, absl::UnavailableError(
+                                 "source cache: not before all is hydrated"));
+  }
 }
 
 TEST_F(OrchestratorTest, RefusesToRunWithoutSourceOrSinkOrNames) {

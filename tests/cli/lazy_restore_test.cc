@@ -155,6 +155,8 @@ TEST_F(LazyRestoreProgram, GivenUpWhenTheSnapshotIsGone) {
       "backup", "--l2", At("new"), "--include-blob-cache", "--to", Dir("c")};
   const ProgramEnd refused = Larder(backup);
   EXPECT_EQ(refused.exit_code, 11) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("source cache: "));
+  EXPECT_THAT(refused.err, testing::Not(HasSubstr("every sink failed")));
   EXPECT_THAT(refused.err, HasSubstr("--give-up"));
 
   const ProgramEnd end =
