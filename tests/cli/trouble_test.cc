@@ -40,6 +40,16 @@ class Trouble : public testing::Test {
   std::string l2_;
 };
 
+// 13 is for a primary that was replaced, and for nothing else. There nobody may
+// make a directory, not even root.
+TEST_F(Trouble, APlaceThatMayNotBeWrittenIsAFailureAsOthers) {
+  Put("key", "value");
+  const ProgramEnd end =
+      Larder({"export", "--l2", l2_, "-n", "n", "/sys/larder"});
+  EXPECT_EQ(end.exit_code, 1) << end.err;
+  EXPECT_THAT(end.err, HasSubstr("/sys/larder"));
+}
+
 TEST_F(Trouble, ADamagedBlobIsNeverServed) {
   const std::string value = RandomBytes(100'000, 5);
   Put("damaged", value);

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cache/status_macros.h"
+#include "tools/cli/system_error.h"
 
 namespace larder::cli {
 namespace {
@@ -31,7 +32,7 @@ FileIdentity IdentityOf(const struct stat& info) {
 // Names in the directory, sorted. Takes `fd`.
 absl::StatusOr<std::vector<std::string>> List(UniqueFd fd) {
   std::unique_ptr<DIR, CloseDir> dir(fdopendir(fd.get()));
-  if (dir == nullptr) return absl::ErrnoToStatus(errno, "cannot list");
+  if (dir == nullptr) return SystemError(errno, "cannot list");
   fd.Release();
   std::vector<std::string> names;
   errno = 0;
@@ -39,7 +40,7 @@ absl::StatusOr<std::vector<std::string>> List(UniqueFd fd) {
     const absl::string_view name(entry->d_name);
     if (name != "." && name != "..") names.emplace_back(name);
   }
-  if (errno != 0) return absl::ErrnoToStatus(errno, "cannot list");
+  if (errno != 0) return SystemError(errno, "cannot list");
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -63,7 +64,7 @@ class Walker {
     UniqueFd listed(
         openat(directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!listed.valid()) {
-      visitor_->OnError(path_, absl::ErrnoToStatus(errno, "cannot open"));
+      visitor_->OnError(path_, SystemError(errno, "cannot open"));
       return true;
     }
     absl::StatusOr<std::vector<std::string>> names = List(std::move(listed));
@@ -85,7 +86,7 @@ class Walker {
   bool VisitEntry(const UniqueFd& directory, const char* name) {
     struct stat info;
     if (fstatat(directory.get(), name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
-      visitor_->OnError(path_, absl::ErrnoToStatus(errno, "cannot look at"));
+      visitor_->OnError(path_, SystemError(errno, "cannot look at"));
       return true;
     }
     int no_follow = O_NOFOLLOW;
@@ -117,7 +118,7 @@ class Walker {
     UniqueFd child(openat(directory.get(), name,
                           O_RDONLY | O_DIRECTORY | O_CLOEXEC | no_follow));
     if (!child.valid()) {
-      visitor_->OnError(path_, absl::ErrnoToStatus(errno, "cannot open"));
+      visitor_->OnError(path_, SystemError(errno, "cannot open"));
       return true;
     }
     return VisitDirectory(child, identity);
@@ -138,14 +139,14 @@ absl::string_view BaseName(absl::string_view path) {
 
 absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
   struct stat info;
-  if (stat(path.c_str(), &info) != 0) return absl::ErrnoToStatus(errno, path);
+  if (stat(path.c_str(), &info) != 0) return SystemError(errno, path);
   return IdentityOf(info);
 }
 
 absl::Status WalkFiles(const std::string& root, const FileWalkOptions& options,
                        FileVisitor* visitor) {
   struct stat info;
-  if (stat(root.c_str(), &info) != 0) return absl::ErrnoToStatus(errno, root);
+  if (stat(root.c_str(), &info) != 0) return SystemError(errno, root);
   if (S_ISREG(info.st_mode)) {
     visitor->OnFile(BaseName(root), AT_FDCWD, root.c_str(), info.st_size);
     return absl::OkStatus();
@@ -155,7 +156,7 @@ absl::Status WalkFiles(const std::string& root, const FileWalkOptions& options,
         absl::StrCat(root, ": neither a directory nor a regular file"));
   }
   UniqueFd directory(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid()) return absl::ErrnoToStatus(errno, root);
+  if (!directory.valid()) return SystemError(errno, root);
   Walker(options, visitor).VisitDirectory(directory, IdentityOf(info));
   return absl::OkStatus();
 }
@@ -168,10 +169,10 @@ absl::StatusOr<UniqueFd> OpenRegular(int directory_fd, const char* name,
   const int no_follow = follow ? 0 : O_NOFOLLOW;
   UniqueFd fd(openat(directory_fd, name,
                      O_RDONLY | O_NONBLOCK | O_CLOEXEC | no_follow));
-  if (!fd.valid()) return absl::ErrnoToStatus(errno, "cannot open");
+  if (!fd.valid()) return SystemError(errno, "cannot open");
   struct stat info;
   if (fstat(fd.get(), &info) != 0) {
-    return absl::ErrnoToStatus(errno, "cannot look at");
+    return SystemError(errno, "cannot look at");
   }
   if (!S_ISREG(info.st_mode)) {
     return absl::FailedPreconditionError("no longer a regular file");

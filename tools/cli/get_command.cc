@@ -24,6 +24,7 @@
 #include "tools/cli/blob_reader.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/serving_cache.h"
+#include "tools/cli/system_error.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/unique_fd.h"
 #include "tools/cli/write_all.h"
@@ -82,7 +83,7 @@ class Target {
   // Not kNotFound, which would say that the blob is absent.
   absl::Status Error(int error_number) const {
     return absl::FailedPreconditionError(
-        absl::ErrnoToStatus(error_number, path_).message());
+        SystemError(error_number, path_).message());
   }
 
   std::string path_;

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cache/status_macros.h"
+#include "tools/cli/system_error.h"
 #include "tools/cli/write_all.h"
 
 namespace larder::cli {
@@ -29,14 +30,14 @@ constexpr size_t kComponentBytesMax = 255;  // NAME_MAX of Linux.
 absl::StatusOr<bool> IsEmpty(const std::string& path) {
   std::error_code error;
   const bool empty = std::filesystem::is_empty(path, error);
-  if (error) return absl::ErrnoToStatus(error.value(), path);
+  if (error) return SystemError(error.value(), path);
   return empty;
 }
 
 // Opens `name` in `parent`, after creating it when it is absent.
 absl::StatusOr<UniqueFd> EnterDirectory(int parent, const std::string& name) {
   if (mkdirat(parent, name.c_str(), 0777) != 0 && errno != EEXIST) {
-    return absl::ErrnoToStatus(errno, "cannot create a directory");
+    return SystemError(errno, "cannot create a directory");
   }
   UniqueFd fd(openat(parent, name.c_str(),
                      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -74,7 +75,7 @@ absl::StatusOr<OutputTree> OutputTree::Open(const std::string& path,
   // Some files in the way are reported here, others by open().
   UniqueFd root(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) {
-    return absl::ErrnoToStatus(error ? error.value() : errno, path);
+    return SystemError(error ? error.value() : errno, path);
   }
   if (!may_have_entries) {
     LARDER_ASSIGN_OR_RETURN(const bool empty, IsEmpty(path));
@@ -96,7 +97,7 @@ absl::Status OutputTree::Begin() {
     if (!file_.valid() && errno != EEXIST) {
       const int error = errno;
       temporary_.clear();
-      return absl::ErrnoToStatus(error, "cannot create a file");
+      return SystemError(error, "cannot create a file");
     }
   }
   return absl::OkStatus();
@@ -116,12 +117,12 @@ absl::Status OutputTree::Finish(absl::string_view name) {
   }
   // close() is where some file systems report that the disk is full.
   if (close(file_.Release()) != 0) {
-    return absl::ErrnoToStatus(errno, "cannot write");
+    return SystemError(errno, "cannot write");
   }
   const int target = parent.valid() ? parent.get() : root_.get();
   if (renameat(root_.get(), temporary_.c_str(), target,
                components.back().c_str()) != 0) {
-    return absl::ErrnoToStatus(errno, "cannot name the file");
+    return SystemError(errno, "cannot name the file");
   }
   temporary_.clear();
   return absl::OkStatus();

@@ -16,6 +16,7 @@
 #include "cache/status_macros.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/read_input.h"
+#include "tools/cli/system_error.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/unique_fd.h"
 #include "tools/cli/units.h"
@@ -28,7 +29,7 @@ absl::StatusOr<std::string> ReadValue(const std::string& file) {
   UniqueFd opened;
   if (!from_stdin) {
     opened = UniqueFd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!opened.valid()) return absl::ErrnoToStatus(errno, file);
+    if (!opened.valid()) return SystemError(errno, file);
   }
   std::string value;
   const absl::Status status =

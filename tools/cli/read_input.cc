@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "tools/cli/interrupt.h"
+#include "tools/cli/system_error.h"
 
 namespace larder::cli {
 namespace {
@@ -35,7 +36,7 @@ absl::Status ReadInput(int fd, int64_t bytes_hint, int64_t bytes_max,
     const ssize_t got =
         read(fd, bytes->data() + used, static_cast<size_t>(wanted));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return absl::ErrnoToStatus(errno, "cannot read");
+    if (got < 0) return SystemError(errno, "cannot read");
     used += got;
     if (used > bytes_max) return too_large;
     if (got == 0) {

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "cache/status_macros.h"
+#include "tools/cli/system_error.h"
 #include "tools/cli/unique_fd.h"
 
 namespace larder::demo {
@@ -32,7 +33,7 @@ absl::StatusOr<pid_t> Spawn(std::vector<std::string> arguments, int stdout_fd) {
   const int error =
       posix_spawn(&pid, kSelf, &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return absl::ErrnoToStatus(error, "cannot start a process");
+  if (error != 0) return cli::SystemError(error, "cannot start a process");
   return pid;
 }
 
@@ -52,7 +53,7 @@ std::string ReadToEnd(int fd) {
 absl::StatusOr<SubprocessEnd> RunSelf(
     const std::vector<std::string>& arguments) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe");
+  if (pipe2(ends, O_CLOEXEC) != 0) return cli::SystemError(errno, "pipe");
   const cli::UniqueFd reader(ends[0]);
   cli::UniqueFd writer(ends[1]);
   LARDER_ASSIGN_OR_RETURN(const pid_t pid, Spawn(arguments, writer.get()));
@@ -61,7 +62,7 @@ absl::StatusOr<SubprocessEnd> RunSelf(
   end.output = ReadToEnd(reader.get());
   int status = 0;
   while (waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return absl::ErrnoToStatus(errno, "waitpid");
+    if (errno != EINTR) return cli::SystemError(errno, "waitpid");
   }
   if (WIFEXITED(status)) end.exit_code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);

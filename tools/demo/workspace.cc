@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "tools/cli/system_error.h"
 #include "tools/cli/units.h"
 
 namespace larder::demo {
@@ -20,9 +21,9 @@ absl::StatusOr<std::string> MakeTemporary() {
   std::error_code error;
   const std::filesystem::path parent =
       std::filesystem::temp_directory_path(error);
-  if (error) return absl::ErrnoToStatus(error.value(), "temporary directory");
+  if (error) return cli::SystemError(error.value(), "temporary directory");
   std::string path = parent / "larder-demo-XXXXXX";
-  if (mkdtemp(path.data()) == nullptr) return absl::ErrnoToStatus(errno, path);
+  if (mkdtemp(path.data()) == nullptr) return cli::SystemError(errno, path);
   return path;
 }
 
@@ -35,14 +36,14 @@ absl::StatusOr<std::string> MakeWorkDirectory(const std::string& work) {
   if (!error && !std::filesystem::is_empty(work, error) && !error) {
     return absl::AlreadyExistsError(absl::StrCat(work, ": not empty"));
   }
-  if (error) return absl::ErrnoToStatus(error.value(), work);
+  if (error) return cli::SystemError(error.value(), work);
   return work;
 }
 
 absl::Status CheckFreeSpace(const std::string& directory, int64_t bytes) {
   struct statvfs info = {};
   if (statvfs(directory.c_str(), &info) != 0) {
-    return absl::ErrnoToStatus(errno, directory);
+    return cli::SystemError(errno, directory);
   }
   const auto free_bytes =
       static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
