@@ -155,8 +155,9 @@ class Crash {
     const auto report = cache::VerifyL2(Options());
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_TRUE(report->clean());
-    for (const char* aside : {".building", ".next"}) {
-      EXPECT_FALSE(replica_.disk.Exists(absl::StrCat(kLiveL2, aside)));
+    for (const char* aside : {"building", "next", "old"}) {
+      EXPECT_FALSE(
+          replica_.disk.Exists(absl::StrCat(kLiveL2, ".replica/", aside)));
     }
   }
 

@@ -24,9 +24,30 @@ using cache::l2::FileLock;
 using cache::l2::FileSystem;
 
 constexpr absl::string_view kStateSuffix = ".replica";
-constexpr absl::string_view kBuildingSuffix = ".building";
-constexpr absl::string_view kNextSuffix = ".next";
-constexpr absl::string_view kOldSuffix = ".old";
+constexpr absl::string_view kBuildingName = "building";
+constexpr absl::string_view kNextName = "next";
+constexpr absl::string_view kOldName = "old";
+constexpr absl::string_view kIncomingName = "incoming";  // KeptDumps'.
+
+// Only what a LiveL2 made may be moved or removed there. It makes KeptDumps'
+// directories durable before any other.
+absl::Status CheckStateDirectory(FileSystem* file_system,
+                                 const std::string& state) {
+  if (!file_system->Exists(state)) return absl::OkStatus();
+  LARDER_ASSIGN_OR_RETURN(const auto names, file_system->List(state));
+  const bool is_claimed = file_system->Exists(KeptDumps::OwnDirectory(state));
+  for (const std::string& name : names) {
+    if (name == kIncomingName) continue;
+    if (is_claimed &&
+        (name == kBuildingName || name == kNextName || name == kOldName)) {
+      continue;
+    }
+    return absl::FailedPreconditionError(
+        absl::StrCat(state, ": not a live replica's: holds ", name,
+                     ": move it away, or give the L2 another name"));
+  }
+  return absl::OkStatus();
+}
 
 // Makes `path` and its missing parents, durably.
 absl::Status MakeDirectories(FileSystem* file_system, const std::string& path) {
@@ -72,8 +93,8 @@ std::string LiveL2::StateDirectory(absl::string_view l2_path) {
   return absl::StrCat(l2_path, kStateSuffix);
 }
 
-std::string LiveL2::Path(absl::string_view suffix) const {
-  return absl::StrCat(options_.cache.l2_path, suffix);
+std::string LiveL2::Aside(absl::string_view name) const {
+  return absl::StrCat(StateDirectory(options_.cache.l2_path), "/", name);
 }
 
 LiveL2::LiveL2(Options options, KeptDumps kept, std::unique_ptr<FileLock> lock)
@@ -88,6 +109,7 @@ absl::StatusOr<std::unique_ptr<LiveL2>> LiveL2::Open(Options options) {
   FileSystem*& file_system = options.cache.file_system;
   if (file_system == nullptr) file_system = cache::l2::PosixFileSystem();
   const std::string state = StateDirectory(path);
+  LARDER_RETURN_IF_ERROR(CheckStateDirectory(file_system, state));
   LARDER_RETURN_IF_ERROR(MakeDirectories(file_system, state));
   // Also what was made by a process that died before it came to this.
   LARDER_RETURN_IF_ERROR(file_system->SyncDirectory(ParentOf(path)));
@@ -95,10 +117,11 @@ absl::StatusOr<std::unique_ptr<LiveL2>> LiveL2::Open(Options options) {
   LARDER_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, kept.Claim());
   auto live = std::unique_ptr<LiveL2>(
       new LiveL2(std::move(options), std::move(kept), std::move(lock)));
-  LARDER_RETURN_IF_ERROR(live->RemoveAside(kBuildingSuffix));
+  // First: it shows whether L2 is a replica's.
+  LARDER_RETURN_IF_ERROR(live->OpenCurrent());
+  LARDER_RETURN_IF_ERROR(live->RemoveAside(kBuildingName));
   LARDER_RETURN_IF_ERROR(live->Settle());
-  if (live->current() == nullptr) LARDER_RETURN_IF_ERROR(live->OpenCurrent());
-  LARDER_RETURN_IF_ERROR(live->RemoveAside(kOldSuffix));
+  LARDER_RETURN_IF_ERROR(live->RemoveAside(kOldName));
   LARDER_ASSIGN_OR_RETURN(const auto applied, live->Applied());
   if (applied.has_value()) {
     // A kill may have come between its commit and this.
@@ -107,8 +130,8 @@ absl::StatusOr<std::unique_ptr<LiveL2>> LiveL2::Open(Options options) {
   return live;
 }
 
-absl::Status LiveL2::RemoveAside(absl::string_view suffix) const {
-  const absl::Status removed = file_system_->RemoveTree(Path(suffix));
+absl::Status LiveL2::RemoveAside(absl::string_view name) const {
+  const absl::Status removed = file_system_->RemoveTree(Aside(name));
   return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
 }
 
@@ -125,33 +148,49 @@ absl::Status LiveL2::Show(std::shared_ptr<ReplicaL2> l2) {
   return absl::OkStatus();  // Its pin, and maybe its L2, goes with `last`.
 }
 
-absl::Status LiveL2::OpenCurrent() {
+absl::StatusOr<bool> LiveL2::IsAbsentOrEmpty() const {
   const std::string& path = options_.cache.l2_path;
-  if (!file_system_->Exists(path)) return absl::OkStatus();
+  if (!file_system_->Exists(path)) return true;
   LARDER_ASSIGN_OR_RETURN(const auto names, file_system_->List(path));
-  if (names.empty()) return absl::OkStatus();
+  return names.empty();
+}
+
+absl::Status LiveL2::OpenCurrent() {
+  LARDER_ASSIGN_OR_RETURN(const bool is_empty, IsAbsentOrEmpty());
+  if (is_empty) return absl::OkStatus();
   LARDER_ASSIGN_OR_RETURN(std::shared_ptr<ReplicaL2> l2,
                           ReplicaL2::Open(options_.cache));
   return Show(std::move(l2));
 }
 
+absl::Status LiveL2::CheckReplaceable() const {
+  LARDER_ASSIGN_OR_RETURN(const bool is_empty, IsAbsentOrEmpty());
+  if (is_empty) return absl::OkStatus();
+  const absl::Status opened = ReplicaL2::Open(options_.cache).status();
+  // What this one serves, it has locked.
+  return absl::IsUnavailable(opened) && current() != nullptr ? absl::OkStatus()
+                                                             : opened;
+}
+
 absl::Status LiveL2::Settle() {
   const std::string& path = options_.cache.l2_path;
-  if (file_system_->Exists(Path(kNextSuffix))) {
+  if (file_system_->Exists(Aside(kNextName))) {
+    LARDER_RETURN_IF_ERROR(CheckReplaceable());
     // Until the new one is shown, what is shown is not at `path` any more.
     is_swapping_ = true;
     if (file_system_->Exists(path)) {
-      LARDER_RETURN_IF_ERROR(RemoveAside(kOldSuffix));
-      LARDER_RETURN_IF_ERROR(file_system_->Rename(path, Path(kOldSuffix)));
+      LARDER_RETURN_IF_ERROR(RemoveAside(kOldName));
+      LARDER_RETURN_IF_ERROR(file_system_->Rename(path, Aside(kOldName)));
     }
-    LARDER_RETURN_IF_ERROR(file_system_->Rename(Path(kNextSuffix), path));
+    LARDER_RETURN_IF_ERROR(file_system_->Rename(Aside(kNextName), path));
   }
   if (!is_swapping_) return absl::OkStatus();
   LARDER_RETURN_IF_ERROR(file_system_->SyncDirectory(ParentOf(path)));
+  LARDER_RETURN_IF_ERROR(file_system_->SyncDirectory(StateDirectory(path)));
   LARDER_RETURN_IF_ERROR(OpenCurrent());
   is_swapping_ = false;
   // Readers of it have its files open; what cannot go now goes with the next.
-  RemoveAside(kOldSuffix).IgnoreError();
+  RemoveAside(kOldName).IgnoreError();
   return absl::OkStatus();
 }
 
@@ -291,9 +330,9 @@ absl::Status LiveL2::BuildAside(const backup::Archive& packs,
                                 const Manifest& manifest,
                                 const std::string& note, const ReplicaL2* base,
                                 FenceFn fence) {
-  LARDER_RETURN_IF_ERROR(RemoveAside(kBuildingSuffix));
+  LARDER_RETURN_IF_ERROR(RemoveAside(kBuildingName));
   cache::BlobCacheOptions options = options_.cache;
-  options.l2_path = Path(kBuildingSuffix);
+  options.l2_path = Aside(kBuildingName);
   absl::Status built =
       backup::ApplyDump(
           packs, manifest,
@@ -310,16 +349,16 @@ absl::Status LiveL2::BuildAside(const backup::Archive& packs,
   // A primary of a higher term may have come while it was built.
   if (built.ok()) built = fence();
   if (!built.ok()) {
-    RemoveAside(kBuildingSuffix).IgnoreError();
+    RemoveAside(kBuildingName).IgnoreError();
     return absl::IsOutOfRange(built)
                ? absl::DataLossError(
                      absl::StrCat("dump: not applied: ", built.message()))
                : built;
   }
   LARDER_RETURN_IF_ERROR(
-      file_system_->Rename(Path(kBuildingSuffix), Path(kNextSuffix)));
+      file_system_->Rename(Aside(kBuildingName), Aside(kNextName)));
   LARDER_RETURN_IF_ERROR(
-      file_system_->SyncDirectory(ParentOf(options_.cache.l2_path)));
+      file_system_->SyncDirectory(StateDirectory(options_.cache.l2_path)));
   return Settle();
 }
 

@@ -25,18 +25,20 @@
 
 namespace larder::replication {
 
-// Beside the L2's directory L2 stand
+// Beside the L2's directory L2 stands L2.replica, on the same file system, in
+// which nothing is anybody else's: what is beside it under any other name is
+// neither moved nor removed, whatever it may be called.
 //
-//   L2.replica/   dumps on their way, term, secret, lock
-//   L2.building   an L2 that is being built
-//   L2.next       one that is whole; it becomes L2 at the next occasion
-//   L2.old        what it replaced
+//   L2.replica/incoming   dumps on their way, term, secret, lock
+//   L2.replica/building   an L2 that is being built
+//   L2.replica/next       one that is whole; it becomes L2 at the next occasion
+//   L2.replica/old        what it replaced
 //
 // A delta goes into L2 in one commit. A full dump, and a delta that is too
-// large for that, go into L2.building:
+// large for that, go into `building`:
 //
-//   L2.building --rename--> L2.next   from here on it is applied
-//   L2 --rename--> L2.old;  L2.next --rename--> L2;  L2.old is removed
+//   building --rename--> next   from here on it is applied
+//   L2 --rename--> old;  next --rename--> L2;  old is removed
 //
 // What was applied is told by the L2 itself, in the same commit (ADR 0010). So
 // whatever is killed or cut off, the next Open() finds one dump or the other.
@@ -54,7 +56,8 @@ class LiveL2 : public BlobReader {
   };
   // Locks and opens it; L2 may not be there yet.
   // Errors: kUnavailable: another process has it; kFailedPrecondition: L2 is a
-  // primary's, or something else.
+  // primary's, or something else, or L2.replica is; then nothing was moved or
+  // removed.
   static absl::StatusOr<std::unique_ptr<LiveL2>> Open(Options options);
 
   // L2.replica.
@@ -109,9 +112,12 @@ class LiveL2 : public BlobReader {
          std::unique_ptr<cache::l2::FileLock> lock);
 
   std::shared_ptr<const Current> current() const ABSL_LOCKS_EXCLUDED(mu_);
-  // Makes L2.next, if there is one, L2, and opens that.
+  // Makes `next`, if there is one, L2, and opens that.
   absl::Status Settle();
+  absl::StatusOr<bool> IsAbsentOrEmpty() const;
   absl::Status OpenCurrent();
+  // Whether what is at L2 now, if anything, is a replica's. Errors: Open()'s.
+  absl::Status CheckReplaceable() const;
   absl::Status Show(std::shared_ptr<cache::ReplicaL2> l2);
   absl::Status ApplyInPlace(const backup::Archive& packs,
                             const backup::format::Manifest& manifest,
@@ -124,8 +130,8 @@ class LiveL2 : public BlobReader {
   absl::Status ApplyLocked(const backup::Archive& packs,
                            const backup::format::Manifest& manifest,
                            const std::string& note, FenceFn fence);
-  std::string Path(absl::string_view suffix) const;
-  absl::Status RemoveAside(absl::string_view suffix) const;
+  std::string Aside(absl::string_view name) const;
+  absl::Status RemoveAside(absl::string_view name) const;
 
   const Options options_;
   cache::l2::FileSystem* const file_system_;
@@ -136,7 +142,7 @@ class LiveL2 : public BlobReader {
   std::shared_ptr<const Current> current_ ABSL_GUARDED_BY(mu_);
   bool applying_ ABSL_GUARDED_BY(mu_) = false;
   bool needs_full_ ABSL_GUARDED_BY(mu_) = false;
-  // L2.next was taken for L2 and is not shown yet. Written by who applies.
+  // `next` was taken for L2 and is not shown yet. Written by who applies.
   std::atomic<bool> is_swapping_{false};
 };
 

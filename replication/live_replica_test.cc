@@ -191,8 +191,8 @@ TEST_F(LiveReplicaTest, ADeltaOfManyChangesIsBuiltAside) {
   EXPECT_EQ(small.digest(), primary_.digest());
   EXPECT_EQ((*small.Read("ns", "key3"))->bytes(), Bytes(1000, 3));
   EXPECT_EQ((*small.Read("ns", "key99"))->bytes(), Bytes(3000, 99));
-  EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".building")));
-  EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".old")));
+  EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".replica/building")));
+  EXPECT_FALSE(small.disk.Exists(absl::StrCat(kLiveL2, ".replica/old")));
 }
 
 TEST_F(LiveReplicaTest, AHigherTermThatComesWhileADumpIsBuiltFencesIt) {
@@ -204,7 +204,7 @@ TEST_F(LiveReplicaTest, AHigherTermThatComesWhileADumpIsBuiltFencesIt) {
   bool has_come = false;
   replica_.disk.SetHook([&](const cache::l2::SimulatedDisk::Operation& o) {
     if (!has_come && o.kind == Operation::kWrite &&
-        absl::StartsWith(o.path, absl::StrCat(kLiveL2, ".building"))) {
+        absl::StartsWith(o.path, absl::StrCat(kLiveL2, ".replica/building"))) {
       has_come = true;  // First: to persist the term is an operation, too.
       EXPECT_TRUE(replica_.terms->Admit(2).ok());
     }
@@ -217,7 +217,8 @@ TEST_F(LiveReplicaTest, AHigherTermThatComesWhileADumpIsBuiltFencesIt) {
   EXPECT_EQ(fenced.sinks[0].status.code(), absl::StatusCode::kPermissionDenied)
       << fenced.sinks[0].status;
   EXPECT_EQ(replica_.digest(), before);
-  EXPECT_FALSE(replica_.disk.Exists(absl::StrCat(kLiveL2, ".building")));
+  EXPECT_FALSE(
+      replica_.disk.Exists(absl::StrCat(kLiveL2, ".replica/building")));
 }
 
 // What is shown after a swap that failed halfway is at another place than what
@@ -238,7 +239,7 @@ TEST_F(LiveReplicaTest, ASwapThatFailedHalfwayIsFinished) {
         return absl::InternalError("injected");
       }
       is_swapped |= o.kind == Operation::kRename &&
-                    o.path == absl::StrCat(kLiveL2, ".next");
+                    o.path == absl::StrCat(kLiveL2, ".replica/next");
       return absl::OkStatus();
     });
     EXPECT_EQ(primary_.Backup({&small}).outcome, Outcome::kFailed);
@@ -378,7 +379,7 @@ TEST_F(LiveReplicaTest, ALongApplyIsNotTakenForACut) {
   };
   replica_.disk.SetHook([&](const SimulatedDisk::Operation& operation) {
     if (operation.kind != SimulatedDisk::OperationKind::kRename ||
-        !absl::EndsWith(operation.path, ".building")) {
+        !absl::EndsWith(operation.path, ".replica/building")) {
       return absl::OkStatus();
     }
     // A client gives up after 45 s in which nobody says a word.

@@ -359,7 +359,7 @@ void ReplicationKillTest::CheckLeftovers() {
   }
   if (primary_ != nullptr) return;
   // The live replica runs, and nobody sends it anything.
-  for (const char* aside : {"live.building", "live.old"}) {
+  for (const char* aside : {"live.replica/building", "live.replica/old"}) {
     EXPECT_FALSE(fs::exists(At(aside))) << aside;
   }
 }
