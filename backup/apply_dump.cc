@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "backup/format/names.h"
 #include "backup/format/record_codec.h"
 #include "backup/internal/cache_reader.h"
 #include "backup/internal/delta_applier.h"
@@ -24,6 +25,9 @@ namespace {
 using backup_internal::CacheReader;
 using backup_internal::DeltaApplier;
 using backup_internal::InvalidationSet;
+
+// What one message names of the blobs that are missing.
+constexpr int kProblemsToldMax = 3;
 
 // What the snapshot knows besides records.
 absl::StatusOr<cache::SnapshotInfo> ReadTarget(const Archive& packs,
@@ -43,12 +47,6 @@ absl::StatusOr<cache::SnapshotInfo> ReadTarget(const Archive& packs,
 
 absl::Status CheckCounts(const format::SourceTotals& totals,
                          const CacheReader::Counts& counts, int64_t missing) {
-  if (totals.problems_count() > 0) {
-    return absl::DataLossError(absl::StrCat(
-        "dump: ", totals.problems_count(),
-        " blobs could not be read when it was made: a live replica takes all "
-        "or nothing"));
-  }
   if (missing > 0) {
     return absl::DataLossError(
         absl::StrCat("dump: a delta keeps ", missing,
@@ -81,6 +79,30 @@ absl::StatusOr<uint16_t> LiveSource(const format::DumpHeader& header) {
   return absl::FailedPreconditionError(
       "dump: holds no cache with its blobs, which a live replica needs: back "
       "up with --include-blob-cache");
+}
+
+absl::Status CheckNothingMissing(const format::Manifest& manifest) {
+  LARDER_ASSIGN_OR_RETURN(const uint16_t index, LiveSource(manifest.header()));
+  const format::SourceTotals& totals =
+      manifest.trailer().sources(index).totals();
+  const int64_t count = totals.problems_count();
+  if (count == 0) return absl::OkStatus();
+  std::string message =
+      absl::StrCat("dump: ", count, count == 1 ? " blob" : " blobs",
+                   " could not be read at the primary when it was made");
+  // A sealed dump names none in the clear.
+  const int told = std::min(kProblemsToldMax, totals.problems_size());
+  for (int i = 0; i < told; ++i) {
+    absl::StrAppend(&message, i == 0 ? ": " : "; ",
+                    format::Printable(totals.problems(i)));
+  }
+  if (told > 0 && count > told) {
+    absl::StrAppend(&message, "; and ", count - told, " more");
+  }
+  return absl::DataLossError(absl::StrCat(
+      message,
+      ": a live replica takes all or nothing: put or delete them there, or run "
+      "`larder verify --repair` on the primary's L2"));
 }
 
 absl::StatusOr<cache::SnapshotInfo> ApplyDump(const Archive& packs,

@@ -19,6 +19,11 @@ namespace larder::backup {
 // Errors: kFailedPrecondition: there is none, or there are several.
 absl::StatusOr<uint16_t> LiveSource(const format::DumpHeader& header);
 
+// Whether the dump has all blobs of that source's snapshot.
+// Errors: kDataLoss: some could not be read when it was made, and the next dump
+// will not have them either: the first ones are named, with what helps.
+absl::Status CheckNothingMissing(const format::Manifest& manifest);
+
 // Opens what takes the records of a snapshot: for a full dump a new L2, for a
 // delta one that holds its base.
 using OpenLoaderFn =
@@ -27,6 +32,7 @@ using OpenLoaderFn =
 
 // Strict, where Restore() makes the best of it: whatever is missing or damaged
 // ends it, and the loader is not closed. `packs`: Archive::OfPacks().
+// Requires: CheckNothingMissing().
 //
 // Thread-compatible. Memory: that of Restore().
 // Returns: what the L2 holds, as Close() says.

@@ -283,6 +283,8 @@ absl::StatusOr<PublishedDump> LiveL2::Apply(const backup::Archive& packs,
   // One that was swapped in halfway.
   LARDER_RETURN_IF_ERROR(Settle());
   LARDER_RETURN_IF_ERROR(CheckAcceptable(manifest.header()));
+  // Nothing is wrong here, and a full dump would lack the same.
+  LARDER_RETURN_IF_ERROR(backup::CheckNothingMissing(manifest));
   const absl::Status applied =
       ApplyLocked(packs, manifest, EncodeAppliedNote(published), fence);
   MutexLock lock(&mu_);

@@ -82,9 +82,10 @@ class LiveL2 : public BlobReader {
   // has the primary's digest when this returns OK, or nothing has changed.
   // Reads go on meanwhile. `fence` is asked before a delta is applied in place,
   // and before what was built aside is put there.
-  // Errors: its; kUnavailable: another one is being applied; kDataLoss: damage,
-  // or the digest differs: no delta is taken after that; CheckAcceptable()'s;
-  // what the file system says.
+  // Errors: its; kUnavailable: another one is being applied; kDataLoss: blobs
+  // that the primary could not read are missing; or damage, or the digest
+  // differs: no delta is taken after that; CheckAcceptable()'s; what the file
+  // system says.
   absl::StatusOr<PublishedDump> Apply(const backup::Archive& packs,
                                       const backup::format::Manifest& manifest,
                                       FenceFn fence) ABSL_LOCKS_EXCLUDED(mu_);

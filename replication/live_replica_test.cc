@@ -287,6 +287,39 @@ TEST_F(LiveReplicaTest, AWrongDeltaIsRefusedAndThenAFullDumpTaken) {
   EXPECT_TRUE(replica_.live->TakesDeltas());
 }
 
+// What the primary's disk lost is mended there; a full dump from the same disk
+// would bring it no better.
+TEST_F(LiveReplicaTest, ABlobThatThePrimaryCannotReadCostsNoFullDump) {
+  Fill(50);
+  ExpectBackup(primary_.Backup({&replica_}));
+  const absl::uint128 before = replica_.digest();
+  Put("key7", Bytes(2900, 777));
+  ASSERT_TRUE(primary_.cache->Flush().ok());
+  const std::string blobs = absl::StrCat(kLiveL2, "/blobs");
+  const size_t at = cache::ReadImage(primary_.disk(), kLiveL2)["blobs"].find(
+      Bytes(2900, 777));
+  ASSERT_NE(at, std::string::npos);
+  ASSERT_TRUE(primary_.disk()->FlipBit(blobs, at, 0).ok());
+  for (int round = 0; round < 2; ++round) {
+    Put("key8", absl::StrCat("new", round));
+    const BackupReport damaged = primary_.Backup({&replica_});
+    const absl::Status& refused = damaged.sinks[0].status;
+    EXPECT_TRUE(absl::IsDataLoss(refused)) << refused;
+    for (const char* told : {"1 blob", "ns/key7", "larder verify --repair"}) {
+      EXPECT_THAT(std::string(refused.message()), HasSubstr(told));
+    }
+    EXPECT_NE(damaged.sinks[0].base_snapshot_id, "") << round;
+    EXPECT_TRUE(replica_.live->TakesDeltas());
+    EXPECT_EQ(replica_.digest(), before);
+  }
+  Put("key7", "again");
+  const BackupReport mended = primary_.Backup({&replica_});
+  ExpectBackup(mended);
+  EXPECT_NE(mended.sinks[0].base_snapshot_id, "");
+  EXPECT_EQ(Get("key7"), "again");
+  EXPECT_EQ(Get("key8"), "new1");
+}
+
 TEST_F(LiveReplicaTest, APromotedReplicaIsAPrimaryAndFencesTheOldOne) {
   LiveReplica third(&clock_);
   ASSERT_TRUE(third.Start().ok());
