@@ -58,14 +58,17 @@ class DirectorySinkImpl : public SnapshotSink {
   // Between Begin() and the end of the dump, instead of chunks and Finish().
   absl::StatusOr<SinkReceipt> Adopt(const std::string& from,
                                     const format::Manifest& manifest,
-                                    const std::vector<format::Pack>& packs);
+                                    const std::vector<format::Pack>& packs,
+                                    DirectorySink::PublishFn publish);
 
  private:
   absl::Status CheckDirectory() const;
   absl::Status TakeLock();
   absl::StatusOr<SinkReceipt> Publish(const format::Manifest& manifest,
-                                      const std::vector<format::Pack>& packs);
-  absl::Status PublishManifest(const std::string& bytes);
+                                      const std::vector<format::Pack>& packs,
+                                      DirectorySink::PublishFn publish);
+  absl::Status PublishManifest(const std::string& bytes,
+                               DirectorySink::PublishFn publish);
   void FoldIfFull();
   // Newest first. Returns: whether all are gone.
   bool Remove(const std::vector<std::string>& paths);
@@ -195,7 +198,8 @@ absl::Status DirectorySinkImpl::Append(
   return writer_->Append(*chunk);
 }
 
-absl::Status DirectorySinkImpl::PublishManifest(const std::string& bytes) {
+absl::Status DirectorySinkImpl::PublishManifest(
+    const std::string& bytes, DirectorySink::PublishFn publish) {
   const std::string path = backup_internal::ManifestPath(path_, snapshot_id_);
   const std::string temporary =
       absl::StrCat(path, backup_internal::kTemporarySuffix);
@@ -207,10 +211,12 @@ absl::Status DirectorySinkImpl::PublishManifest(const std::string& bytes) {
   LARDER_RETURN_IF_ERROR(file->WriteAt(0, bytes));
   if (options_.sync) LARDER_RETURN_IF_ERROR(file->Sync());
   file.reset();
-  // From here on the snapshot may be seen, so an abort must start with it.
-  created_.push_back(path);
-  LARDER_RETURN_IF_ERROR(file_system_->Rename(temporary, path));
-  return SyncDirectory(backup_internal::ManifestsPath(path_));
+  return publish([&]() -> absl::Status {
+    // From here on the snapshot may be seen, so an abort must start with it.
+    created_.push_back(path);
+    LARDER_RETURN_IF_ERROR(file_system_->Rename(temporary, path));
+    return SyncDirectory(backup_internal::ManifestsPath(path_));
+  });
 }
 
 absl::StatusOr<SinkReceipt> DirectorySinkImpl::Finish(
@@ -218,11 +224,12 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Finish(
   LARDER_CHECK(lock_ != nullptr);
   LARDER_RETURN_IF_ERROR(CheckBase(manifest.header()));
   LARDER_RETURN_IF_ERROR(writer_->Close());
-  return Publish(manifest, writer_->packs());
+  return Publish(manifest, writer_->packs(), DirectorySink::Always);
 }
 
 absl::StatusOr<SinkReceipt> DirectorySinkImpl::Publish(
-    const format::Manifest& manifest, const std::vector<format::Pack>& packs) {
+    const format::Manifest& manifest, const std::vector<format::Pack>& packs,
+    DirectorySink::PublishFn publish) {
   LARDER_RETURN_IF_ERROR(SyncDirectory(backup_internal::PacksPath(path_)));
   format::Manifest complete = manifest;
   complete.set_ordinal(ordinal_);
@@ -238,7 +245,7 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Publish(
         absl::StrCat(path_, ": manifest of ", bytes.size(), " bytes exceeds ",
                      format::kManifestBytesMax));
   }
-  LARDER_RETURN_IF_ERROR(PublishManifest(bytes));
+  LARDER_RETURN_IF_ERROR(PublishManifest(bytes, publish));
   receipt.bytes_written += static_cast<int64_t>(bytes.size());
   created_.clear();
   FoldIfFull();
@@ -284,7 +291,7 @@ absl::Status DirectorySinkImpl::CheckBase(
 
 absl::StatusOr<SinkReceipt> DirectorySinkImpl::Adopt(
     const std::string& from, const format::Manifest& manifest,
-    const std::vector<format::Pack>& packs) {
+    const std::vector<format::Pack>& packs, DirectorySink::PublishFn publish) {
   const auto inside = [this](const format::Pack& pack) {
     return backup_internal::PackPath(path_, pack.name());
   };
@@ -298,7 +305,7 @@ absl::StatusOr<SinkReceipt> DirectorySinkImpl::Adopt(
     if (moved.ok()) ++count;
   }
   const absl::StatusOr<SinkReceipt> receipt =
-      moved.ok() ? Publish(manifest, packs)
+      moved.ok() ? Publish(manifest, packs, publish)
                  : absl::StatusOr<SinkReceipt>(moved);
   // What a manifest may name stays; else all goes back, to be adopted again.
   if (!receipt.ok() && Remove(created_)) {
@@ -327,7 +334,9 @@ void DirectorySinkImpl::FoldIfFull() {
                                  {.pack_bytes = options_.pack_bytes,
                                   .sync = options_.sync,
                                   .progress = &progress_});
-  if (manifest.ok()) PublishManifest(*manifest).IgnoreError();
+  if (manifest.ok()) {
+    PublishManifest(*manifest, DirectorySink::Always).IgnoreError();
+  }
   // It takes the place of one that Abort() must not remove.
   created_.clear();
 }
@@ -366,7 +375,8 @@ absl::Status DirectorySink::CreateArchive(std::string path, Options options) {
 
 absl::StatusOr<SinkReceipt> DirectorySink::Adopt(
     std::string path, Options options, const std::string& from,
-    const format::Manifest& manifest, const std::vector<format::Pack>& packs) {
+    const format::Manifest& manifest, const std::vector<format::Pack>& packs,
+    PublishFn publish) {
   // What no reader would take must not be listed.
   format::Manifest complete = manifest;
   complete.set_ordinal(1);
@@ -376,7 +386,7 @@ absl::StatusOr<SinkReceipt> DirectorySink::Adopt(
   DirectorySinkImpl sink(WithoutSlashes(std::move(path)), options);
   LARDER_RETURN_IF_ERROR(sink.Begin(manifest.header()));
   LARDER_RETURN_IF_ERROR(sink.CheckBase(manifest.header()));
-  return sink.Adopt(from, manifest, packs);
+  return sink.Adopt(from, manifest, packs, publish);
 }
 
 }  // namespace larder::backup

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backup/format/dump.pb.h"
@@ -44,13 +45,22 @@ class DirectorySink : public SnapshotSink {
   // Makes `path` an archive, unless it is one, as Begin() does.
   static absl::Status CreateArchive(std::string path, Options options);
 
+  // Takes the step that makes a dump visible, or says why not.
+  using PublishFn =
+      absl::FunctionRef<absl::Status(absl::FunctionRef<absl::Status()> step)>;
+  // For who has nobody to ask.
+  static absl::Status Always(absl::FunctionRef<absl::Status()> step) {
+    return step();
+  }
+
   // Publishes a dump whose packs lie, complete and synced, in the directory
   // `from` of the same file system: moves them here. `manifest` is as for
   // Finish(). After an error they are back in `from`; after a crash, each is
-  // at one of the two places.
+  // at one of the two places. Errors: also those of `publish`.
   static absl::StatusOr<SinkReceipt> Adopt(
       std::string path, Options options, const std::string& from,
-      const format::Manifest& manifest, const std::vector<format::Pack>& packs);
+      const format::Manifest& manifest, const std::vector<format::Pack>& packs,
+      PublishFn publish);
 };
 
 }  // namespace larder::backup

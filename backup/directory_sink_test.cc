@@ -241,7 +241,8 @@ TEST(DirectorySinkTest, AReceivedDeltaIsNotAdoptedWithoutItsBase) {
   ASSERT_TRUE(disk.Rename(base_path, "/elsewhere").ok());
   const absl::Status refused =
       DirectorySink::Adopt("/archive", {.file_system = &disk},
-                           "/archive/incoming/d", manifest, packs)
+                           "/archive/incoming/d", manifest, packs,
+                           DirectorySink::Always)
           .status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(refused.message()), HasSubstr(entries[0].id));

@@ -144,12 +144,13 @@ absl::StatusOr<format::Manifest> PartialDump::Complete() {
   return manifest;
 }
 
-absl::StatusOr<SinkReceipt> PartialDump::Publish() {
+absl::StatusOr<SinkReceipt> PartialDump::Publish(
+    DirectorySink::PublishFn publish) {
   LARDER_RETURN_IF_ERROR(Complete().status());
   LARDER_ASSIGN_OR_RETURN(
       const SinkReceipt receipt,
       DirectorySink::Adopt(archive_, options_, directory_, check_.manifest(),
-                           writer_.packs()));
+                           writer_.packs(), publish));
   // It is a snapshot already; a directory that stays is discarded later.
   Discard(archive_, options_, id_).IgnoreError();
   return receipt;

@@ -64,10 +64,10 @@ class PartialDump {
   // can be appended then. Returns: its manifest, with its packs.
   // Requires: check().complete().
   absl::StatusOr<format::Manifest> Complete();
-  // Makes it a snapshot of the archive and removes the directory.
-  // Requires: check().complete().
+  // Makes it a snapshot of the archive, by `publish`, and removes the
+  // directory. Requires: check().complete().
   // Errors: kUnavailable when a backup holds the archive: try again.
-  absl::StatusOr<SinkReceipt> Publish();
+  absl::StatusOr<SinkReceipt> Publish(DirectorySink::PublishFn publish);
 
  private:
   PartialDump(const std::string& archive, const DirectorySink::Options& options,

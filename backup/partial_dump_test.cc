@@ -47,7 +47,7 @@ class PartialDumpTest : public testing::Test {
       LARDER_RETURN_IF_ERROR(dump->Sync());
       *durable = i + 1;
     }
-    return dump->Publish().status();
+    return dump->Publish(DirectorySink::Always).status();
   }
 
   absl::Status Run(SimulatedDisk* disk, uint64_t* durable) {
@@ -188,7 +188,7 @@ TEST_F(PartialDumpTest, WaitsForABackupThatHoldsTheArchive) {
     EXPECT_EQ(Receive(dump->get(), &durable).code(),
               absl::StatusCode::kUnavailable);
   }
-  EXPECT_TRUE((*dump)->Publish().ok());
+  EXPECT_TRUE((*dump)->Publish(DirectorySink::Always).ok());
   ExpectPublished(&disk);
 }
 

@@ -45,9 +45,8 @@ class ArchiveDump : public IncomingDump {
     return kept_->WriteOwner(owner_);
   }
   absl::StatusOr<PublishedDump> Publish(FenceFn fence) override {
-    LARDER_RETURN_IF_ERROR(fence());
     LARDER_ASSIGN_OR_RETURN(const backup::SinkReceipt receipt,
-                            dump_->Publish());
+                            dump_->Publish(fence));
     PublishedDump published;
     published.header = check().manifest().header();
     published.stream_digest = check().manifest().trailer().stream_digest();

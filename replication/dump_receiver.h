@@ -35,8 +35,11 @@ struct PublishedDump {
   uint64_t packs = 0;
 };
 
-// Whether whoever sends a dump may still write; else why not.
-using FenceFn = absl::FunctionRef<absl::Status()>;
+// Takes `step` if whoever sends a dump may still write, and sees to it that
+// this stays so meanwhile; else says why not. `step` must be short: who has a
+// higher term waits for it.
+using FenceFn =
+    absl::FunctionRef<absl::Status(absl::FunctionRef<absl::Status()> step)>;
 
 // A dump on its way. Single-owner at any time, from changing threads.
 // Destroying it keeps what a DumpReceiver can resume.
@@ -52,8 +55,8 @@ class IncomingDump {
   virtual absl::Status Sync() = 0;
   // Lets the dump live until then; durable when it returns.
   virtual absl::Status SetExpiry(int64_t unix_ms) = 0;
-  // Makes it visible in one step. Requires: check().complete(). `fence` says
-  // whether its sender may still write; it is asked as late as can be.
+  // Makes it visible in one step, which `fence` takes; or, where that is long,
+  // asks `fence` directly before it. Requires: check().complete().
   // Errors: kUnavailable: try again later. All others, here and above, and
   // those of `fence`, are final: the dump will be discarded.
   virtual absl::StatusOr<PublishedDump> Publish(FenceFn fence) = 0;

@@ -300,7 +300,7 @@ absl::StatusOr<PublishedDump> LiveL2::Apply(const backup::Archive& packs,
 absl::Status LiveL2::ApplyLocked(const backup::Archive& packs,
                                  const Manifest& manifest,
                                  const std::string& note, FenceFn fence) {
-  LARDER_RETURN_IF_ERROR(fence());
+  LARDER_RETURN_IF_ERROR(fence([] { return absl::OkStatus(); }));
   LARDER_ASSIGN_OR_RETURN(const uint16_t source,
                           backup::LiveSource(manifest.header()));
   if (manifest.header().sources(source).cache().base_epoch() == 0) {
@@ -349,7 +349,11 @@ absl::Status LiveL2::BuildAside(const backup::Archive& packs,
           })
           .status();
   // A primary of a higher term may have come while it was built.
-  if (built.ok()) built = fence();
+  if (built.ok()) {
+    built = fence([this] {
+      return file_system_->Rename(Aside(kBuildingName), Aside(kNextName));
+    });
+  }
   if (!built.ok()) {
     RemoveAside(kBuildingName).IgnoreError();
     return absl::IsOutOfRange(built)
@@ -357,8 +361,6 @@ absl::Status LiveL2::BuildAside(const backup::Archive& packs,
                      absl::StrCat("dump: not applied: ", built.message()))
                : built;
   }
-  LARDER_RETURN_IF_ERROR(
-      file_system_->Rename(Aside(kBuildingName), Aside(kNextName)));
   LARDER_RETURN_IF_ERROR(
       file_system_->SyncDirectory(StateDirectory(options_.cache.l2_path)));
   return Settle();

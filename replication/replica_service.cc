@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "backup/format/archive_file.h"
@@ -229,8 +230,9 @@ class ReplicaService::Session {
       reply.mutable_progress()->set_durable_bytes(kept_->durable);
       stream_->Write(reply);
     });
-    return kept_->dump->Publish(
-        [this] { return service_->terms_->Check(term_); });
+    return kept_->dump->Publish([this](absl::FunctionRef<absl::Status()> step) {
+      return service_->terms_->RunUnfenced(term_, step);
+    });
   }
 
   absl::Status Finish(const replication::Finish& finish) {

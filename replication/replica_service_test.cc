@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "backup/recorded_dump.h"
+#include "cache/l2/simulated_disk.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "replication/limits.h"
@@ -323,6 +325,43 @@ TEST_F(ReplicaServiceTest, FencesLowerTermsAlsoInTheMiddleAndAfterARestart) {
   EXPECT_THAT(replica_.List(), IsEmpty());
   RawClient same(&replica_.network, "promoted");
   EXPECT_EQ(same.SayHello(other, "", 4).hello().term(), 4u);
+}
+
+// A term that is admitted at any operation of a publication, up to the one that
+// makes it visible, stops it.
+TEST_F(ReplicaServiceTest, ATermThatRisesDuringAPublicationFencesIt) {
+  using Operation = cache::l2::SimulatedDisk::Operation;
+  using Kind = cache::l2::SimulatedDisk::OperationKind;
+  const RecordedDump other = MakeDump(12, 800, 2);
+  bool was_last = false;
+  int at = 0;
+  for (; !was_last; ++at) {
+    SCOPED_TRACE(absl::StrCat("operation ", at));
+    TestReplica replica;
+    RawClient old(&replica.network);
+    old.SayHello(dump_, "", 3);
+    old.SendPiece(0, bytes_);
+    int count = 0;
+    bool has_risen = false;
+    replica.disk.SetHook([&](const Operation& operation) {
+      if (has_risen || count++ < at) return absl::OkStatus();
+      has_risen = true;  // First: to persist the term is an operation, too.
+      RawClient promoted(&replica.network, "promoted");
+      EXPECT_EQ(promoted.SayHello(other, "", 4).hello().term(), 4u);
+      was_last = operation.kind == Kind::kSync &&
+                 absl::EndsWith(operation.path, ".tmp");
+      return absl::OkStatus();
+    });
+    old.SendFinish(bytes_.size(), dump_.manifest.trailer().stream_digest());
+    old.End().IgnoreError();
+    replica.Stop();
+    replica.disk.SetHook(nullptr);
+    ASSERT_TRUE(has_risen);
+    EXPECT_THAT(replica.List(), IsEmpty());
+    EXPECT_TRUE(replica.Verify().ok()) << replica.Verify();
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(at, 5);
 }
 
 TEST_F(ReplicaServiceTest, RefusesWhatIsNotTheProtocol) {

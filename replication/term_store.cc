@@ -57,6 +57,13 @@ absl::Status TermStore::Check(uint64_t term) const {
   return CheckLocked(term);
 }
 
+absl::Status TermStore::RunUnfenced(
+    uint64_t term, absl::FunctionRef<absl::Status()> step) const {
+  MutexLock lock(&mu_);
+  LARDER_RETURN_IF_ERROR(CheckLocked(term));
+  return step();
+}
+
 absl::Status TermStore::Admit(uint64_t term) {
   MutexLock lock(&mu_);
   LARDER_RETURN_IF_ERROR(CheckLocked(term));

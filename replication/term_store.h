@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cache/l2/file.h"
@@ -31,6 +32,11 @@ class TermStore {
   absl::Status Admit(uint64_t term) ABSL_LOCKS_EXCLUDED(mu_);
   // The same without a new term: whether `term` is not fenced.
   absl::Status Check(uint64_t term) const ABSL_LOCKS_EXCLUDED(mu_);
+  // Takes `step`, unless `term` is fenced; no term is admitted meanwhile.
+  // `step` calls nothing of this.
+  absl::Status RunUnfenced(uint64_t term,
+                           absl::FunctionRef<absl::Status()> step) const
+      ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   TermStore(cache::l2::FileSystem* file_system, std::string directory,

@@ -1,8 +1,10 @@
 #include "replication/term_store.h"
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -64,6 +66,39 @@ TEST(TermStoreTest, AnAdmittedTermSurvivesAFaultAtEveryOperation) {
     ASSERT_TRUE(terms.ok()) << terms.status();
     EXPECT_GE((*terms)->highest(), admitted ? 2u : 1u);
   }
+}
+
+TEST(TermStoreTest, NoTermIsAdmittedWhileAStepIsTaken) {
+  SimulatedDisk disk;
+  ASSERT_TRUE(disk.CreateDirectories("/r").ok());
+  const auto terms = *TermStore::Open(&disk, "/r");
+  ASSERT_TRUE(terms->Admit(1).ok());
+  std::atomic<bool> is_called{false}, is_admitted{false};
+  std::thread higher;
+  EXPECT_TRUE(terms
+                  ->RunUnfenced(1,
+                                [&] {
+                                  higher = std::thread([&] {
+                                    is_called = true;
+                                    EXPECT_TRUE(terms->Admit(2).ok());
+                                    is_admitted = true;
+                                  });
+                                  while (!is_called) std::this_thread::yield();
+                                  for (int i = 0; i < 1000; ++i) {
+                                    std::this_thread::yield();
+                                  }
+                                  EXPECT_FALSE(is_admitted);
+                                  return absl::OkStatus();
+                                })
+                  .ok());
+  higher.join();
+  EXPECT_EQ(terms->highest(), 2u);
+  bool is_taken = false;
+  EXPECT_TRUE(absl::IsPermissionDenied(terms->RunUnfenced(1, [&] {
+    is_taken = true;
+    return absl::OkStatus();
+  })));
+  EXPECT_FALSE(is_taken);
 }
 
 TEST(TermStoreTest, ADamagedTermIsNotForgotten) {
