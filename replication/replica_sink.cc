@@ -31,7 +31,8 @@ using State = TransferLink::State;
 // Where a wait looks up for cancellation.
 constexpr int64_t kSliceMillis = 20;
 constexpr uint64_t kSmallPieceBytes = 16 << 10;
-// What a replica that is still there has to answer the last attempt. Source:
+// What a replica that is still there has to answer the last attempt, unless
+// all of the patience is less. Source:
 // with `give_up_ms` it stays below the 60 s after which the orchestrator drops
 // a sink that does not return (sink_stall_ms_max).
 constexpr int64_t kAnswerMillisMin = 5'000;
@@ -278,9 +279,10 @@ absl::Status ReplicaSinkImpl::EnsureLink(int64_t give_up_ms) {
     }
     ++attempts_;
     // An attempt that nobody answers must not outlast the patience.
-    const absl::Status status = Connect(
-        std::min(options_.silence_ms_max,
-                 std::max(options_.give_up_ms - waited_ms, kAnswerMillisMin)));
+    const int64_t answer_ms_min = std::min(kAnswerMillisMin, give_up_ms);
+    const absl::Status status =
+        Connect(std::min(options_.silence_ms_max,
+                         std::max(give_up_ms - waited_ms, answer_ms_min)));
     if (status.ok()) return absl::OkStatus();
     last_error_ = status;
     link_.reset();

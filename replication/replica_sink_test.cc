@@ -457,6 +457,29 @@ TEST(ReplicaSinkTest, GivesUpInTimeOnAReplicaThatIsSilent) {
   }
 }
 
+// The connection comes about, and then nobody answers: others wait for that.
+TEST(ReplicaSinkTest, GivesUpEarlyOnAReplicaThatDoesNotAnswerHello) {
+  const RecordedDump dump = MakeDump(10, 1000);
+  TestReplica replica;
+  HastyClock clock;
+  std::atomic<int> hellos = 0;
+  replica.network.on_request = [&](const TransferRequest& request) {
+    hellos += request.has_hello() ? 1 : 0;
+    return Fate::kLost;
+  };
+  const auto sink = ReplicaSink::Create(
+      std::make_unique<LoopbackConnector>(&replica.network, "peer"),
+      {.random_seed = 1, .clock = &clock, .wait = [](int64_t) {}});
+  const int64_t since = clock.NowSteadyNanos();
+  const absl::Status status = sink->Begin(dump.header);
+  const int64_t took_ms = (clock.NowSteadyNanos() - since) / 1'000'000;
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ(hellos, 1);
+  EXPECT_GE(took_ms, 2'000);
+  // Each look at the clock takes half a second.
+  EXPECT_LE(took_ms, 2'000 + 3'000);
+}
+
 TEST(ReplicaSinkTest, CancellationEndsTheWait) {
   const RecordedDump dump = MakeDump(3, 300);
   TestReplica replica;
