@@ -24,6 +24,7 @@
 #include "replication/live_l2.h"
 #include "replication/live_receiver.h"
 #include "replication/loopback.h"
+#include "replication/replica_id.h"
 #include "replication/replica_service.h"
 #include "replication/replica_sink.h"
 #include "replication/resume_token.h"
@@ -71,10 +72,14 @@ class LiveReplica {
     terms = opened_terms->get();
     auto tokens = ResumeTokens::Open(&disk, own);
     if (!tokens.ok()) return tokens.status();
+    auto id = OpenReplicaId(&disk, own);
+    if (!id.ok()) return id.status();
     service = std::make_unique<ReplicaService>(
         MakeLiveReceiver(live.get()), *std::move(opened_terms),
         *std::move(tokens),
-        ReplicaService::Options{.heartbeat_ms = heartbeat_ms, .clock = clock_});
+        ReplicaService::Options{.heartbeat_ms = heartbeat_ms,
+                                .clock = clock_,
+                                .replica_id = *std::move(id)});
     network.SetReplica(service.get());
     return absl::OkStatus();
   }

@@ -100,6 +100,7 @@ class ReplicaService::Session {
     TransferReply reply;
     HelloReply* const welcome = reply.mutable_hello();
     welcome->set_term(service_->terms_->highest());
+    welcome->set_replica_id(service_->options_.replica_id);
     if (hello.resume_token().empty()) {
       LARDER_ASSIGN_OR_RETURN(*welcome->mutable_base_header(),
                               service_->NewestHeader(hello.lineage()));
@@ -264,8 +265,8 @@ class ReplicaService::Session {
 ReplicaService::ReplicaService(std::unique_ptr<DumpReceiver> receiver,
                                std::unique_ptr<TermStore> terms,
                                ResumeTokens tokens, Options options)
-    : options_(options),
-      clock_(options.clock != nullptr ? options.clock : cache::SystemClock()),
+    : options_(std::move(options)),
+      clock_(options_.clock != nullptr ? options_.clock : cache::SystemClock()),
       receiver_(std::move(receiver)),
       terms_(std::move(terms)),
       tokens_(std::move(tokens)) {}
@@ -315,6 +316,7 @@ absl::StatusOr<bool> ReplicaService::TellPublished(const Claim& claim,
   if (!published.has_value()) return false;
   TransferReply reply;
   reply.mutable_hello()->set_term(terms_->highest());
+  reply.mutable_hello()->set_replica_id(options_.replica_id);
   *reply.mutable_hello()->mutable_published() = MakeAck(*published);
   stream->Write(reply);
   return true;

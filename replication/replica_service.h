@@ -57,6 +57,8 @@ class ReplicaService {
     // live replica may be at it for longer than a silence is borne.
     int64_t heartbeat_ms = 5'000;
     cache::Clock* clock = nullptr;  // Null: SystemClock().
+    // Told with each Hello (replica_id.h).
+    std::string replica_id = "";
   };
 
   ReplicaService(std::unique_ptr<DumpReceiver> receiver,

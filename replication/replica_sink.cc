@@ -62,7 +62,10 @@ class ReplicaSinkImpl : public ReplicaSink {
         connector_(std::move(connector)),
         random_(options_.random_seed != 0 ? options_.random_seed
                                           : std::random_device()()) {}
-  ~ReplicaSinkImpl() override { Abort(); }
+  ~ReplicaSinkImpl() override {
+    Abort();
+    if (options_.claimed != nullptr) options_.claimed->Release(this);
+  }
 
   const std::string& name() const override { return options_.name; }
   bool starts_lasting_threads() const override { return true; }  // gRPC's.
@@ -244,6 +247,13 @@ absl::Status ReplicaSinkImpl::Connect(int64_t silence_ms_max) {
     return absl::FailedPreconditionError(absl::StrCat(
         "replica: keeps nothing of the transfer: ", status.message()));
   }
+  // Before its token is taken over: the transfer is the other sink's.
+  if (options_.claimed != nullptr && !state.replica_id.empty() &&
+      !options_.claimed->Claim(this, state.replica_id)) {
+    return absl::InvalidArgumentError(
+        "replica: another address of this backup leads to the same one: two "
+        "copies there are one");
+  }
   if (state.ack.has_value()) return Observe(state);
   if (state.received < spool_.begin() || state.received > spool_.end() ||
       state.window_bytes == 0 || state.piece_bytes_max == 0) {
@@ -357,6 +367,8 @@ absl::Status ReplicaSinkImpl::Begin(const DumpHeader& header) {
   Reset();
   header_ = backup::format::SerializeMessage(header);
   snapshot_id_ = header.snapshot_id();
+  // It may be another one by now.
+  if (options_.claimed != nullptr) options_.claimed->Release(this);
   waiting_since_nanos_ = clock_->NowSteadyNanos();
   return EnsureLink(options_.give_up_at_first_ms);
 }

@@ -10,6 +10,7 @@
 #include "backup/cancellation.h"
 #include "backup/sink.h"
 #include "cache/clock.h"
+#include "replication/claimed_replicas.h"
 #include "replication/connection.h"
 
 namespace larder::replication {
@@ -26,6 +27,7 @@ struct TransferCounts {
 //   kUnavailable        the replica could not be reached for long enough, or
 //                       was, without getting on.
 //   kDataLoss           the replica has lost what it acknowledged.
+//   kInvalidArgument    another sink has reached the same replica.
 //   kCancelled
 class ReplicaSink : public backup::SnapshotSink {
  public:
@@ -48,6 +50,9 @@ class ReplicaSink : public backup::SnapshotSink {
     int64_t backoff_ms_min = 50;
     int64_t backoff_ms_max = 5'000;
     uint64_t random_seed = 0;  // 0: from the system.
+    // Shared by the sinks of a backup, of which each must reach a replica of
+    // its own. Null: nobody looks.
+    std::shared_ptr<ClaimedReplicas> claimed = nullptr;
     // Borrowed; both may be null.
     cache::Clock* clock = nullptr;  // Null: SystemClock().
     const backup::Cancellation* cancellation = nullptr;

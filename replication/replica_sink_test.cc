@@ -23,6 +23,7 @@
 #include "cache/l2/simulated_disk.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "replication/claimed_replicas.h"
 #include "replication/loopback.h"
 #include "replication/replica_test_support.h"
 #include "replication/replication.pb.h"
@@ -478,6 +479,31 @@ TEST(ReplicaSinkTest, GivesUpEarlyOnAReplicaThatDoesNotAnswerHello) {
   EXPECT_GE(took_ms, 2'000);
   // Each look at the clock takes half a second.
   EXPECT_LE(took_ms, 2'000 + 3'000);
+}
+
+// By two addresses: its copy counts once, and the other sink does not end it.
+TEST(ReplicaSinkTest, TwoSinksDoNotShareAReplica) {
+  TestReplica replica, second;
+  const auto claimed = std::make_shared<ClaimedReplicas>();
+  const auto sink = replica.Sink({.claimed = claimed});
+  const auto same = replica.Sink({.claimed = claimed});
+  const auto other = second.Sink({.claimed = claimed});
+  for (const uint64_t seed : {1, 2}) {
+    const RecordedDump next = MakeDump(10, 1000, seed);
+    ASSERT_TRUE(sink->Begin(next.header).ok());
+    const absl::Status refused = same->Begin(next.header);
+    EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("the same one"));
+    for (const auto& chunk : next.chunks) {
+      ASSERT_TRUE(sink->Append(chunk).ok());
+    }
+    same->Abort();
+    const auto receipt = sink->Finish(next.manifest);
+    ASSERT_TRUE(receipt.ok()) << receipt.status();
+    ASSERT_TRUE(Replay(next, other.get()).ok());
+    ExpectPublished(&replica, seed);
+    ExpectPublished(&second, seed);
+  }
 }
 
 TEST(ReplicaSinkTest, CancellationEndsTheWait) {

@@ -19,6 +19,7 @@
 #include "cache/l2/simulated_disk.h"
 #include "replication/archive_receiver.h"
 #include "replication/loopback.h"
+#include "replication/replica_id.h"
 #include "replication/replica_service.h"
 #include "replication/replica_sink.h"
 #include "replication/resume_token.h"
@@ -40,6 +41,9 @@ inline absl::StatusOr<std::unique_ptr<ReplicaService>> OpenTestReplica(
   if (!terms.ok()) return terms.status();
   auto tokens = ResumeTokens::Open(disk, own);
   if (!tokens.ok()) return tokens.status();
+  auto id = OpenReplicaId(disk, own);
+  if (!id.ok()) return id.status();
+  options.replica_id = *std::move(id);
   return std::make_unique<ReplicaService>(
       *std::move(receiver), *std::move(terms), *std::move(tokens), options);
 }

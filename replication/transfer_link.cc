@@ -58,6 +58,7 @@ void TransferLink::Book(const TransferReply& reply) {
       state_.durable = reply.hello().durable_bytes();
       state_.base_header = reply.hello().base_header();
       state_.resume_token = reply.hello().resume_token();
+      state_.replica_id = reply.hello().replica_id();
       if (reply.hello().has_published()) state_.ack = reply.hello().published();
       break;
     case TransferReply::kProgress:

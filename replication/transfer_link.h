@@ -33,6 +33,7 @@ class TransferLink {
     uint64_t piece_bytes_max = 0;
     std::string base_header;
     std::string resume_token;
+    std::string replica_id;
     std::optional<Ack> ack;
     int64_t heard_nanos = 0;  // When the last reply came, by the clock.
     bool over = false;        // Nothing more comes.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -107,6 +108,14 @@ TEST_F(ReplicaTest, AQuorumIsEnoughAndALostReplicaIsTold) {
   EXPECT_EQ(Backup({"--to", alive.place(), "--quorum", "2"}).exit_code, 2);
   EXPECT_EQ(Backup({"--to", alive.place(), "--to", alive.place()}).exit_code,
             2);
+  // One replica under two names is one copy.
+  const std::string other_name =
+      absl::StrReplaceAll(alive.place(), {{"127.0.0.1", "localhost"}});
+  const ProgramEnd twice =
+      Backup({"--to", alive.place(), "--to", other_name, "--quorum", "2"});
+  EXPECT_EQ(twice.exit_code, 3) << twice.err;
+  EXPECT_THAT(twice.err, HasSubstr("leads to the same one"));
+  EXPECT_THAT(twice.out, HasSubstr("\"acknowledged\":1"));
   ExpectWhole(At("alive"));
 }
 

@@ -24,6 +24,7 @@
 #include "cache/blob_cache.h"
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
+#include "replication/claimed_replicas.h"
 #include "replication/promotion.h"
 #include "tools/cli/hydrating_l2.h"
 #include "tools/cli/interrupt.h"
@@ -204,7 +205,9 @@ void AddFailures(const BackupReport& report, bool quorum, Console* console,
   }
 }
 
-// Errors: kInvalidArgument when two of the places are the same.
+// Errors: kInvalidArgument when two of the places are the same, as far as their
+// names tell; two addresses of a replica are told apart by its sinks, and two
+// ways to a directory by its lock.
 absl::Status CheckDistinct(const std::vector<std::string>& directories,
                            const std::vector<replication::Endpoint>& replicas) {
   absl::flat_hash_set<std::string> seen;
@@ -240,11 +243,12 @@ absl::Status AddSinks(const BackupFlags& flags, const std::string& lineage,
         term,
         replication::PrimaryTerm(cache::l2::PosixFileSystem(), flags.cache.l2));
   }
+  const auto claimed = std::make_shared<replication::ClaimedReplicas>();
   for (const replication::Endpoint& replica : flags.replicas) {
     LARDER_ASSIGN_OR_RETURN(
         std::unique_ptr<backup::SnapshotSink> sink,
         MakeReplicaSink(replica, credentials, flags.credentials.insecure,
-                        lineage, term));
+                        lineage, term, claimed));
     orchestrator->AddSink(std::move(sink));
   }
   return absl::OkStatus();

@@ -17,6 +17,7 @@
 #include "replication/grpc_server.h"
 #include "replication/live_l2.h"
 #include "replication/live_receiver.h"
+#include "replication/replica_id.h"
 #include "replication/replica_service.h"
 #include "replication/resume_token.h"
 #include "replication/term_store.h"
@@ -65,9 +66,12 @@ absl::StatusOr<Replica> OpenReplica(const ReplicaFlags& flags) {
                           replication::TermStore::Open(file_system, own));
   LARDER_ASSIGN_OR_RETURN(replication::ResumeTokens tokens,
                           replication::ResumeTokens::Open(file_system, own));
+  LARDER_ASSIGN_OR_RETURN(std::string id,
+                          replication::OpenReplicaId(file_system, own));
   replica.service = std::make_unique<ReplicaService>(
       std::move(receiver), std::move(terms), std::move(tokens),
-      ReplicaService::Options{.resume_ttl_ms = flags.resume_ttl_ms});
+      ReplicaService::Options{.resume_ttl_ms = flags.resume_ttl_ms,
+                              .replica_id = std::move(id)});
   return replica;
 }
 

@@ -30,7 +30,8 @@ absl::StatusOr<Credentials> ReadCredentials(const CredentialFlags& flags) {
 
 absl::StatusOr<std::unique_ptr<backup::SnapshotSink>> MakeReplicaSink(
     const replication::Endpoint& replica, const Credentials& credentials,
-    bool insecure, const std::string& lineage, uint64_t term) {
+    bool insecure, const std::string& lineage, uint64_t term,
+    std::shared_ptr<replication::ClaimedReplicas> claimed) {
   LARDER_ASSIGN_OR_RETURN(
       std::unique_ptr<replication::ReplicaConnector> connector,
       replication::GrpcConnector::Create(
@@ -42,6 +43,7 @@ absl::StatusOr<std::unique_ptr<backup::SnapshotSink>> MakeReplicaSink(
       std::move(connector), {.name = absl::StrCat("grpc://", replica.Text()),
                              .lineage = lineage,
                              .term = term,
+                             .claimed = std::move(claimed),
                              .cancellation = InterruptFlag()});
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "backup/sink.h"
+#include "replication/claimed_replicas.h"
 #include "replication/credentials.h"
 #include "replication/endpoint.h"
 
@@ -31,10 +32,12 @@ struct Credentials {
 absl::StatusOr<Credentials> ReadCredentials(const CredentialFlags& flags);
 
 // A sink that gives dumps of the L2 `lineage`, in `term`, to `replica`.
-// Ctrl-C ends its waits. Shows the first of the tokens.
+// Ctrl-C ends its waits. Shows the first of the tokens. `claimed` is shared by
+// all of a backup.
 absl::StatusOr<std::unique_ptr<backup::SnapshotSink>> MakeReplicaSink(
     const replication::Endpoint& replica, const Credentials& credentials,
-    bool insecure, const std::string& lineage, uint64_t term);
+    bool insecure, const std::string& lineage, uint64_t term,
+    std::shared_ptr<replication::ClaimedReplicas> claimed);
 
 }  // namespace larder::cli
 
