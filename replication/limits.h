@@ -17,6 +17,10 @@ inline constexpr size_t kPieceBytesMax = 256 << 10;
 inline constexpr size_t kHeaderBytesMax = 512 << 10;
 inline constexpr size_t kLineageBytesMax = 64;
 
+// Far enough from where counting on comes round to 0, which would fence nobody;
+// no run of promotions comes so far.
+inline constexpr uint64_t kTermMax = uint64_t{1} << 62;
+
 // Bytes under way that the replica has not reported as received are what a cut
 // costs: at most the window that a connection starts with, and the 32nd part of
 // what it has moved, up to the last window. One that goes on after a cut starts

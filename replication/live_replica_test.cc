@@ -20,6 +20,7 @@
 #include "cache/l2_image.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "replication/limits.h"
 #include "replication/live_replica_test_support.h"
 #include "replication/promotion.h"
 
@@ -364,6 +365,19 @@ TEST_F(LiveReplicaTest, APromotedReplicaIsAPrimaryAndFencesTheOldOne) {
               HasSubstr("larder replica --l2"));
   EXPECT_EQ(third.digest(), promoted.digest());
   EXPECT_EQ((*third.Read("ns", "key1"))->bytes(), Bytes(3000, 1));
+}
+
+TEST_F(LiveReplicaTest, NoPromotionBehindTheLastTerm) {
+  Fill(5);
+  ExpectBackup(primary_.Backup({&replica_}));
+  ASSERT_TRUE(replica_.terms->Admit(kTermMax).ok());
+  replica_.Stop();
+  const auto options = LiveCacheOptions(&clock_, &replica_.disk, 1);
+  const absl::Status refused = Promote(options, 0).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("the last term"));
+  ASSERT_TRUE(replica_.Start().ok());  // It is a replica still.
+  EXPECT_EQ(replica_.terms->highest(), kTermMax);
 }
 
 TEST_F(LiveReplicaTest, NothingToPromote) {

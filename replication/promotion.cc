@@ -9,6 +9,7 @@
 #include "backup/path.h"
 #include "cache/status_macros.h"
 #include "replication/kept_dumps.h"
+#include "replication/limits.h"
 #include "replication/live_l2.h"
 #include "replication/term_store.h"
 
@@ -23,6 +24,11 @@ absl::StatusOr<uint64_t> RaiseTerm(FileSystem* file_system,
   LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<TermStore> terms,
                           TermStore::Open(file_system, own));
   const uint64_t next = terms->highest() + 1;
+  if (next > kTermMax) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "promote: the replica has seen the last term, ", terms->highest(),
+        ": once no old primary is left, remove ", own, "/term"));
+  }
   if (term != 0 && term < next) {
     return absl::InvalidArgumentError(
         absl::StrCat("promote: term ", term, " vs at least ", next,

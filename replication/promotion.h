@@ -27,8 +27,9 @@ struct Promotion {
 // `term`: 0: one more than the highest that the replica has seen. The new term
 // is durable before the L2 becomes a primary's; killed in between, it is a
 // replica that refuses the old primary already, and can be promoted again.
-// Errors: kFailedPrecondition: no live replica, or nothing was applied;
-// kUnavailable: it is running; kInvalidArgument: `term` is not higher.
+// Errors: kFailedPrecondition: no live replica, nothing was applied, or it has
+// seen the last term; kUnavailable: it is running; kInvalidArgument: `term` is
+// not higher, or higher than the last.
 absl::StatusOr<Promotion> Promote(const cache::BlobCacheOptions& options,
                                   uint64_t term);
 

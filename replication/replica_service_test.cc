@@ -327,6 +327,16 @@ TEST_F(ReplicaServiceTest, FencesLowerTermsAlsoInTheMiddleAndAfterARestart) {
   EXPECT_EQ(same.SayHello(other, "", 4).hello().term(), 4u);
 }
 
+TEST_F(ReplicaServiceTest, RefusesATermBehindTheLast) {
+  for (const uint64_t term : {kTermMax + 1, UINT64_MAX}) {
+    RawClient client(&replica_.network);
+    client.SayHello(dump_, "", term);
+    EXPECT_EQ(client.Status().code(), absl::StatusCode::kInvalidArgument);
+  }
+  RawClient client(&replica_.network);
+  EXPECT_EQ(client.SayHello(dump_, "", 1).hello().term(), 1u);
+}
+
 // A term that is admitted at any operation of a publication, up to the one that
 // makes it visible, stops it.
 TEST_F(ReplicaServiceTest, ATermThatRisesDuringAPublicationFencesIt) {

@@ -6,6 +6,7 @@
 #include "backup/format/coding.h"
 #include "backup/small_file.h"
 #include "cache/status_macros.h"
+#include "replication/limits.h"
 
 namespace larder::replication {
 namespace {
@@ -28,6 +29,10 @@ absl::StatusOr<std::unique_ptr<TermStore>> TermStore::Open(
                                               sizeof highest));
     }
     highest = backup::format::LoadFixed<uint64_t>(bytes->data());
+    if (highest > kTermMax) {
+      return absl::DataLossError(absl::StrCat(directory, "/", kTermName, ": ",
+                                              highest, " exceeds ", kTermMax));
+    }
   } else if (!absl::IsNotFound(bytes.status())) {
     return bytes.status();
   }
@@ -41,7 +46,10 @@ uint64_t TermStore::highest() const {
 }
 
 absl::Status TermStore::CheckLocked(uint64_t term) const {
-  if (term == 0) return absl::InvalidArgumentError("term: 0 vs 1 or more");
+  if (term == 0 || term > kTermMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("term: ", term, " vs 1 to ", kTermMax));
+  }
   if (term >= highest_) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(
       "fenced: term ", term, " vs ", highest_,

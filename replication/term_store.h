@@ -28,7 +28,8 @@ class TermStore {
 
   // Admits a primary of `term`. A higher term than before is durable when this
   // returns.
-  // Errors: kPermissionDenied: a higher one has been seen; kInvalidArgument: 0.
+  // Errors: kPermissionDenied: a higher one has been seen; kInvalidArgument: 0,
+  // or more than kTermMax.
   absl::Status Admit(uint64_t term) ABSL_LOCKS_EXCLUDED(mu_);
   // The same without a new term: whether `term` is not fenced.
   absl::Status Check(uint64_t term) const ABSL_LOCKS_EXCLUDED(mu_);

@@ -8,9 +8,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "backup/format/coding.h"
+#include "backup/small_file.h"
 #include "cache/l2/simulated_disk.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "replication/limits.h"
 
 namespace larder::replication {
 namespace {
@@ -66,6 +69,23 @@ TEST(TermStoreTest, AnAdmittedTermSurvivesAFaultAtEveryOperation) {
     ASSERT_TRUE(terms.ok()) << terms.status();
     EXPECT_GE((*terms)->highest(), admitted ? 2u : 1u);
   }
+}
+
+TEST(TermStoreTest, TermsAreBounded) {
+  SimulatedDisk disk;
+  ASSERT_TRUE(disk.CreateDirectories("/r").ok());
+  const auto terms = *TermStore::Open(&disk, "/r");
+  for (const uint64_t term : {kTermMax + 1, UINT64_MAX}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(terms->Admit(term))) << term;
+    EXPECT_TRUE(absl::IsInvalidArgument(terms->Check(term))) << term;
+  }
+  EXPECT_EQ(terms->highest(), 0u);
+  EXPECT_TRUE(terms->Admit(kTermMax).ok());
+  EXPECT_EQ((*TermStore::Open(&disk, "/r"))->highest(), kTermMax);
+  std::string more;
+  backup::format::AppendFixed<uint64_t>(kTermMax + 1, &more);
+  ASSERT_TRUE(backup::WriteSmallFile(&disk, "/r", "term", more).ok());
+  EXPECT_TRUE(absl::IsDataLoss(TermStore::Open(&disk, "/r").status()));
 }
 
 TEST(TermStoreTest, NoTermIsAdmittedWhileAStepIsTaken) {

@@ -26,6 +26,7 @@
 #include "cache/options.h"
 #include "cache/policy.h"
 #include "replication/endpoint.h"
+#include "replication/limits.h"
 #include "tools/cli/backup_command.h"
 #include "tools/cli/cache_flags.h"
 #include "tools/cli/console.h"
@@ -213,6 +214,15 @@ absl::StatusOr<int64_t> ParseCount(const std::string& text) {
         absl::StrCat("'", text, "' is not a number from 1 to 2^63 - 1"));
   }
   return count;
+}
+
+absl::StatusOr<int64_t> ParseTerm(const std::string& text) {
+  const absl::StatusOr<int64_t> term = ParseCount(text);
+  if (term.ok() && *term <= static_cast<int64_t>(replication::kTermMax)) {
+    return term;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "' is not a term from 1 to 2^62"));
 }
 
 absl::StatusOr<int64_t> ParseAt(const std::string& text) {
@@ -514,7 +524,7 @@ void AddPlaces(CLI::App* command, cli::BackupFlags* flags) {
   AddParsed(command, "--quorum", &flags->quorum, ParseCount,
             "Succeed once so many of them have it (default: all)")
       ->type_name("N");
-  AddParsed(command, "--term", &flags->term, ParseCount,
+  AddParsed(command, "--term", &flags->term, ParseTerm,
             "This primary's term; replicas refuse lower ones than they have "
             "seen (default: that of its promotion, or 1)")
       ->type_name("N");
@@ -605,7 +615,7 @@ void AddPromote(Program* program) {
       "term",
       "larder promote --l2 /var/cache/l2", cli::RunPromote);
   AddBoundedL2(command, &flags->cache, "Directory of the L2")->required();
-  AddParsed(command, "--term", &flags->term, ParseCount,
+  AddParsed(command, "--term", &flags->term, ParseTerm,
             "Its term (default: one more than the replica has seen)")
       ->type_name("N");
 }

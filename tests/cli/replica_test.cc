@@ -122,6 +122,9 @@ TEST_F(ReplicaTest, AQuorumIsEnoughAndALostReplicaIsTold) {
 TEST_F(ReplicaTest, AnOldPrimaryIsFenced) {
   Replica replica(At("archive"), "127.0.0.1:0");
   ASSERT_EQ(Backup({"--to", replica.place(), "--term", "2"}).exit_code, 0);
+  EXPECT_EQ(Backup({"--to", replica.place(), "--term", "4611686018427387905"})
+                .exit_code,
+            2);
   const ProgramEnd old = Backup({"--to", replica.place(), "--term", "1"});
   EXPECT_EQ(old.exit_code, 13);
   EXPECT_THAT(old.err, HasSubstr("term 1 vs 2"));
