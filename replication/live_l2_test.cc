@@ -147,6 +147,26 @@ TEST_F(LiveL2Test, APrimaryThatComesWhileItRunsIsNotReplaced) {
   EXPECT_TRUE(ReadImage(&replica_.disk, kLiveL2) == second);
 }
 
+// As where L2 is a mount point: what the replica cannot do looks like a cut,
+// but not all of the dump is sent again for ever.
+TEST_F(LiveL2Test, ARenameThatNeverWorksEndsTheDump) {
+  ASSERT_TRUE(replica_.Start().ok());
+  int tries = 0;
+  replica_.disk.SetHook([&](const SimulatedDisk::Operation& o) {
+    if (o.kind != OperationKind::kRename || !absl::EndsWith(o.path, "/next") ||
+        ++tries > 100) {
+      return absl::OkStatus();
+    }
+    return absl::InternalError("device or resource busy");
+  });
+  const auto report = primary_.Backup({&replica_});
+  replica_.disk.SetHook(nullptr);
+  EXPECT_EQ(report.outcome, Outcome::kFailed);
+  EXPECT_LE(tries, 20);
+  EXPECT_THAT(std::string(report.sinks[0].status.message()),
+              HasSubstr("device or resource busy"));
+}
+
 // As `mv cache cache.replica` leaves it; an archive there; and what this
 // replica would remove, had it made the directory.
 TEST_F(LiveL2Test, ADirectoryThatIsNotItsStateIsRefused) {

@@ -37,6 +37,10 @@ constexpr uint64_t kSmallPieceBytes = 16 << 10;
 // a sink that does not return (sink_stall_ms_max).
 constexpr int64_t kAnswerMillisMin = 5'000;
 
+// How often a dump is begun anew because the replica kept nothing of it: what
+// the replica cannot do may look like a cut, each time after all was sent.
+constexpr int kBeginningsAnewMax = 8;
+
 // Whether another connection may help. kInternal and kUnknown are what gRPC
 // calls some cuts; when they are more, the next hello says so.
 bool Retryable(const absl::Status& status) {
@@ -136,6 +140,7 @@ class ReplicaSinkImpl : public ReplicaSink {
   // waited for.
   int64_t attempts_ = 0;
   int64_t waiting_since_nanos_ = 0;
+  int beginnings_anew_ = 0;
   absl::Status last_error_;
 
   std::unique_ptr<TransferLink> link_;
@@ -153,6 +158,7 @@ void ReplicaSinkImpl::Reset() {
   sent_ = sync_requested_ = received_ = durable_ = 0;
   ack_.reset();
   attempts_ = 0;
+  beginnings_anew_ = 0;
   last_error_ = absl::OkStatus();
 }
 
@@ -219,6 +225,7 @@ absl::Status ReplicaSinkImpl::Observe(const State& state) {
 
 absl::Status ReplicaSinkImpl::Connect(int64_t silence_ms_max) {
   ++counts_.connections;
+  const std::string before(last_error_.message());
   link_ = std::make_unique<TransferLink>(connector_->StartTransfer(), clock_,
                                          &replies_);
   TransferRequest request;
@@ -240,12 +247,14 @@ absl::Status ReplicaSinkImpl::Connect(int64_t silence_ms_max) {
       return status;
     }
     resume_token_.clear();
-    if (spool_.begin() == 0) {  // All is here still: it can begin anew.
+    // All is here still: it can begin anew.
+    if (spool_.begin() == 0 && beginnings_anew_++ < kBeginningsAnewMax) {
       received_ = durable_ = 0;
       return absl::UnavailableError(status.message());
     }
     return absl::FailedPreconditionError(absl::StrCat(
-        "replica: keeps nothing of the transfer: ", status.message()));
+        "replica: keeps nothing of the transfer: ", status.message(),
+        "; before that: ", before));
   }
   // Before its token is taken over: the transfer is the other sink's.
   if (options_.claimed != nullptr && !state.replica_id.empty() &&
