@@ -428,6 +428,7 @@ void CollectSinks(const std::vector<std::shared_ptr<SnapshotSink>>& sinks,
     SinkResult& result = report->sinks[i];
     result.status = worker->status();
     if (result.status.ok()) result.receipt = worker->receipt();
+    result.may_hold = !result.status.ok() && worker->told_to_finish();
   }
   report->chunks_in_flight_peak = fan_out.in_flight().chunks_peak();
   report->bytes_in_flight_peak = fan_out.in_flight().bytes_peak();

@@ -81,6 +81,9 @@ struct SinkResult {
   std::string name;
   absl::Status status;
   SinkReceipt receipt;  // When OK.
+  // Not OK, but it had been told to finish, as when the answer of a replica was
+  // not waited for: it may list the snapshot, or come to.
+  bool may_hold = false;
   // The snapshot that it got a delta on; empty: a full dump.
   std::string base_snapshot_id;
   // As far as the sink knows, it has a sealed snapshot of a cache in the dump.
@@ -91,7 +94,7 @@ struct SinkResult {
 struct BackupReport {
   // kOk: all of it is everywhere. kPartial: a sink failed, an optional source
   // failed, or single files or blobs were left out. kFailed: nothing is listed
-  // anywhere.
+  // anywhere, but where a sink may hold it (SinkResult).
   Outcome outcome = Outcome::kFailed;
   absl::Status status;  // Why, when kFailed.
   std::string snapshot_id;
@@ -152,7 +155,7 @@ class BackupOrchestrator {
   // A sink that fails or stalls is dropped and the others go on. When a
   // required source, all sources or all sinks fail, or on cancellation, every
   // sink is aborted: nothing is listed anywhere. Cancellation is noticed until
-  // the sinks are told to finish.
+  // the sinks are told to finish; behind that a sink may have one of its own.
   BackupReport Run(const BackupRequest& request);
 
  private:

@@ -131,6 +131,9 @@ TEST_F(OrchestratorTest, ASinkThatFailsAtAnyCallFailsAlone) {
               absl::StatusCode::kResourceExhausted);
     EXPECT_EQ(bad_log->finishes, 0);
     EXPECT_EQ(bad_log->aborts, 1);
+    // What it did of its last call, nobody knows.
+    EXPECT_EQ(report.sinks[0].may_hold, at == report.chunks + 1);
+    EXPECT_FALSE(report.sinks[1].may_hold);
   }
 }
 

@@ -59,6 +59,7 @@ struct SinkWorker::Shared {
   SealedLineages sealed ABSL_GUARDED_BY(mu);  // Before this dump.
   std::vector<DumpHeader> bases ABSL_GUARDED_BY(mu);
   bool busy ABSL_GUARDED_BY(mu) = true;  // In a call of the sink.
+  bool told_to_finish ABSL_GUARDED_BY(mu) = false;
   bool done ABSL_GUARDED_BY(mu) = false;
   int64_t calls_returned ABSL_GUARDED_BY(mu) = 0;
   std::deque<std::shared_ptr<const Chunk>> queue ABSL_GUARDED_BY(mu);
@@ -138,6 +139,7 @@ void SinkWorker::Serve(const std::shared_ptr<Shared>& shared) {
   {
     MutexLock lock(&s.mu);
     if (s.status.ok()) manifest = s.manifest;
+    s.told_to_finish = manifest.has_value();
   }
   if (manifest.has_value()) {
     const absl::StatusOr<SinkReceipt> receipt = s.sink->Finish(*manifest);
@@ -228,6 +230,11 @@ std::vector<DumpHeader> SinkWorker::bases() const {
 bool SinkWorker::SealedBefore(const DumpHeader& header) const {
   MutexLock lock(&shared_->mu);
   return shared_->sealed.SealedBefore(header);
+}
+
+bool SinkWorker::told_to_finish() const {
+  MutexLock lock(&shared_->mu);
+  return shared_->told_to_finish;
 }
 
 SinkReceipt SinkWorker::receipt() const {

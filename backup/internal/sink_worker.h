@@ -73,6 +73,8 @@ class SinkWorker {
   void Finish(const backup::format::Manifest& manifest);
   // Waits until the thread has no more to do, alive or not.
   bool AwaitReturned(std::chrono::milliseconds wait);
+  // Whether the sink was told to: from then on nobody can take it back.
+  bool told_to_finish() const;
   // After AwaitDone() and alive().
   backup::SinkReceipt receipt() const;
 

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "backup/archive.h"
 #include "backup/blob_cache_source.h"
 #include "backup/crypto/key_ring.h"
@@ -73,9 +74,18 @@ JsonObject SinkFacts(const SinkResult& sink) {
         .String("base", sink.base_snapshot_id)
         .Bool("sealed_before", sink.sealed_before);
   } else {
-    facts.String("error", sink.status.message());
+    facts.String("error", sink.status.message())
+        .Bool("may_hold", sink.may_hold);
   }
   return facts;
+}
+
+std::vector<std::string> MayHold(const BackupReport& report) {
+  std::vector<std::string> names;
+  for (const SinkResult& sink : report.sinks) {
+    if (sink.may_hold) names.push_back(sink.name);
+  }
+  return names;
 }
 
 void AddFacts(const BackupReport& report, JsonObject* facts) {
@@ -85,7 +95,7 @@ void AddFacts(const BackupReport& report, JsonObject* facts) {
   }
   JsonArray sinks;
   for (const SinkResult& sink : report.sinks) sinks.Object(SinkFacts(sink));
-  if (report.outcome != backup::Outcome::kFailed) {
+  if (report.outcome != backup::Outcome::kFailed || !MayHold(report).empty()) {
     facts->String("snapshot", report.snapshot_id)
         .Int("created_unix_ms", report.created_unix_ms);
   }
@@ -197,10 +207,13 @@ void AddFailures(const BackupReport& report, bool quorum, Console* console,
   }
   for (const SinkResult& sink : report.sinks) {
     if (sink.status.ok()) continue;
+    const std::string why =
+        absl::StrCat(sink.status.message(),
+                     sink.may_hold ? "; it may have the snapshot" : "");
     if (quorum) {
-      console->Warn(absl::StrCat(sink.name, ": ", sink.status.message()));
+      console->Warn(absl::StrCat(sink.name, ": ", why));
     } else {
-      console->Fail(sink.name, sink.status.message(), failures);
+      console->Fail(sink.name, why, failures);
     }
   }
 }
@@ -313,10 +326,7 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
   if (keys == nullptr) WarnInTheClear(report, console);
   if (report.outcome == backup::Outcome::kFailed) {
     LARDER_RETURN_IF_ERROR(CheckNotFenced(report));
-    if (absl::IsCancelled(report.status)) {
-      return absl::CancelledError("interrupted; nothing was listed anywhere");
-    }
-    return WithWaysOn(flags.cache.l2, report.status);
+    return WithWaysOn(flags.cache.l2, WhyFailed(report));
   }
   Print(report, console);
   if (keys != nullptr) {
@@ -328,6 +338,22 @@ absl::Status Backup(const BackupFlags& flags, Console* console,
 }
 
 }  // namespace
+
+absl::Status WhyFailed(const BackupReport& report) {
+  const bool interrupted = absl::IsCancelled(report.status);
+  const std::vector<std::string> names = MayHold(report);
+  if (names.empty()) {
+    return interrupted ? absl::CancelledError(
+                             "interrupted; nothing was listed anywhere")
+                       : report.status;
+  }
+  return absl::Status(
+      report.status.code(),
+      absl::StrCat(interrupted ? "interrupted" : report.status.message(), "; ",
+                   absl::StrJoin(names, ", "),
+                   " was told to finish, and may have snapshot ",
+                   report.snapshot_id));
+}
 
 CommandResult RunBackup(const BackupFlags& flags, Console* console) {
   InterruptScope interruptible;

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "backup/orchestrator.h"
 #include "replication/endpoint.h"
 #include "tools/cli/cache_flags.h"
 #include "tools/cli/console.h"
@@ -34,8 +36,13 @@ struct BackupFlags {
 // A file or blob that failed while the rest worked is a failure
 // (kExitPartial); so is an archive or replica, unless a quorum has the dump.
 // One that has seen a higher term ends in kExitFenced, whatever the others say.
-// Ctrl-C lists nothing anywhere.
+// Ctrl-C lists nothing anywhere, but where a sink had been told to finish: that
+// one is named.
 CommandResult RunBackup(const BackupFlags& flags, Console* console);
+
+// Why a backup of which no sink has the snapshot for certain failed, and which
+// of them may have it all the same.
+absl::Status WhyFailed(const backup::BackupReport& report);
 
 }  // namespace larder::cli
 
