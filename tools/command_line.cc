@@ -679,7 +679,8 @@ void AddRestore(Program* program) {
           "first; may be given again")
       ->allow_extra_args(false)
       ->type_name("dir:PATH")
-      ->needs(lazy);
+      ->needs(lazy)
+      ->excludes("--give-up");
   command->parse_complete_callback([flags = flags] {
     if (flags->cache.l2.empty() && flags->files_out.empty()) {
       throw CLI::RequiredError("--l2 or --files");

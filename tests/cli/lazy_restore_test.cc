@@ -150,6 +150,7 @@ TEST_F(LazyRestoreProgram, GivenUpWhenTheSnapshotIsGone) {
     const ProgramEnd refused = Larder(args);
     EXPECT_EQ(refused.exit_code, 10) << refused.err;
     EXPECT_THAT(refused.err, HasSubstr("--give-up"));
+    EXPECT_THAT(refused.err, HasSubstr("--from"));
   }
   const std::vector<std::string> backup = {
       "backup", "--l2", At("new"), "--include-blob-cache", "--to", Dir("c")};
@@ -203,10 +204,13 @@ TEST_F(LazyRestoreProgram, WhatItIsNotFor) {
             2);
   EXPECT_EQ(Larder({"restore", "--l2", At("new")}).exit_code, 2);
   EXPECT_EQ(Larder({"restore", "--give-up", "--l2", At("new")}).exit_code, 2);
-  EXPECT_EQ(Larder({"restore", "--lazy", "--give-up", "--from", Dir("a"),
-                    "--l2", At("new")})
-                .exit_code,
-            2);
+  for (const char* archive : {"--from", "--also-from"}) {
+    EXPECT_EQ(Larder({"restore", "--lazy", "--give-up", archive, Dir("a"),
+                      "--l2", At("new")})
+                  .exit_code,
+              2)
+        << archive;
+  }
   EXPECT_NE(Larder({"restore", "--lazy", "--l2", At("new")}).exit_code, 0);
 }
 

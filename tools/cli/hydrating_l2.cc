@@ -28,8 +28,9 @@ absl::Status WithWaysOn(const std::string& l2, const absl::Status& error) {
   return absl::Status(
       error.code(),
       absl::StrCat(error.message(), "; 'larder restore --lazy --l2 ", l2,
-                   "' goes on; with --give-up it ends without the archive and "
-                   "the blobs that are not there yet"));
+                   "' goes on, with --from from another archive; with "
+                   "--give-up it ends without the blobs that are not there "
+                   "yet"));
 }
 
 }  // namespace larder::cli
