@@ -1,6 +1,7 @@
 // What a live replica moves and removes is its own.
 #include "replication/live_l2.h"
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -69,6 +70,25 @@ class LiveL2Test : public ::testing::Test {
     EXPECT_EQ(replica_.digest(), primary_.digest());
   }
 
+  // Between its two renames. Requires: it has a snapshot.
+  void KillInASwap(LiveReplica* replica) {
+    bool is_dead = false;
+    replica->disk.SetHook([&](const SimulatedDisk::Operation& o) {
+      if (!is_dead && o.kind == OperationKind::kRename &&
+          absl::EndsWith(o.path, "/next")) {
+        is_dead = true;
+        replica->disk.KillProcess();
+      }
+      return is_dead ? absl::InternalError("the process is dead")
+                     : absl::OkStatus();
+    });
+    EXPECT_EQ(primary_.Backup({replica}, 1, {.full = true}).outcome,
+              Outcome::kFailed);
+    replica->Stop();
+    replica->disk.SetHook(nullptr);
+    ASSERT_FALSE(replica->disk.Exists(kLiveL2));
+  }
+
   cache::ManualClock clock_{1'700'000'000'000};
   LivePrimary primary_{&clock_};
   LiveReplica replica_{&clock_, {.changes = 5}};
@@ -99,22 +119,8 @@ TEST_F(LiveL2Test, WhatStandsBesideItStays) {
 TEST_F(LiveL2Test, APrimaryInItsPlaceIsRefusedBeforeAnythingIsMoved) {
   ASSERT_TRUE(replica_.Start().ok());
   ExpectBackup(/*full=*/true);
-  // Killed between the two renames of a swap, and then somebody restored there.
-  bool is_dead = false;
-  replica_.disk.SetHook([&](const SimulatedDisk::Operation& o) {
-    if (!is_dead && o.kind == OperationKind::kRename &&
-        absl::EndsWith(o.path, "/next")) {
-      is_dead = true;
-      replica_.disk.KillProcess();
-    }
-    return is_dead ? absl::InternalError("the process is dead")
-                   : absl::OkStatus();
-  });
-  EXPECT_EQ(primary_.Backup({&replica_}, 1, {.full = true}).outcome,
-            Outcome::kFailed);
-  replica_.Stop();
-  replica_.disk.SetHook(nullptr);
-  ASSERT_FALSE(replica_.disk.Exists(kLiveL2));
+  KillInASwap(&replica_);
+  // And then somebody restored there.
   const L2Image precious = PutPrimary(kLiveL2);
   const L2Image next = ReadImage(&replica_.disk, Beside(".replica/next"));
   const L2Image old = ReadImage(&replica_.disk, Beside(".replica/old"));
@@ -127,6 +133,42 @@ TEST_F(LiveL2Test, APrimaryInItsPlaceIsRefusedBeforeAnythingIsMoved) {
   ASSERT_TRUE(replica_.Start().ok());
   EXPECT_EQ(replica_.digest(), primary_.digest());
   EXPECT_FALSE(replica_.disk.Exists(Beside(".replica/old")));
+}
+
+// What was applied stays so, wherever the start that finishes a swap dies.
+TEST_F(LiveL2Test, ASwapIsFinishedOverDeathsOfTheStart) {
+  for (const bool has_power : {true, false}) {
+    bool is_dead = true;
+    uint64_t at = 0;
+    for (; is_dead; ++at) {
+      SCOPED_TRACE(absl::StrCat("operation ", at, ", power ", has_power));
+      LiveReplica replica(&clock_);
+      ASSERT_TRUE(replica.Start().ok());
+      ASSERT_EQ(primary_.Backup({&replica}).outcome, Outcome::kOk);
+      Put(1, absl::StrCat("new", at));
+      KillInASwap(&replica);
+      is_dead = false;
+      const uint64_t first = replica.disk.operation_count();
+      replica.disk.SetHook([&](const SimulatedDisk::Operation& o) {
+        if (o.index < first + at) return absl::OkStatus();
+        if (!is_dead && has_power) replica.disk.KillProcess();
+        if (!is_dead && !has_power) replica.disk.PowerCut(at);
+        is_dead = true;
+        return absl::InternalError("the process is dead");
+      });
+      replica.Start().IgnoreError();
+      replica.Stop();
+      replica.disk.SetHook(nullptr);
+      ASSERT_TRUE(replica.Start().ok());
+      EXPECT_EQ(replica.digest(), primary_.digest());
+      for (const char* aside : {"building", "next", "old"}) {
+        EXPECT_FALSE(
+            replica.disk.Exists(absl::StrCat(kLiveL2, ".replica/", aside)));
+      }
+      if (HasFailure()) return;
+    }
+    EXPECT_GT(at, 20);
+  }
 }
 
 TEST_F(LiveL2Test, APrimaryThatComesWhileItRunsIsNotReplaced) {
