@@ -54,7 +54,8 @@ class LazyRestoreFixture {
   }
   // A full dump, or a delta on the newest one in each archive.
   std::string Backup(cache::BlobCache* cache,
-                     const std::vector<std::string>& archives) {
+                     const std::vector<std::string>& archives,
+                     bool full = false) {
     clock.AdvanceMillis(1000);
     BackupOrchestrator orchestrator(
         {.clock = &clock, .random_seed = ++seed, .keys = seal_keys});
@@ -69,6 +70,7 @@ class LazyRestoreFixture {
     }
     BackupRequest request;
     request.include_blob_cache = true;
+    request.full = full;
     const BackupReport report = orchestrator.Run(request);
     EXPECT_EQ(report.outcome, Outcome::kOk) << report.status;
     return report.snapshot_id;
