@@ -12,10 +12,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "replication/endpoint.h"
+#include "replication/tcp_proxy.h"
 #include "tests/cli/program.h"
 #include "tests/cli/replica_program.h"
 
@@ -108,15 +109,22 @@ TEST_F(ReplicaTest, AQuorumIsEnoughAndALostReplicaIsTold) {
   EXPECT_EQ(Backup({"--to", alive.place(), "--quorum", "2"}).exit_code, 2);
   EXPECT_EQ(Backup({"--to", alive.place(), "--to", alive.place()}).exit_code,
             2);
-  // One replica under two names is one copy.
-  const std::string other_name =
-      absl::StrReplaceAll(alive.place(), {{"127.0.0.1", "localhost"}});
-  const ProgramEnd twice =
-      Backup({"--to", alive.place(), "--to", other_name, "--quorum", "2"});
+  ExpectWhole(At("alive"));
+}
+
+TEST_F(ReplicaTest, OneReplicaUnderTwoAddressesIsOneCopy) {
+  Replica replica(At("replica"), "127.0.0.1:0");
+  const auto endpoint = replication::ParseEndpoint(replica.address());
+  ASSERT_TRUE(endpoint.ok()) << endpoint.status();
+  // The other address.
+  replication::TcpProxy proxy(endpoint->port, [] { return int64_t{-1}; });
+  const ProgramEnd twice = Backup(
+      {"--to", replica.place(), "--to",
+       absl::StrCat("grpc://127.0.0.1:", proxy.port()), "--quorum", "2"});
   EXPECT_EQ(twice.exit_code, 3) << twice.err;
   EXPECT_THAT(twice.err, HasSubstr("leads to the same one"));
   EXPECT_THAT(twice.out, HasSubstr("\"acknowledged\":1"));
-  ExpectWhole(At("alive"));
+  ExpectWhole(At("replica"));
 }
 
 TEST_F(ReplicaTest, AnOldPrimaryIsFenced) {
