@@ -458,10 +458,16 @@ bool LazyRestoreImpl::Pause(const BackgroundOptions& options, int64_t nanos) {
   MutexLock lock(&stop_mu_);
   const auto until = std::chrono::steady_clock::now() +
                      std::chrono::nanoseconds(options.wait ? 0 : nanos);
-  while (!stopping_ && std::chrono::steady_clock::now() < until) {
-    stop_.wait_until(stop_mu_, until);
+  // Cancellation may come from a signal handler, and wakes nobody.
+  constexpr std::chrono::milliseconds kSlice{20};
+  const auto over = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return stopping_ || !CheckCancelled(options_.cancellation).ok();
+  };
+  for (auto now = std::chrono::steady_clock::now(); !over() && now < until;
+       now = std::chrono::steady_clock::now()) {
+    stop_.wait_until(stop_mu_, std::min(until, now + kSlice));
   }
-  return stopping_;
+  return over();
 }
 
 absl::Status LazyRestoreImpl::WaitForBackground() {

@@ -421,6 +421,21 @@ Outcome Judge(const BackupReport& report) {
   return complete ? Outcome::kOk : Outcome::kPartial;
 }
 
+// Whether an error does not say what the other side has done.
+bool LeavesOpen(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
 void CollectSinks(const std::vector<std::shared_ptr<SnapshotSink>>& sinks,
                   const FanOut& fan_out, BackupReport* report) {
   for (size_t i = 0; i < sinks.size(); ++i) {
@@ -428,7 +443,8 @@ void CollectSinks(const std::vector<std::shared_ptr<SnapshotSink>>& sinks,
     SinkResult& result = report->sinks[i];
     result.status = worker->status();
     if (result.status.ok()) result.receipt = worker->receipt();
-    result.may_hold = !result.status.ok() && worker->told_to_finish();
+    result.may_hold =
+        worker->told_to_finish() && LeavesOpen(result.status.code());
   }
   report->chunks_in_flight_peak = fan_out.in_flight().chunks_peak();
   report->bytes_in_flight_peak = fan_out.in_flight().bytes_peak();

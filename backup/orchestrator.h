@@ -81,8 +81,9 @@ struct SinkResult {
   std::string name;
   absl::Status status;
   SinkReceipt receipt;  // When OK.
-  // Not OK, but it had been told to finish, as when the answer of a replica was
-  // not waited for: it may list the snapshot, or come to.
+  // Not OK, but it had been told to finish, and `status` does not say what it
+  // did, as when the answer of a replica was not waited for: it may list the
+  // snapshot, or come to.
   bool may_hold = false;
   // The snapshot that it got a delta on; empty: a full dump.
   std::string base_snapshot_id;
@@ -123,9 +124,9 @@ class BackupOrchestrator {
     int32_t queue_chunks_max = 8;
     // A sink is dropped, kDeadlineExceeded, when it has work and makes no
     // progress for `stall`; or when others, with nothing to do, had to wait for
-    // it for `lag` in all, or a sixtieth of that once half is used up of what a
-    // pin may take. Where they build on other bases, and so may need less, each
-    // chunk of it makes 250 ms of that good.
+    // it for `lag` in all, or for a sixtieth of that since half was used up of
+    // what a pin may take. Where they build on other bases, and so may need
+    // less, each chunk of it makes 250 ms of that good.
     int64_t sink_stall_ms_max = 60'000;
     int64_t sink_lag_ms_max = 600'000;
     int32_t zstd_level = 1;

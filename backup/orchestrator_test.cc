@@ -131,8 +131,29 @@ TEST_F(OrchestratorTest, ASinkThatFailsAtAnyCallFailsAlone) {
               absl::StatusCode::kResourceExhausted);
     EXPECT_EQ(bad_log->finishes, 0);
     EXPECT_EQ(bad_log->aborts, 1);
-    // What it did of its last call, nobody knows.
-    EXPECT_EQ(report.sinks[0].may_hold, at == report.chunks + 1);
+    // It says itself that it does not have it.
+    EXPECT_FALSE(report.sinks[0].may_hold);
+    EXPECT_FALSE(report.sinks[1].may_hold);
+  }
+}
+
+// What it did of its last call, nobody knows.
+TEST_F(OrchestratorTest, ASinkThatIsCutOffInItsLastCallMayHaveTheSnapshot) {
+  const auto run = [this](int64_t fail_at_call) {
+    BackupOrchestrator orchestrator({});
+    AddCache(&orchestrator);
+    TestSink::Options bad;
+    bad.fail_at_call = static_cast<int>(fail_at_call);
+    bad.failure = absl::UnavailableError("cut off");
+    AddSink(&orchestrator, bad);
+    AddSink(&orchestrator);
+    return orchestrator.Run(WithBlobs());
+  };
+  const int64_t chunks = run(-1).chunks;
+  for (const int64_t call : {chunks, chunks + 1}) {
+    const BackupReport report = run(call);
+    EXPECT_EQ(report.sinks[0].status.message(), "cut off");
+    EXPECT_EQ(report.sinks[0].may_hold, call == chunks + 1);
     EXPECT_FALSE(report.sinks[1].may_hold);
   }
 }
@@ -228,8 +249,8 @@ TEST_F(OrchestratorTest, WhenTheSnapshotCannotLastASlowSinkIsNotWaitedFor) {
   EXPECT_EQ(report.outcome, Outcome::kPartial) << report.status;
   EXPECT_EQ(report.sinks[0].status.message(),
             absl::StrCat("others waited for it for ", kStallMs,
-                         " ms, and the cache cannot keep the snapshot for "
-                         "long"));
+                         " ms since half of what the snapshot may take was "
+                         "used up"));
   EXPECT_EQ(good->finishes, 1);
   log->Release();
 }

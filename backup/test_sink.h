@@ -44,6 +44,7 @@ class TestSink : public SnapshotSink {
   struct Options {
     std::string name = "sink";
     int fail_at_call = -1;  // Calls count from 0, Begin is the first.
+    absl::Status failure = absl::ResourceExhaustedError("sink is full");
     int block_at_call = -1;
     std::vector<format::DumpHeader> bases = {};
   };
@@ -81,7 +82,7 @@ class TestSink : public SnapshotSink {
     const int call = calls_++;
     if (call == options_.block_at_call) log_->AwaitRelease();
     if (call != options_.fail_at_call) return absl::OkStatus();
-    return absl::ResourceExhaustedError("sink is full");
+    return options_.failure;
   }
 
   const std::shared_ptr<SinkLog> log_;

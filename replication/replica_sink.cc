@@ -256,7 +256,8 @@ absl::Status ReplicaSinkImpl::Connect(int64_t silence_ms_max) {
         "replica: keeps nothing of the transfer: ", status.message(),
         "; before that: ", before));
   }
-  // Before its token is taken over: the transfer is the other sink's.
+  // Before its token is taken over: the transfer is the other sink's, which has
+  // sent nothing yet and begins it anew.
   if (options_.claimed != nullptr && !state.replica_id.empty() &&
       !options_.claimed->Claim(this, state.replica_id)) {
     return absl::InvalidArgumentError(
@@ -297,11 +298,10 @@ absl::Status ReplicaSinkImpl::EnsureLink(int64_t give_up_ms) {
       Wait(BackoffMillis());
     }
     ++attempts_;
-    // An attempt that nobody answers must not outlast the patience.
-    const int64_t answer_ms_min = std::min(kAnswerMillisMin, give_up_ms);
+    // An attempt that nobody answers must not outlast the patience by much.
     const absl::Status status =
         Connect(std::min(options_.silence_ms_max,
-                         std::max(give_up_ms - waited_ms, answer_ms_min)));
+                         std::max(give_up_ms - waited_ms, kAnswerMillisMin)));
     if (status.ok()) return absl::OkStatus();
     last_error_ = status;
     link_.reset();

@@ -476,9 +476,9 @@ TEST(ReplicaSinkTest, GivesUpEarlyOnAReplicaThatDoesNotAnswerHello) {
   const int64_t took_ms = (clock.NowSteadyNanos() - since) / 1'000'000;
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
   EXPECT_EQ(hellos, 1);
-  EXPECT_GE(took_ms, 2'000);
+  EXPECT_GE(took_ms, 5'000);
   // Each look at the clock takes half a second.
-  EXPECT_LE(took_ms, 2'000 + 3'000);
+  EXPECT_LE(took_ms, 5'000 + 3'000);
 }
 
 // By two addresses: its copy counts once, and the other sink does not end it.

@@ -86,9 +86,18 @@ void FanOut::NoteWait(size_t worker, milliseconds waited, int64_t chunks) {
   }
 }
 
-milliseconds FanOut::LagMax() const {
-  return options_.used() > kPatientUsedMax ? options_.lag_max / kImpatience
-                                           : options_.lag_max;
+std::string FanOut::TooSlow(size_t worker) {
+  if (lag_[worker] >= options_.lag_max) {
+    return absl::StrCat("others waited for it for ", options_.lag_max.count(),
+                        " ms");
+  }
+  if (options_.used() <= kPatientUsedMax) return "";
+  if (lag_at_half_.empty()) lag_at_half_ = lag_;
+  const milliseconds lag_max = options_.lag_max / kImpatience;
+  if (lag_[worker] - lag_at_half_[worker] < lag_max) return "";
+  return absl::StrCat(
+      "others waited for it for ", lag_max.count(),
+      " ms since half of what the snapshot may take was used up");
 }
 
 template <typename Ready>
@@ -109,20 +118,16 @@ absl::Status FanOut::Await(size_t index, bool cancellable, Ready ready) {
     const int64_t returned = worker->calls_returned();
     NoteWait(index, slice, returned - calls);
     calls = returned;
-    const milliseconds lag_max = LagMax();
     // Before anybody is dropped for being slow.
-    if (now - moved >= options_.stall_max / 4 || lag_[index] >= lag_max / 4) {
+    if (now - moved >= options_.stall_max / 4 ||
+        lag_[index] >= options_.lag_max / 4) {
       options_.giving_way->End();
     }
     if (now - moved >= options_.stall_max) {
       worker->Drop(absl::DeadlineExceededError(
           absl::StrCat("no progress for ", options_.stall_max.count(), " ms")));
-    } else if (lag_[index] >= lag_max) {
-      worker->Drop(absl::DeadlineExceededError(
-          absl::StrCat("others waited for it for ", lag_max.count(), " ms",
-                       lag_max < options_.lag_max
-                           ? ", and the cache cannot keep the snapshot for long"
-                           : "")));
+    } else if (const std::string why = TooSlow(index); !why.empty()) {
+      worker->Drop(absl::DeadlineExceededError(why));
     }
   }
   return absl::OkStatus();

@@ -104,8 +104,8 @@ class FanOut {
     ChunkStream chunks;
   };
 
-  // How long others may wait for one worker, in all.
-  std::chrono::milliseconds LagMax() const;
+  // Why others have waited for `worker` for too long; empty: they have not.
+  std::string TooSlow(size_t worker);
   // Waits for `ready(worker, slice)`; drops the worker past the bound.
   template <typename Ready>
   absl::Status Await(size_t worker, bool cancellable, Ready ready);
@@ -134,6 +134,8 @@ class FanOut {
   std::deque<Stream> streams_;
   // By worker: how long others had to wait for it.
   std::vector<std::chrono::steady_clock::duration> lag_;
+  // The same when the snapshot was half used up; empty: it is not yet.
+  std::vector<std::chrono::steady_clock::duration> lag_at_half_;
 };
 
 }  // namespace larder::backup_internal

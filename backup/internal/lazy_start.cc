@@ -145,9 +145,13 @@ absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
   LARDER_RETURN_IF_ERROR(
       WriteHydrationState(fs, staging->path(), start->state));
   LARDER_RETURN_IF_ERROR(cache::BeginHydration(fs, staging->path(), info.hlc));
-  LARDER_RETURN_IF_ERROR(staging->Publish());
   for (const auto& replica : start->replicas) replica->LeaveLease();
-  return absl::OkStatus();
+  const absl::Status published = staging->Publish();
+  // It may have failed behind the rename: then what is there needs them.
+  if (!published.ok() && !fs->Exists(options.cache.l2_path)) {
+    for (const auto& replica : start->replicas) replica->GiveLeaseBack();
+  }
+  return published;
 }
 
 absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
