@@ -17,7 +17,6 @@ namespace larder::cache::l2 {
 namespace {
 
 constexpr uint64_t kSectorBytes = SimulatedContent::kSectorBytes;
-constexpr uint64_t kPageBytes = SimulatedContent::kPageBytes;
 // Least growth of a file whose final size is not known: saves copies.
 constexpr uint64_t kGrowthBytesMin = 64 << 10;
 
