@@ -131,6 +131,26 @@ class SeveralBasesTest : public ::testing::Test {
   int64_t bytes_done_ = 0;
 };
 
+// A replica may claim that it holds more of a snapshot than others do.
+TEST_F(SeveralBasesTest, WhatOneSinkClaimsOfItsBaseDecidesForNoOther) {
+  format::DumpHeader claimed = HeldUpTo(115);
+  claimed.mutable_sources(0)->mutable_cache()->set_complete_through(139);
+  TestSink::Options liar;
+  liar.bases = {claimed};
+  const auto lied = AddSink(0, liar);
+  const auto honest = AddSink(115, {});
+  const BackupReport report = Run();
+  ASSERT_EQ(report.outcome, Outcome::kOk) << report.status;
+  EXPECT_EQ(report.sinks[0].base_snapshot_id, report.sinks[1].base_snapshot_id);
+  const Dump alone = [this] {
+    const auto log = AddSink(115, {});
+    EXPECT_EQ(Run().outcome, Outcome::kOk);
+    return log->chunks;
+  }();
+  EXPECT_EQ(honest->chunks.size(), alone.size());
+  EXPECT_LT(lied->chunks.size(), alone.size());
+}
+
 TEST_F(SeveralBasesTest, EachFrameIsReadOnce) {
   const std::vector<uint64_t> held = {0, 115, 130, 0, 139};
   std::vector<std::shared_ptr<SinkLog>> logs;
