@@ -1,8 +1,7 @@
 #include "backup/delta_base.h"
 
-#include <optional>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_map.h"
@@ -19,28 +18,34 @@ bool IsFull(const SnapshotEntry& entry) {
   return entry.deltas >= format::kDeltasPerChainMax;
 }
 
-// Without sources that failed. Nothing: it has no blobs.
-std::optional<format::DumpHeader> HeaderOfBlobs(const SnapshotEntry& entry) {
-  format::DumpHeader header = entry.manifest.header();
-  header.clear_sources();
-  bool has_blobs = false;
+// The sources that did not fail.
+std::vector<const format::SourceInfo*> SourcesOf(const SnapshotEntry& entry) {
+  std::vector<const format::SourceInfo*> sources;
   for (int i = 0; i < entry.manifest.header().sources_size(); ++i) {
     if (entry.manifest.trailer().sources(i).status_code() != 0) continue;
-    const format::SourceInfo& source = entry.manifest.header().sources(i);
-    has_blobs = has_blobs || source.cache().blobs_included();
-    *header.add_sources() = source;
+    sources.push_back(&entry.manifest.header().sources(i));
   }
-  if (!has_blobs) return std::nullopt;
-  return header;
+  return sources;
 }
 
-// Whether it has blobs of a lineage that is not in `lineages`.
-bool IsOfNew(const format::DumpHeader& header,
-             const absl::flat_hash_set<std::string>& lineages) {
-  return absl::c_any_of(header.sources(), [&](const format::SourceInfo& s) {
-    return s.cache().blobs_included() &&
-           !lineages.contains(s.cache().lineage());
-  });
+// Of which it has blobs.
+std::vector<absl::string_view> LineagesOf(const SnapshotEntry& entry) {
+  std::vector<absl::string_view> lineages;
+  for (const format::SourceInfo* source : SourcesOf(entry)) {
+    if (source->cache().blobs_included()) {
+      lineages.push_back(source->cache().lineage());
+    }
+  }
+  return lineages;
+}
+
+format::DumpHeader HeaderOf(const SnapshotEntry& entry) {
+  format::DumpHeader header = entry.manifest.header();
+  header.clear_sources();
+  for (const format::SourceInfo* source : SourcesOf(entry)) {
+    *header.add_sources() = *source;
+  }
+  return header;
 }
 
 // Which snapshots were found damaged, they or what they build on.
@@ -72,7 +77,7 @@ class KnownDamage {
 // Why nothing can build on it; empty: something can.
 std::string WhyNot(const SnapshotEntry& entry, KnownDamage* damage) {
   if (!entry.complete) return entry.incomplete_reason;
-  if (!HeaderOfBlobs(entry).has_value()) return "it has no blobs";
+  if (LineagesOf(entry).empty()) return "it has no blobs";
   if (IsFull(entry)) {
     return absl::StrCat(format::kDeltasPerChainMax, " deltas are below it");
   }
@@ -89,15 +94,16 @@ absl::StatusOr<std::vector<format::DumpHeader>> FindDeltaBases(
     absl::string_view id) {
   KnownDamage damage(archive, snapshots);
   std::vector<format::DumpHeader> bases;
-  absl::flat_hash_set<std::string> lineages;
+  absl::flat_hash_set<absl::string_view> decided;  // Lineages.
   for (auto it = snapshots.rbegin();
        it != snapshots.rend() && bases.size() < kDeltaBasesMax; ++it) {
     if (!it->status.ok() || (!id.empty() && it->id != id)) continue;
-    std::optional<format::DumpHeader> header = HeaderOfBlobs(*it);
-    if (id.empty() &&
-        !(it->complete && header.has_value() && IsOfNew(*header, lineages))) {
-      continue;
-    }
+    const std::vector<absl::string_view> lineages = LineagesOf(*it);
+    const bool is_newest =
+        it->complete && absl::c_any_of(lineages, [&](absl::string_view l) {
+          return !decided.contains(l);
+        });
+    if (id.empty() && !is_newest) continue;
     const std::string why_not = WhyNot(*it, &damage);
     if (!why_not.empty() && !id.empty()) {
       return absl::NotFoundError(
@@ -106,12 +112,8 @@ absl::StatusOr<std::vector<format::DumpHeader>> FindDeltaBases(
     // The newest one decides, also when it is full: on an older one a delta
     // grows. On a damaged one it would be lost.
     if (!why_not.empty() && !IsFull(*it)) continue;
-    for (const format::SourceInfo& source : header->sources()) {
-      if (source.cache().blobs_included()) {
-        lineages.insert(source.cache().lineage());
-      }
-    }
-    if (why_not.empty()) bases.push_back(*std::move(header));
+    decided.insert(lineages.begin(), lineages.end());
+    if (why_not.empty()) bases.push_back(HeaderOf(*it));
   }
   if (bases.empty() && !id.empty()) {
     return absl::NotFoundError(
