@@ -1,13 +1,14 @@
 #include "replication/resume_token.h"
 
 #include <initializer_list>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "backup/crypto/hash.h"
-#include "backup/crypto/random.h"
 #include "backup/format/coding.h"
-#include "backup/small_file.h"
 #include "cache/status_macros.h"
+#include "replication/random_file.h"
 
 namespace larder::replication {
 namespace {
@@ -24,21 +25,10 @@ constexpr size_t kHeadBytes = kResumeTokenBytes - backup::crypto::kSha256Bytes;
 
 absl::StatusOr<ResumeTokens> ResumeTokens::Open(
     cache::l2::FileSystem* file_system, const std::string& directory) {
-  absl::StatusOr<std::string> secret =
-      backup::ReadSmallFile(file_system, directory, kSecretName);
-  if (absl::IsNotFound(secret.status())) {
-    secret = backup::crypto::RandomBytes(kSecretBytes);
-    LARDER_RETURN_IF_ERROR(secret.status());
-    LARDER_RETURN_IF_ERROR(
-        backup::WriteSmallFile(file_system, directory, kSecretName, *secret));
-  }
-  LARDER_RETURN_IF_ERROR(secret.status());
-  if (secret->size() != kSecretBytes) {
-    return absl::DataLossError(absl::StrCat(directory, "/", kSecretName, ": ",
-                                            secret->size(), " bytes vs ",
-                                            kSecretBytes));
-  }
-  return ResumeTokens(*std::move(secret));
+  LARDER_ASSIGN_OR_RETURN(
+      std::string secret,
+      OpenRandomFile(file_system, directory, kSecretName, kSecretBytes));
+  return ResumeTokens(std::move(secret));
 }
 
 std::string ResumeTokens::Mac(absl::string_view head,
