@@ -2,6 +2,7 @@
 #include "backup/lazy_restore.h"
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -60,6 +61,23 @@ class LazyRestoreTest : public ::testing::TestWithParam<bool>,
     auto cache = OpenCache("/l2");
     Fill(cache.get(), count);
     return cache;
+  }
+  // In small slices, to its end. Returns: the pauses behind errors, in seconds.
+  // `on_pause` is told how many there were.
+  static std::vector<int64_t> HydrateInBackground(
+      LazyRestore* lazy, const std::function<void(size_t pauses)>& on_pause) {
+    std::vector<int64_t> seconds;
+    lazy->HydrateInBackground({.bytes_per_second = int64_t{1} << 50,
+                               .slice_bytes = 10'000,
+                               .wait = [&](int64_t nanos) {
+                                 if (nanos < LazyRestore::kRetryNanosMin) {
+                                   return;
+                                 }
+                                 seconds.push_back(nanos / 1'000'000'000);
+                                 on_pause(seconds.size());
+                               }});
+    EXPECT_TRUE(lazy->WaitForBackground().ok());
+    return seconds;
   }
   Archive OpenArchive(const std::string& path) {
     return *Archive::Open(path, &disk, seal_keys);
@@ -744,22 +762,16 @@ TEST_P(LazyRestoreTest, TheBackgroundWaitsForAnArchiveThatIsAway) {
   Backup(cache.get(), {"/a"});
   const auto lazy = Open("/new", {"/a"});
   ASSERT_TRUE(disk.Rename("/a/packs", "/a/away").ok());
-  std::vector<int64_t> seconds;
-  lazy->HydrateInBackground({.bytes_per_second = int64_t{1} << 50,
-                             .slice_bytes = 10'000,
-                             .wait = [&](int64_t nanos) {
-                               if (nanos < LazyRestore::kRetryNanosMin) return;
-                               seconds.push_back(nanos / 1'000'000'000);
-                               EXPECT_EQ(lazy->Report().hydration.code(),
-                                         absl::StatusCode::kUnavailable);
-                               // Longer than a lease lasts that nobody renews.
-                               clock.AdvanceMillis(int64_t{24} * 3600 * 1000);
-                               if (seconds.size() == 9) {
-                                 EXPECT_TRUE(
-                                     disk.Rename("/a/away", "/a/packs").ok());
-                               }
-                             }});
-  EXPECT_TRUE(lazy->WaitForBackground().ok());
+  const std::vector<int64_t> seconds =
+      HydrateInBackground(lazy.get(), [&](size_t pauses) {
+        EXPECT_EQ(lazy->Report().hydration.code(),
+                  absl::StatusCode::kUnavailable);
+        // Longer than a lease lasts that nobody renews.
+        clock.AdvanceMillis(int64_t{24} * 3600 * 1000);
+        if (pauses == 9) {
+          EXPECT_TRUE(disk.Rename("/a/away", "/a/packs").ok());
+        }
+      });
   EXPECT_THAT(seconds, ElementsAre(1, 2, 4, 8, 16, 32, 60, 60, 60));
   EXPECT_TRUE(lazy->Report().hydration.ok()) << lazy->Report().hydration;
   EXPECT_TRUE(lazy->Report().unprotected.ok()) << lazy->Report().unprotected;
@@ -783,14 +795,8 @@ TEST_P(LazyRestoreTest, TheBackgroundOutlastsADiskThatFailsForAWhile) {
     return at == 0 || at == 1 || at == 20 ? absl::InternalError("bad sector")
                                           : absl::OkStatus();
   });
-  std::vector<int64_t> seconds;
-  lazy->HydrateInBackground({.bytes_per_second = int64_t{1} << 50,
-                             .slice_bytes = 10'000,
-                             .wait = [&](int64_t nanos) {
-                               if (nanos < LazyRestore::kRetryNanosMin) return;
-                               seconds.push_back(nanos / 1'000'000'000);
-                             }});
-  EXPECT_TRUE(lazy->WaitForBackground().ok());
+  const std::vector<int64_t> seconds =
+      HydrateInBackground(lazy.get(), [](size_t) {});
   disk.SetHook(nullptr);
   EXPECT_THAT(seconds, ElementsAre(1, 2, 1));
   EXPECT_TRUE(lazy->Report().hydration.ok()) << lazy->Report().hydration;
