@@ -23,7 +23,9 @@ namespace {
 
 // L1 entries that one purge step looks at.
 constexpr int64_t kL1PurgeStep = 64;
-constexpr int64_t kAdvanceTimeoutMs = 30'000;
+// Tombstones of one call that go to one epoch: the journal has room for many
+// such calls at once.
+constexpr size_t kTombstonesAtOnce = 16;
 
 class BlobCacheImpl : public BlobCache {
  public:
@@ -122,6 +124,7 @@ class BlobCacheImpl : public BlobCache {
                const Blob& blob, int64_t now);
   std::optional<Hit> Find(const Namespace& ns, absl::string_view key,
                           uint64_t offset, uint64_t length);
+  void MakeRoomInJournal();
   absl::StatusOr<Mutation> AddTombstones(absl::string_view ns,
                                          std::vector<Tombstone> tombstones);
   bool PurgeL1(int64_t entries_max, SliceReport* report);
@@ -543,10 +546,17 @@ absl::StatusOr<Hit> BlobCacheImpl::GetOrLoad(absl::string_view ns,
 
 // --- Invalidating
 
+// A commit that fails says nothing of the change to come: whether the journal
+// takes that one, it says itself.
+void BlobCacheImpl::MakeRoomInJournal() {
+  if (l2_ != nullptr) l2_->CommitIfDue(/*may_evict=*/true).IgnoreError();
+}
+
 absl::StatusOr<Mutation> BlobCacheImpl::InvalidateKey(absl::string_view ns_name,
                                                       absl::string_view key) {
   LARDER_RETURN_IF_ERROR(ValidateNamespace(ns_name));
   LARDER_RETURN_IF_ERROR(ValidateKey(key));
+  MakeRoomInJournal();
   Mutation mutation;
   {
     MutexLock stripe(key_locks_.Of(NameHash(ns_name, key)));
@@ -578,11 +588,15 @@ absl::StatusOr<Mutation> BlobCacheImpl::AddTombstones(
   LARDER_RETURN_IF_ERROR(
       ns->CheckRoom(static_cast<int64_t>(tombstones.size())));
   Mutation mutation;
-  {
+  absl::Span<Tombstone> left = absl::MakeSpan(tombstones);
+  do {
+    const absl::Span<Tombstone> some = left.subspan(0, kTombstonesAtOnce);
+    left.remove_prefix(some.size());
+    MakeRoomInJournal();
     const EpochLock::Guard guard = epoch_lock()->Enter();
     ns->BeginInvalidation();
     mutation = {hlc_.Next(), guard.epoch()};
-    for (Tombstone& t : tombstones) {
+    for (Tombstone& t : some) {
       t.ns = std::string(ns_name);
       t.hlc = mutation.hlc;
       // In the journal before it shows: what was seen gone stays gone.
@@ -591,7 +605,7 @@ absl::StatusOr<Mutation> BlobCacheImpl::AddTombstones(
       }
       ns->Add(t);
     }
-  }
+  } while (!left.empty());
   invalidations_.Add();
   LARDER_RETURN_IF_ERROR(AwaitDurability(mutation));
   return mutation;
@@ -636,6 +650,7 @@ absl::StatusOr<Mutation> BlobCacheImpl::InvalidateDependencies(
 absl::StatusOr<BlobCache::FlushResult> BlobCacheImpl::FlushNamespace(
     absl::string_view ns_name) {
   LARDER_ASSIGN_OR_RETURN(Namespace * ns, namespaces_.FindOrCreate(ns_name));
+  MakeRoomInJournal();
   FlushResult result;
   {
     MutexLock lock(&flush_mu_);
@@ -823,9 +838,13 @@ absl::StatusOr<SliceReport> BlobCacheImpl::SweepTombstonedSlice(
                                [](Namespace* ns) { return ns->NeedsPurge(); });
     if (report.done) return report;
     const Hlc round_hlc = hlc_.Last();
-    // Puts older than that are in place once their epoch has drained.
-    LARDER_RETURN_IF_ERROR(
-        own_epoch_lock_->Advance(kAdvanceTimeoutMs).status());
+    // Puts older than that are in place once their epoch has drained; one that
+    // did not in time is closed already, and comes first.
+    const uint64_t open = own_epoch_lock_->current_epoch();
+    for (uint64_t closed = 0; closed < open;) {
+      LARDER_ASSIGN_OR_RETURN(
+          closed, own_epoch_lock_->Advance(options_.epoch_timeout_ms));
+    }
     own_round_ = round_hlc;
   }
   report.done = PurgeL1(limit.entries_max, &report);
@@ -869,6 +888,8 @@ absl::StatusOr<std::unique_ptr<BlobCache>> BlobCache::Open(
   LARDER_RETURN_IF_ERROR(positive("namespaces_max", options.namespaces_max));
   LARDER_RETURN_IF_ERROR(
       positive("commit_interval_ms", options.commit_interval_ms));
+  LARDER_RETURN_IF_ERROR(
+      positive("epoch_timeout_ms", options.epoch_timeout_ms));
   LARDER_RETURN_IF_ERROR(positive("decode_threads", options.decode_threads));
   if (options.l1_shards < 1 ||
       (options.l1_shards & (options.l1_shards - 1)) != 0) {

@@ -45,6 +45,10 @@ struct BlobCacheOptions {
   // Flush(), snapshots, and puts that need space or kEveryPut: for tests and
   // for one-shot tools.
   bool background_commits = true;
+  // How long a commit waits for mutations that are under way to leave its
+  // epoch. They take milliseconds; one that does not is stuck, and the commit
+  // fails with kDeadlineExceeded.
+  int64_t epoch_timeout_ms = 30'000;
 
   int32_t zstd_level = 1;
   // How many threads decompress one large blob, the caller's among them.

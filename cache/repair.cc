@@ -241,7 +241,7 @@ absl::Status Repairer::Heal() {
         old().epoch, ", its commit is lost"));
   }
   if (report_.rewritten_superblocks > 0) {
-    LARDER_RETURN_IF_ERROR(l2::HealSuperblock(old(), files_.meta.get()));
+    LARDER_RETURN_IF_ERROR(l2::WriteSuperblock(old(), files_.meta.get()));
   }
   const uint64_t budget =
       static_cast<uint64_t>(std::max<int64_t>(options_.l2_bytes_max, 0));
@@ -278,7 +278,7 @@ absl::Status Repairer::Examine() {
   LARDER_RETURN_IF_ERROR(Heal());
   ReportLostPages();
   LARDER_ASSIGN_OR_RETURN(
-      journal_, l2::Journal(files_.journal[0].get(), files_.journal[1].get())
+      journal_, l2::Journal(files_.journal[0].get(), files_.journal[1].get(), 0)
                     .ReadAfter(old().epoch));
   system_ = std::make_unique<l2::SystemRepair>(
       pages_.get(), old().system, old().next_namespace_id,

@@ -95,18 +95,51 @@ absl::Status Journal::Append(const JournalEntry& entry) {
   const std::string bytes = EncodeJournalEntry(entry);
   const int i = entry.epoch % 2;
   MutexLock lock(&mu_);
+  if (kept_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(files_[i]->path(),
+                     ": journal: no commit holds yet what the last process "
+                     "left in it, for want of room"));
+  }
   // An entry of an older epoch than the file's would be overwritten state.
   LARDER_CHECK(entry.epoch >= epoch_[i]);
   if (entry.epoch > epoch_[i]) {
     epoch_[i] = entry.epoch;
     end_[i] = 0;
+    // One that was written under a larger budget.
+    if (files_[i]->Size() > file_bytes_max_) {
+      LARDER_RETURN_IF_ERROR(files_[i]->Resize(file_bytes_max_));
+    }
   }
   if (end_[i] + bytes.size() > files_[i]->Size()) {
-    LARDER_RETURN_IF_ERROR(files_[i]->Resize(files_[i]->Size() + kGrowBytes));
+    if (files_[i]->Size() >= file_bytes_max_) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          files_[i]->path(), ": journal: ", end_[i] + bytes.size(),
+          " bytes vs at most ", file_bytes_max_, " between two commits"));
+    }
+    LARDER_RETURN_IF_ERROR(files_[i]->Resize(
+        std::min(files_[i]->Size() + kGrowBytes, file_bytes_max_)));
   }
   LARDER_RETURN_IF_ERROR(files_[i]->WriteAt(end_[i], bytes));
   end_[i] += bytes.size();
+  if (epoch_[i] > epoch_[1 - i]) newest_end_.store(end_[i]);
   return absl::OkStatus();
+}
+
+void Journal::Keep() {
+  MutexLock lock(&mu_);
+  kept_ = true;
+}
+
+void Journal::NoteCommitted(uint64_t epoch) {
+  MutexLock lock(&mu_);
+  kept_ = false;
+  if (std::max(epoch_[0], epoch_[1]) <= epoch) newest_end_.store(0);
+}
+
+uint64_t Journal::ReservedBytes() const {
+  return std::max(files_[0]->Size(), file_bytes_max_) +
+         std::max(files_[1]->Size(), file_bytes_max_);
 }
 
 absl::Status Journal::Sync() {

@@ -3,6 +3,8 @@
 #ifndef LARDER_CACHE_L2_JOURNAL_H_
 #define LARDER_CACHE_L2_JOURNAL_H_
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -35,10 +37,28 @@ class Journal {
   static constexpr uint64_t kAlignBytes = 64;
   static constexpr uint64_t kGrowBytes = 64 * 1024;
 
-  Journal(File* even, File* odd) : files_{even, odd} {}
+  // `file_bytes_max`: of each of the two; rounded down to steps of kGrowBytes,
+  // and at least one.
+  Journal(File* even, File* odd, uint64_t file_bytes_max)
+      : files_{even, odd},
+        file_bytes_max_(std::max(file_bytes_max / kGrowBytes, uint64_t{1}) *
+                        kGrowBytes) {}
 
   // Written to the file when it returns: survives a process kill.
+  // Errors: kResourceExhausted: the file is full until the next commit, or
+  // Keep(); what File says.
   absl::Status Append(const JournalEntry& entry) ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether a commit should come before the file of the newest epoch is full.
+  bool IsHalfFull() const {
+    return newest_end_.load(std::memory_order_relaxed) >= file_bytes_max_ / 2;
+  }
+  // What is in the files must stay, as no commit holds it: nothing can be
+  // appended until one does.
+  void Keep() ABSL_LOCKS_EXCLUDED(mu_);
+  // A commit holds all entries of `epoch` and those before it.
+  void NoteCommitted(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mu_);
+  // What the files take, or may come to take.
+  uint64_t ReservedBytes() const;
   // Survives a power cut, too.
   absl::Status Sync();
 
@@ -49,7 +69,10 @@ class Journal {
 
  private:
   File* const files_[2];
+  const uint64_t file_bytes_max_;
+  std::atomic<uint64_t> newest_end_{0};
   Mutex mu_;
+  bool kept_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t epoch_[2] ABSL_GUARDED_BY(mu_) = {0, 0};
   uint64_t end_[2] ABSL_GUARDED_BY(mu_) = {0, 0};
 };

@@ -13,6 +13,8 @@
 namespace larder::cache::l2 {
 namespace {
 
+constexpr uint64_t kFileBytesMax = 2 * Journal::kGrowBytes;
+
 class JournalTest : public ::testing::Test {
  protected:
   JournalTest() {
@@ -34,12 +36,12 @@ class JournalTest : public ::testing::Test {
 
 TEST_F(JournalTest, ReadsBackWhatNoCommitHolds) {
   {
-    Journal journal(files_[0].get(), files_[1].get());
+    Journal journal(files_[0].get(), files_[1].get(), kFileBytesMax);
     for (uint64_t hlc = 1; hlc <= 500; ++hlc) {
       ASSERT_TRUE(journal.Append(Entry(hlc <= 250 ? 7 : 8, hlc)).ok());
     }
   }
-  const Journal journal(files_[0].get(), files_[1].get());
+  const Journal journal(files_[0].get(), files_[1].get(), kFileBytesMax);
   EXPECT_EQ(journal.ReadAfter(6)->size(), 500);
   EXPECT_EQ(journal.ReadAfter(7)->size(), 250);
   EXPECT_EQ(journal.ReadAfter(8)->size(), 0);
@@ -50,7 +52,7 @@ TEST_F(JournalTest, ReadsBackWhatNoCommitHolds) {
 }
 
 TEST_F(JournalTest, ANewEpochOverwritesAndIsNotConfusedByTheOld) {
-  Journal journal(files_[0].get(), files_[1].get());
+  Journal journal(files_[0].get(), files_[1].get(), kFileBytesMax);
   for (uint64_t hlc = 1; hlc <= 100; ++hlc) {
     ASSERT_TRUE(journal.Append(Entry(4, hlc)).ok());
   }
@@ -61,7 +63,7 @@ TEST_F(JournalTest, ANewEpochOverwritesAndIsNotConfusedByTheOld) {
 }
 
 TEST_F(JournalTest, DamageCostsOnlyWhatItHits) {
-  Journal journal(files_[0].get(), files_[1].get());
+  Journal journal(files_[0].get(), files_[1].get(), kFileBytesMax);
   for (uint64_t hlc = 1; hlc <= 20; ++hlc) {
     ASSERT_TRUE(journal.Append(Entry(2, hlc)).ok());
   }
@@ -71,6 +73,32 @@ TEST_F(JournalTest, DamageCostsOnlyWhatItHits) {
   byte[0] ^= 1;
   ASSERT_TRUE(files_[0]->WriteAt(Journal::kAlignBytes + 30, byte).ok());
   EXPECT_EQ(journal.ReadAfter(1)->size(), 19);
+}
+
+TEST_F(JournalTest, EndsAtItsLimitUntilACommitOrTheNextEpoch) {
+  ASSERT_TRUE(files_[0]->Resize(4 * kFileBytesMax).ok());  // A larger budget's.
+  Journal journal(files_[0].get(), files_[1].get(), kFileBytesMax);
+  for (uint64_t epoch = 2; epoch <= 4; ++epoch) {
+    EXPECT_FALSE(journal.IsHalfFull());
+    uint64_t hlc = 0;
+    absl::Status full;
+    while (full.ok()) full = journal.Append(Entry(epoch, ++hlc));
+    EXPECT_TRUE(absl::IsResourceExhausted(full)) << full;
+    EXPECT_TRUE(journal.IsHalfFull());
+    EXPECT_EQ(files_[epoch % 2]->Size(), kFileBytesMax);
+    EXPECT_EQ(journal.ReadAfter(epoch - 1)->size(), hlc - 1);
+    journal.NoteCommitted(epoch);
+  }
+}
+
+TEST_F(JournalTest, WhatACommitIsYetToHoldIsKept) {
+  Journal journal(files_[0].get(), files_[1].get(), kFileBytesMax);
+  ASSERT_TRUE(journal.Append(Entry(2, 1)).ok());
+  journal.Keep();
+  EXPECT_TRUE(absl::IsResourceExhausted(journal.Append(Entry(4, 2))));
+  EXPECT_EQ(journal.ReadAfter(1)->size(), 1);
+  journal.NoteCommitted(3);
+  EXPECT_TRUE(journal.Append(Entry(4, 2)).ok());
 }
 
 TEST_F(JournalTest, EveryFlippedBitIsNoticed) {

@@ -32,9 +32,6 @@
 namespace larder::cache::l2 {
 namespace {
 
-// A mutation inside the epoch takes milliseconds; one that does not leave for
-// so long is stuck.
-constexpr int64_t kAdvanceTimeoutMs = 30'000;
 // `meta` grows by this share of the budget, within these bounds.
 constexpr uint64_t kMetaGrowShare = 256;
 constexpr uint64_t kMetaGrowPagesMin = 64;
@@ -442,12 +439,19 @@ bool L2Store::NothingToCommit() const {
 
 absl::Status L2Store::CommitLocked(bool even_if_empty) {
   LARDER_RETURN_IF_ERROR(CheckUsable());
-  if (pending_epoch_ != 0) LARDER_RETURN_IF_ERROR(CommitEpoch(pending_epoch_));
+  // One that an earlier call closed, and could not commit or did not see empty
+  // in time: it holds nothing of what was staged since.
+  if (closing_through_.has_value()) LARDER_RETURN_IF_ERROR(CloseAndCommit());
   if (NothingToCommit() && !even_if_empty) return absl::OkStatus();
-  // An epoch that did not get empty in time is closed already.
-  if (!closing_through_.has_value()) closing_through_ = shared_.hlc->Last();
-  LARDER_ASSIGN_OR_RETURN(pending_epoch_,
-                          epoch_lock_->Advance(kAdvanceTimeoutMs));
+  closing_through_ = shared_.hlc->Last();
+  return CloseAndCommit();
+}
+
+absl::Status L2Store::CloseAndCommit() {
+  if (pending_epoch_ == 0) {
+    LARDER_ASSIGN_OR_RETURN(pending_epoch_,
+                            epoch_lock_->Advance(options_.epoch_timeout_ms));
+  }
   return CommitEpoch(pending_epoch_);
 }
 
@@ -507,7 +511,7 @@ absl::Status L2Store::CommitEpoch(uint64_t epoch) {
     committed_tombstones_.erase(gone);
   }
   if (replicated_ != nullptr) replica_note_ = replicated_->note;
-  complete_through_ = closing_through_.value_or(complete_through_);
+  complete_through_ = *closing_through_;
   closing_through_.reset();
   Publish(epoch, commit.next(), sync);
   for (const StagedTombstone& t : commit.tombstones()) {
@@ -532,6 +536,7 @@ void L2Store::Publish(uint64_t epoch, const Superblock& next, bool synced) {
     staged_tombstones_count_ -= static_cast<int64_t>(staged.size());
     staged.clear();
   }
+  journal_->NoteCommitted(epoch);
   pending_epoch_ = 0;
   leaving_[epoch % 2].blobs.store(0);
   leaving_[epoch % 2].meta.store(0);

@@ -69,7 +69,7 @@ absl::StatusOr<PreparedPut> L2Store::PrepareStored(const StoredRecord& stored,
                                                    FrameSource read_frame,
                                                    bool may_evict) {
   LARDER_RETURN_IF_ERROR(CheckUsable());
-  if (ShouldCommitEarly()) LARDER_RETURN_IF_ERROR(CommitNow());
+  LARDER_RETURN_IF_ERROR(CommitIfDue(/*may_evict=*/false));
   RecordLoader loader(this, shared_.namespaces, may_evict);
   LARDER_RETURN_IF_ERROR(loader.Begin(stored));
   for (size_t i = 0; i < stored.frames.size(); ++i) {

@@ -142,6 +142,7 @@ absl::Status Loader::TakeOver(const NamespaceState& n) {
   if (n.generation == 0 && n.flushed_at.value == 0) return absl::OkStatus();
   hlc_.Observe(n.flushed_at);
   ns->Flush(n.flushed_at, n.generation);
+  LARDER_RETURN_IF_ERROR(store_->CommitIfDue(/*may_evict=*/false));
   return store_->StageTombstone(
       store_->epoch_lock()->Enter(),
       {TombstoneKind::kNamespace, n.name, "", n.flushed_at}, n.generation);
@@ -153,6 +154,7 @@ absl::Status Loader::TakeOver(const Tombstone& t) {
   hlc_.Observe(t.hlc);
   ns->Add(t);
   coverage_.Add(*ns, t);
+  LARDER_RETURN_IF_ERROR(store_->CommitIfDue(/*may_evict=*/false));
   return store_->StageTombstone(store_->epoch_lock()->Enter(), t, 0);
 }
 
@@ -176,6 +178,7 @@ absl::Status Loader::SpendTombstones() {
     const Hlc flushed_at = FlushForTooMany(std::move(hlcs));
     if (flushed_at <= ns->flushed_at()) continue;
     ns->Flush(flushed_at, ns->generation());
+    LARDER_RETURN_IF_ERROR(store_->CommitIfDue(/*may_evict=*/false));
     LARDER_RETURN_IF_ERROR(store_->StageTombstone(
         store_->epoch_lock()->Enter(),
         {TombstoneKind::kNamespace, ns->name(), "", flushed_at},

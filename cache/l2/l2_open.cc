@@ -16,6 +16,13 @@ namespace {
 constexpr uint64_t kFirstEpoch = 1;
 constexpr uint64_t kFirstMetaPages = 64;
 constexpr uint64_t kFirstBlobUnits = 2048;
+// Each of the journal's two files may take this share of the budget, within
+// these bounds. Source: an open reads both, 8 MiB in a few milliseconds; the
+// least one has room for some hundred threads past the half at which a commit
+// comes.
+constexpr uint64_t kJournalShare = 64;
+constexpr uint64_t kJournalBytesMin = 128 * 1024;
+constexpr uint64_t kJournalBytesMax = 4 << 20;
 
 // Whether a creation died before its superblock was whole. Then no commit was
 // ever made: the other superblocks and all tree pages are zero, and no chain
@@ -49,11 +56,12 @@ absl::StatusOr<bool> IsCreationCutShort(const File& meta, const File& blobs) {
 }
 
 // What the last process wrote and did not sync could still be lost; nothing may
-// be reused on its account before it cannot. A superblock whose twin was torn
-// gets it back. Before a life without syncs every superblock that a power cut
-// may uncover says so.
+// be reused on its account before it cannot. The superblock is written again in
+// any case: after a failed sync a system may show what the disk does not have,
+// and call it clean, so that another sync would not write it either. Before a
+// life without syncs every superblock that a power cut may uncover says so.
 absl::Status Settle(bool sync, Superblock* superblock, L2Files* files) {
-  LARDER_RETURN_IF_ERROR(HealSuperblock(*superblock, files->meta.get()));
+  LARDER_RETURN_IF_ERROR(WriteSuperblock(*superblock, files->meta.get()));
   if (!sync && superblock->unsynced) return absl::OkStatus();
   LARDER_RETURN_IF_ERROR(files->blobs->Sync());
   LARDER_RETURN_IF_ERROR(files->space->Sync());
@@ -116,8 +124,10 @@ absl::Status L2Store::OpenFiles(const std::vector<Lineage>* ancestors_of_new) {
       files_, OpenL2Files(fs, options_.l2_path, !options_.l2_must_exist,
                           static_cast<uint64_t>(options_.l2_bytes_max)));
   held_ = std::make_shared<HeldChains>(files_.blobs);
-  journal_ = std::make_unique<Journal>(files_.journal[0].get(),
-                                       files_.journal[1].get());
+  journal_ = std::make_unique<Journal>(
+      files_.journal[0].get(), files_.journal[1].get(),
+      std::clamp(static_cast<uint64_t>(options_.l2_bytes_max) / kJournalShare,
+                 kJournalBytesMin, kJournalBytesMax));
   LARDER_ASSIGN_OR_RETURN(const bool cut_short,
                           IsCreationCutShort(*files_.meta, *files_.blobs));
   if (cut_short) {
@@ -378,10 +388,20 @@ absl::Status L2Store::ReplayJournal(uint64_t committed_epoch) {
         {e.tombstone, e.generation, false});
     ++staged_tombstones_count_;
   }
-  const absl::Status committed = CommitNow();
-  // Behind a damaged page: reads go on, without what was invalidated, and the
-  // journal stays as it is for the next open.
-  return absl::IsDataLoss(committed) ? absl::OkStatus() : committed;
+  absl::Status committed = CommitNow();
+  if (absl::IsResourceExhausted(committed)) {
+    // It may be orphans that take the room; nobody else is there to mind.
+    committed = ReclaimOrphanPages(*root());
+    if (committed.ok()) committed = CommitNow();
+    if (absl::IsDataLoss(committed)) Degrade(committed);
+  }
+  // Reads go on, without what was invalidated, and the journal stays as it is:
+  // behind a damaged page for the next open, for want of room until a commit
+  // finds some.
+  if (absl::IsResourceExhausted(committed)) journal_->Keep();
+  return absl::IsDataLoss(committed) || absl::IsResourceExhausted(committed)
+             ? absl::OkStatus()
+             : committed;
 }
 
 absl::Status L2Store::Close() {

@@ -28,12 +28,15 @@ bool BitIsSet(const std::vector<uint64_t>& bits, uint64_t unit) {
 
 }  // namespace
 
-absl::Status L2Store::StartOrphanRound() {
+// Of what is staged nothing is inherited, so that the last commit will do: what
+// the next one has no room for may be just what orphans take.
+void L2Store::StartOrphanRound() {
   orphans_ = OrphanSweep();
-  LARDER_ASSIGN_OR_RETURN(orphans_.pinned, PinNow({.owner = "orphan sweep",
-                                                   .deferred_bytes_max = 0}));
+  {
+    MutexLock lock(&commit_mu_);
+    orphans_.pinned = PinCommitted({.owner = "orphan sweep"});
+  }
   orphans_.used.assign(blobs_map_->capacity_units() / 64 + 1, 0);
-  return absl::OkStatus();
 }
 
 absl::Status L2Store::MarkSlice(SliceLimit limit, SliceReport* report) {
@@ -112,16 +115,11 @@ void L2Store::ReclaimSlice(SliceLimit limit, SliceReport* report) {
   report->done = true;
 }
 
-absl::Status L2Store::ReclaimOrphanPages() {
-  const auto* pinned =
-      static_cast<const PinnedSnapshot*>(orphans_.pinned.get());
-  const ReaderSlots::Guard reading = pinned->EnterPinned();
-  LARDER_RETURN_IF_ERROR(pinned->status());
+absl::Status L2Store::ReclaimOrphanPages(const Superblock& root) {
   const uint64_t capacity = meta_map_->capacity_units();
   std::vector<uint64_t> used(capacity / 64 + 1, 0);
   SetBits(&used, {0, kSuperblockPages});
   absl::Status damage = absl::OkStatus();
-  const Superblock& root = pinned->root();
   for (const ChildRef& tree : {root.records, root.due, root.age, root.system}) {
     LARDER_RETURN_IF_ERROR(TreeAt(tree).VisitPages(
         [&](const Tree::PageInfo& page) {
@@ -146,13 +144,19 @@ absl::StatusOr<SliceReport> L2Store::ReclaimOrphansSlice(SliceLimit limit) {
   LARDER_RETURN_IF_ERROR(CheckUsable());
   SliceReport report;
   MutexLock lock(&orphan_mu_);
-  if (orphans_.pinned == nullptr) LARDER_RETURN_IF_ERROR(StartOrphanRound());
+  if (orphans_.pinned == nullptr) StartOrphanRound();
   absl::Status status = absl::OkStatus();
   if (!orphans_.marked) {
     status = MarkSlice(limit, &report);
   } else {
     ReclaimSlice(limit, &report);
-    if (report.done) status = ReclaimOrphanPages();
+    if (report.done) {
+      const auto* pinned =
+          static_cast<const PinnedSnapshot*>(orphans_.pinned.get());
+      const ReaderSlots::Guard reading = pinned->EnterPinned();
+      status = pinned->status();
+      if (status.ok()) status = ReclaimOrphanPages(pinned->root());
+    }
   }
   if (!status.ok()) {
     orphans_ = OrphanSweep();
@@ -178,7 +182,7 @@ absl::Status L2Store::ForEachOrphan(
     absl::FunctionRef<bool(const OrphanChain&)> visit) {
   MutexLock lock(&orphan_mu_);
   // A reclaim that is under way starts over.
-  LARDER_RETURN_IF_ERROR(StartOrphanRound());
+  StartOrphanRound();
   SliceReport ignored;
   while (!orphans_.marked) {
     if (absl::Status s = MarkSlice(SliceLimit(), &ignored); !s.ok()) {

@@ -379,8 +379,9 @@ L2Stats L2Store::Stats() const {
                                         meta_map_->used_units() * kPageBytes);
   s.bytes_max = options_.l2_bytes_max;
   s.quarantined_bytes = quarantine_->blob_bytes() + quarantine_->meta_bytes();
-  s.file_bytes = static_cast<int64_t>(files_.blobs->Size() +
-                                      files_.meta->Size() + FixedBytes());
+  s.file_bytes = static_cast<int64_t>(
+      files_.blobs->Size() + files_.meta->Size() + files_.space->Size() +
+      files_.journal[0]->Size() + files_.journal[1]->Size());
   for (const Namespace* ns : shared_.namespaces->All()) {
     s.tombstones += ns->tombstones();
   }
@@ -391,7 +392,8 @@ L2Stats L2Store::Stats() const {
   s.full_rejections = counters_.full_rejections.load();
   s.unreadable_pages =
       files_.blobs->unreadable_pages() + files_.meta->unreadable_pages();
-  s.damaged_reads = counters_.damaged_reads.load();
+  s.damaged_reads = counters_.damaged_reads.load() +
+                    static_cast<int64_t>(quarantine_->unmarked_units());
   s.metadata_reads = counters_.metadata_reads.value();
   s.negative_skips = counters_.negative_skips.value();
   s.compression_skipped = counters_.compression_skipped.value();

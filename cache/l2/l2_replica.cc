@@ -11,7 +11,7 @@ absl::Status L2Store::CommitReplicated(const ReplicatedState& state) {
   MutexLock lock(&commit_mu_);
   LARDER_RETURN_IF_ERROR(CheckUsable());
   // One that failed, and was taken back: empty, and in its turn.
-  if (pending_epoch_ != 0) LARDER_RETURN_IF_ERROR(CommitEpoch(pending_epoch_));
+  if (closing_through_.has_value()) LARDER_RETURN_IF_ERROR(CloseAndCommit());
   replicated_ = &state;
   const absl::Status committed = CommitLocked(/*even_if_empty=*/true);
   replicated_ = nullptr;

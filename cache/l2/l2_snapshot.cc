@@ -210,13 +210,17 @@ absl::StatusOr<std::unique_ptr<Snapshot>> L2Store::TakeSnapshot(
 
 absl::StatusOr<std::unique_ptr<Snapshot>> L2Store::PinNow(
     EpochLock::PinOptions options) {
+  MutexLock lock(&commit_mu_);
+  LARDER_RETURN_IF_ERROR(CommitLocked());
+  return PinCommitted(std::move(options));
+}
+
+std::unique_ptr<Snapshot> L2Store::PinCommitted(EpochLock::PinOptions options) {
   // A snapshot gives way before it starves the cache of room.
   constexpr int64_t kDeferredShare = 4;
   if (options.deferred_bytes_max == 0) {
     options.deferred_bytes_max = options_.l2_bytes_max / kDeferredShare;
   }
-  MutexLock lock(&commit_mu_);
-  LARDER_RETURN_IF_ERROR(CommitLocked());
   options.room_bytes = std::max(int64_t{1}, BlobBytesFree());
   const int64_t before = shared_.clock->NowSteadyNanos();
   const Superblock root = *root_owner_;

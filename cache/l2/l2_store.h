@@ -172,6 +172,9 @@ class L2Store {
   // also when there is nothing.
   absl::Status CommitNow(bool even_if_empty = false)
       ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // Commits when what is staged or in the journal has come to as much as a
+  // commit should hold. To be called before each change, outside of the epoch.
+  absl::Status CommitIfDue(bool may_evict) ABSL_LOCKS_EXCLUDED(commit_mu_);
   // Returns when a power cut (kNone: a kill) cannot undo `epoch`, committing
   // together with whoever else waits.
   absl::Status CommitThrough(uint64_t epoch) ABSL_LOCKS_EXCLUDED(commit_mu_);
@@ -408,6 +411,8 @@ class L2Store {
   // that whoever is inside has staged what it is about to.
   absl::Status CommitLocked(bool even_if_empty = false)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
+  // Of the epoch that `closing_through_` is about.
+  absl::Status CloseAndCommit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
   absl::Status CommitEpoch(uint64_t epoch)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
   bool NothingToCommit() const;
@@ -421,6 +426,9 @@ class L2Store {
 
   absl::StatusOr<std::unique_ptr<Snapshot>> PinNow(
       EpochLock::PinOptions options) ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // The last commit, whatever is staged.
+  std::unique_ptr<Snapshot> PinCommitted(EpochLock::PinOptions options)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
   SnapshotInfo InfoLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(commit_mu_);
 
   // l2_sweep.cc
@@ -453,8 +461,9 @@ class L2Store {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
   void ReclaimSlice(SliceLimit limit, SliceReport* report)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
-  absl::Status ReclaimOrphanPages() ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
-  absl::Status StartOrphanRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
+  // The caller keeps `root` from reuse.
+  absl::Status ReclaimOrphanPages(const Superblock& root);
+  void StartOrphanRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);
   void ForEachOrphanRun(uint64_t first, uint64_t units_max, uint64_t* next,
                         absl::FunctionRef<void(Extent)> visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(orphan_mu_);

@@ -290,7 +290,8 @@ absl::StatusOr<SliceReport> L2Store::SweepTombstonedSlice(
               }
               absl::StatusOr<std::optional<Record>> removed =
                   Revisit(record_key, judge);
-              if (absl::IsDataLoss(removed.status())) return true;
+              // Also when damage hides it now: were it passed over, its
+              // tombstone would retire, and it come back with the page.
               bad.Update(removed.status());
               if (removed.ok() && removed->has_value()) {
                 report.AddRemoved(ns->name(),

@@ -52,8 +52,7 @@ void L2Store::Degrade(const absl::Status& why) {
 }
 
 uint64_t L2Store::FixedBytes() const {
-  return files_.space->Size() + files_.journal[0]->Size() +
-         files_.journal[1]->Size();
+  return files_.space->Size() + journal_->ReservedBytes();
 }
 
 uint64_t L2Store::MetaShareBytes() const {
@@ -180,15 +179,18 @@ absl::Status WriteChain(File* blobs, const Extents& extents,
 
 }  // namespace
 
+absl::Status L2Store::CommitIfDue(bool may_evict) {
+  if (!ShouldCommitEarly()) return absl::OkStatus();
+  if (may_evict) LARDER_RETURN_IF_ERROR(EvictToWatermark());
+  return CommitNow();
+}
+
 absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
                                              absl::string_view key,
                                              absl::string_view bytes,
                                              const BlobAttributes& attributes) {
   LARDER_RETURN_IF_ERROR(CheckUsable());
-  if (ShouldCommitEarly()) {
-    LARDER_RETURN_IF_ERROR(EvictToWatermark());
-    LARDER_RETURN_IF_ERROR(CommitNow());
-  }
+  LARDER_RETURN_IF_ERROR(CommitIfDue(/*may_evict=*/true));
   const bool compress =
       static_cast<int64_t>(bytes.size()) >= options_.compress_bytes_min;
   const int level = compress ? options_.zstd_level : 0;
@@ -314,6 +316,7 @@ void L2Store::StageSpent(const EpochLock::Guard& guard,
 // A commit needs room in `meta` for what it copies; with less than that left
 // for what is staged, it must come now.
 bool L2Store::ShouldCommitEarly() const {
+  if (journal_->IsHalfFull()) return true;
   const int64_t staged =
       staging_.size() + swept_.size() + staged_tombstones_count_.load();
   if (staged < kStagedMin) return false;

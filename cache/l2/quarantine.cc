@@ -10,7 +10,7 @@ namespace larder::cache::l2 {
 
 void Quarantine::Free(SpaceMap::Lane lane, Extent extent, uint64_t epoch) {
   const bool is_chain = lane == SpaceMap::Lane::kBlobs;
-  (is_chain ? blobs_ : meta_)->Disown(extent);
+  unmarked_units_ += (is_chain ? blobs_ : meta_)->Disown(extent);
   MutexLock lock(&mu_);
   items_.push_back({epoch, lane, extent});
   if (is_chain) {
@@ -27,10 +27,10 @@ void Quarantine::FreeChain(const Extents& extents, uint64_t epoch) {
 void Quarantine::GiveBack(const Item& item) {
   if (item.lane == SpaceMap::Lane::kBlobs) {
     blob_bytes_ -= static_cast<int64_t>(item.extent.units * kUnitBytes);
-    blobs_->Release(item.extent);
+    unmarked_units_ += blobs_->Release(item.extent);
   } else {
     meta_bytes_ -= static_cast<int64_t>(item.extent.units * kPageBytes);
-    meta_->Release(item.extent);
+    unmarked_units_ += meta_->Release(item.extent);
   }
 }
 

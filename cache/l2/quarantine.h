@@ -31,6 +31,10 @@ class Quarantine {
   // What a Hit holds stays until a later call.
   void Release(uint64_t safe_epoch) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Units that were freed and not marked in use: the map on disk was of an
+  // older state when it was opened (SpaceMap::Release()).
+  uint64_t unmarked_units() const { return unmarked_units_.load(); }
+
   // Bytes that wait, by lane.
   int64_t blob_bytes() const { return blob_bytes_.load(); }
   int64_t meta_bytes() const { return meta_bytes_.load(); }
@@ -51,6 +55,7 @@ class Quarantine {
   std::vector<Item> items_ ABSL_GUARDED_BY(mu_);
   std::atomic<int64_t> blob_bytes_{0};
   std::atomic<int64_t> meta_bytes_{0};
+  std::atomic<uint64_t> unmarked_units_{0};
 };
 
 }  // namespace larder::cache::l2

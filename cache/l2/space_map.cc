@@ -402,26 +402,31 @@ void SpaceMap::CheckExtent(Extent extent) const {
   LARDER_CHECK(extent.first <= capacity_units_ - extent.units);
 }
 
-void SpaceMap::SetUsed(Extent extent) {
+uint64_t SpaceMap::SetUsed(Extent extent) {
+  uint64_t added = 0;
   for (WordsOf w(extent); w.Next();) {
     uint64_t& used = Change(w.sector).used[w.word];
-    const int added = std::popcount(w.mask & ~used);
+    const auto bits = static_cast<uint32_t>(std::popcount(w.mask & ~used));
     used |= w.mask;
-    used_units_ += added;
-    summaries_[w.sector].free_units -= static_cast<uint32_t>(added);
+    added += bits;
+    summaries_[w.sector].free_units -= bits;
   }
+  used_units_ += added;
+  return extent.units - added;
 }
 
-void SpaceMap::SetFree(Extent extent) {
+uint64_t SpaceMap::SetFree(Extent extent) {
+  uint64_t freed = 0;
   for (WordsOf w(extent); w.Next();) {
     uint64_t& used = Change(w.sector).used[w.word];
-    LARDER_CHECK((used & w.mask) == w.mask);
+    const auto bits = static_cast<uint32_t>(std::popcount(w.mask & used));
     used &= ~w.mask;
     if (inherits_) KeepInherited(w.sector)[w.word] &= ~w.mask;
-    summaries_[w.sector].free_units +=
-        static_cast<uint32_t>(std::popcount(w.mask));
+    freed += bits;
+    summaries_[w.sector].free_units += bits;
   }
-  used_units_ -= extent.units;
+  used_units_ -= freed;
+  return extent.units - freed;
 }
 
 Extent SpaceMap::NextFreeRun(uint64_t from, uint64_t end,
@@ -546,21 +551,23 @@ void SpaceMap::MarkUsed(Extent extent) {
   SetUsed(extent);
 }
 
-void SpaceMap::Release(Extent extent) {
+uint64_t SpaceMap::Release(Extent extent) {
   MutexLock lock(&mu_);
   EnsureLoaded();
   CheckExtent(extent);
-  SetFree(extent);
+  return SetFree(extent);
 }
 
-void SpaceMap::Disown(Extent extent) {
+uint64_t SpaceMap::Disown(Extent extent) {
   MutexLock lock(&mu_);
   EnsureLoaded();
   CheckExtent(extent);
+  bool is_marked = true;
   for (WordsOf w(extent); w.Next();) {
-    LARDER_CHECK((Hold(w.sector).used[w.word] & w.mask) == w.mask);
+    is_marked &= (Hold(w.sector).used[w.word] & w.mask) == w.mask;
     if (inherits_) KeepInherited(w.sector)[w.word] &= ~w.mask;
   }
+  return is_marked ? 0 : extent.units - SetUsed(extent);
 }
 
 absl::Status SpaceMap::FlushDirty() {

@@ -92,13 +92,19 @@ class SpaceMap {
   // written until FlushDirty().
   void MarkUsed(Extent extent) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Marks used units free. CHECKs that each was used: a double free is our own
-  // bug. Not written until FlushDirty() or an Allocate() in the same sector.
-  void Release(Extent extent) ABSL_LOCKS_EXCLUDED(mu_);
+  // Marks used units free. Not written until FlushDirty() or an Allocate() in
+  // the same sector.
+  // Returns: how many of them were free already, and stay so. Of what somebody
+  // owns that is none, unless an earlier process lost a sector on its way to
+  // the disk: one of an older state looks as sound as the newest, and then two
+  // may own what it did not have.
+  uint64_t Release(Extent extent) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Says that `extent` is accounted for (committed, then freed, waiting in
   // quarantine): it no longer counts as inherited.
-  void Disown(Extent extent) ABSL_LOCKS_EXCLUDED(mu_);
+  // Returns: how many units of it were not marked, as above. Now they are:
+  // nobody gets them before Release().
+  uint64_t Disown(Extent extent) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Writes the sectors that changed before the call. Does not sync.
   absl::Status FlushDirty() ABSL_LOCKS_EXCLUDED(mu_);
@@ -188,8 +194,9 @@ class SpaceMap {
   // The free units behind `last`, in its sector.
   Extent AheadOf(Extent last) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CheckExtent(Extent extent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void SetUsed(Extent extent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void SetFree(Extent extent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Both return how many units were so already.
+  uint64_t SetUsed(Extent extent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t SetFree(Extent extent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The first free run in [from, end), cut off at `units_max`; 0 units: none.
   Extent NextFreeRun(uint64_t from, uint64_t end, uint64_t units_max) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -201,18 +201,6 @@ absl::Status WriteSuperblock(const Superblock& s, File* meta) {
   return meta->WriteAt((first + 1) * kPageBytes, bytes);
 }
 
-absl::Status HealSuperblock(const Superblock& s, File* meta) {
-  const std::string expected = EncodeSuperblock(s);
-  for (uint64_t copy = 0; copy < 2; ++copy) {
-    const uint64_t offset = (2 * (s.epoch % 2) + copy) * kPageBytes;
-    std::string found(kPageBytes, '\0');
-    const absl::Status read = meta->ReadAt(offset, absl::MakeSpan(found));
-    if (read.ok() && found == expected) continue;
-    LARDER_RETURN_IF_ERROR(meta->WriteAt(offset, expected));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ReplaceSuperblocks(const Superblock& s, File* meta) {
   const std::string bytes = EncodeSuperblock(s);
   const uint64_t own = 2 * (s.epoch % 2);

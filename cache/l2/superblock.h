@@ -67,10 +67,6 @@ absl::StatusOr<Superblock> ReadNewestSuperblock(const File& meta);
 // Writes both copies of superblock.epoch's pair. Does not sync.
 absl::Status WriteSuperblock(const Superblock& superblock, File* meta);
 
-// Writes the copies of superblock.epoch's pair that are not as they should be.
-// Does not sync.
-absl::Status HealSuperblock(const Superblock& superblock, File* meta);
-
 // Makes all four pages this superblock, so that no other one can be found
 // again; syncs.
 absl::Status ReplaceSuperblocks(const Superblock& superblock, File* meta);
