@@ -41,7 +41,7 @@ struct SnapshotVerdict {
   std::vector<std::string> problems;
   int64_t bytes = 0;
   int64_t bytes_read = 0;
-  int64_t packs_read = 0;  // In full.
+  int64_t packs_read = 0;  // In full; where several have it, by the first.
   // Its manifest was read, and says that it is not sealed: nothing proves that
   // it is what was backed up.
   bool in_the_clear = false;
@@ -76,9 +76,10 @@ struct VerifyReport {
 // and counts, and it is stored as a sample of all packs, but not in place of a
 // full verdict that it says nothing against. _QUICK reads
 // manifests, whether all is there that a snapshot builds on, sizes of packs,
-// and their heads; _SAMPLE these, and some packs against their checksums. A
-// verdict is on a snapshot's own files, and on what it builds on: whether that
-// is there, and what was found of it now. Holds a lease on them, where the
+// and their heads; _SAMPLE these, and some packs against their checksums, each
+// once. A verdict is on a snapshot's own files, on the packs that it refers to,
+// and on what it builds on: whether that is there, and what was found of it
+// now. Holds a lease on them, where the
 // archive can be written. Errors: kNotFound (a snapshot asked for by name),
 // kUnavailable (one is being pruned), kCancelled, I/O. Memory: as Restore(),
 // without tombstones.
