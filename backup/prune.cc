@@ -17,6 +17,7 @@
 #include "backup/internal/archive_layout.h"
 #include "backup/internal/lease.h"
 #include "backup/internal/leftovers.h"
+#include "backup/verification.h"
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
 
@@ -61,6 +62,7 @@ class PruneRun {
 
  private:
   absl::Status Lock();
+  void FindDamaged();
   // From `report_.snapshots` and the leases that were seen so far.
   absl::Status Decide();
   std::vector<std::string> Going() const;
@@ -73,6 +75,7 @@ class PruneRun {
   const PruneOptions& options_;
   cache::Clock* const clock_;
   std::unique_ptr<FileLock> lock_;
+  absl::flat_hash_set<std::string> damaged_;              // IDs.
   absl::flat_hash_map<std::string, std::string> leased_;  // Why, by ID.
   std::vector<std::string> expired_;                      // Paths of leases.
   PruneReport report_;
@@ -90,6 +93,13 @@ absl::Status PruneRun::Lock() {
   return absl::OkStatus();
 }
 
+void PruneRun::FindDamaged() {
+  KnownDamage damage(archive_, report_.snapshots);
+  for (const SnapshotEntry& entry : report_.snapshots) {
+    if (damage.Of(entry)) damaged_.insert(entry.id);
+  }
+}
+
 absl::Status PruneRun::Decide() {
   LARDER_ASSIGN_OR_RETURN(
       LeasesFound found,
@@ -100,7 +110,7 @@ absl::Status PruneRun::Decide() {
   }
   expired_ = std::move(found.expired);
   report_.decisions = DecideRetention(report_.snapshots, options_.policy,
-                                      leased_, options_.zone);
+                                      leased_, damaged_, options_.zone);
   return absl::OkStatus();
 }
 
@@ -198,6 +208,7 @@ absl::Status PruneRun::Run() {
   if (options_.confirm) LARDER_RETURN_IF_ERROR(Lock());
   LARDER_ASSIGN_OR_RETURN(report_.snapshots, archive_.List());
   LARDER_RETURN_IF_ERROR(CheckAllReadable(archive_, report_.snapshots));
+  FindDamaged();
   LARDER_RETURN_IF_ERROR(Decide());
   std::unique_ptr<Pruning> announced;
   if (options_.confirm && !Going().empty()) {
