@@ -25,7 +25,7 @@ namespace larder::backup {
 namespace {
 
 using backup_internal::LeaseHeld;
-using backup_internal::LeasesFound;
+using backup_internal::LeasesHeld;
 using backup_internal::Pruning;
 using cache::l2::FileLock;
 
@@ -77,7 +77,6 @@ class PruneRun {
   std::unique_ptr<FileLock> lock_;
   absl::flat_hash_set<std::string> damaged_;              // IDs.
   absl::flat_hash_map<std::string, std::string> leased_;  // Why, by ID.
-  std::vector<std::string> expired_;                      // Paths of leases.
   PruneReport report_;
 };
 
@@ -102,13 +101,12 @@ void PruneRun::FindDamaged() {
 
 absl::Status PruneRun::Decide() {
   LARDER_ASSIGN_OR_RETURN(
-      LeasesFound found,
+      const LeasesHeld found,
       backup_internal::FindLeases(archive_, clock_->NowUnixMillis()));
   // What was leased before and is no longer was not announced.
-  for (const auto& [id, held] : found.by_snapshot) {
+  for (const auto& [id, held] : found) {
     leased_.try_emplace(id, WhyLeased(held, options_.zone));
   }
-  expired_ = std::move(found.expired);
   report_.decisions = DecideRetention(report_.snapshots, options_.policy,
                                       leased_, damaged_, options_.zone);
   return absl::OkStatus();
@@ -187,7 +185,6 @@ absl::Status PruneRun::RemovePacks() {
       backup_internal::PacksPath(archive_.path()));
 }
 
-// And leases that nobody renewed.
 absl::Status PruneRun::RemoveVerdicts() {
   const std::string directory = backup_internal::VerifiedPath(archive_.path());
   const auto names = archive_.file_system()->List(directory);
@@ -196,10 +193,6 @@ absl::Status PruneRun::RemoveVerdicts() {
     if (archive_.file_system()->Exists(archive_.ManifestPath(name))) continue;
     LARDER_RETURN_IF_ERROR(
         archive_.file_system()->Remove(absl::StrCat(directory, "/", name)));
-  }
-  for (const std::string& path : expired_) {
-    const absl::Status removed = archive_.file_system()->Remove(path);
-    if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
   }
   return absl::OkStatus();
 }
@@ -227,7 +220,9 @@ absl::Status PruneRun::Run() {
   LARDER_RETURN_IF_ERROR(RemoveManifests());
   announced.reset();
   LARDER_RETURN_IF_ERROR(RemovePacks());
-  return RemoveVerdicts();
+  LARDER_RETURN_IF_ERROR(RemoveVerdicts());
+  return backup_internal::RemoveExpiredLeases(archive_,
+                                              clock_->NowUnixMillis());
 }
 
 }  // namespace

@@ -216,6 +216,8 @@ TEST_F(PruneTest, WhatIsReadStaysUntilItsLeaseExpires) {
   clock_.AdvanceMillis(backup_internal::Lease::kLeaseMs);
   ASSERT_TRUE(Prune(&disk, {.last = 1}).ok());
   EXPECT_THAT(Listed(&disk), ElementsAre(ids_[3], ids_[4]));
+  clock_.AdvanceMillis(backup_internal::kExpiredLeaseKeptMs);
+  ASSERT_TRUE(Prune(&disk, {.last = 1}).ok());
   EXPECT_THAT(*disk.List("/archive/leases"), IsEmpty());
 }
 
