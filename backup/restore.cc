@@ -217,8 +217,9 @@ absl::Status RestoreRun::PrepareCache() {
           {.archive = &archive_,
            .manifest = &manifest_,
            .source = cache_index_,
-           .newer_snapshots = &report_->plan.newer_snapshots,
-           .lease = lease_.get(),
+           .newer = {{.archive = &archive_,
+                      .ids = &report_->plan.newer_snapshots,
+                      .lease = lease_.get()}},
            .cancellation = options_.cancellation,
            .problem = [this](const absl::Status& problem) { Warn(problem); }},
           &merged, &newer_, /*covering=*/nullptr));
