@@ -487,8 +487,16 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
         const uint16_t index,
         ChooseSource(manifest, format::SOURCE_KIND_DIRECTORY,
                      options.files_source));
-    LARDER_RETURN_IF_ERROR(backup_internal::CheckTarget(options.files_path,
-                                                        FileSystemOf(options)));
+    const absl::Status target =
+        backup_internal::CheckTarget(options.files_path, FileSystemOf(options));
+    // The L2 is not there: that was checked.
+    if (absl::IsAlreadyExists(target) && plan.restores_cache) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          target.message(),
+          "; if a restore of both left these files, they are whole, and only "
+          "the cache is left to restore"));
+    }
+    LARDER_RETURN_IF_ERROR(target);
     PlanProblems(manifest, index, &plan);
     plan.restores_files = true;
     plan.files = manifest.trailer().sources(index).totals().files();
