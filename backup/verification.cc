@@ -15,9 +15,7 @@ namespace {
 
 bool IsFoundDamaged(const Archive& archive, const SnapshotEntry& entry) {
   const auto last = ReadVerification(archive, entry.id);
-  return last.ok() && last->has_value() &&
-         (*last)->status_code() ==
-             static_cast<int>(absl::StatusCode::kDataLoss) &&
+  return last.ok() && last->has_value() && IsDamage(**last) &&
          (*last)->manifest_sha256() == ManifestSha256(entry.manifest);
 }
 
@@ -49,6 +47,11 @@ absl::StatusOr<std::optional<format::Verification>> ReadVerification(
 
 std::string ManifestSha256(const format::Manifest& manifest) {
   return crypto::Sha256(format::SerializeMessage(manifest));
+}
+
+bool IsDamage(const format::Verification& verification) {
+  return verification.status_code() ==
+         static_cast<int>(absl::StatusCode::kDataLoss);
 }
 
 KnownDamage::KnownDamage(const Archive& archive,

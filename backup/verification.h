@@ -26,6 +26,9 @@ absl::Status StoreVerification(const Archive& archive, absl::string_view id,
 absl::StatusOr<std::optional<format::Verification>> ReadVerification(
     const Archive& archive, absl::string_view id);
 
+// Whether it found the snapshot damaged.
+bool IsDamage(const format::Verification& verification);
+
 // Which of the snapshots of an archive were found damaged by the last one, as
 // they are now: they, what they build on, or a dump whose packs they refer to.
 // Single-owner. Borrows both.

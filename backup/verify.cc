@@ -270,10 +270,13 @@ class Verification {
   absl::Status Check(const SnapshotEntry& entry, SnapshotVerdict* verdict);
   void CheckBase(const SnapshotEntry& entry, SnapshotVerdict* verdict) const;
   void Progress(int64_t bytes);
+  // Whether this one reads at least what that one had.
+  bool ReadsAllOf(const format::Verification& last,
+                  const SnapshotVerdict& verdict) const;
   // Whether a verdict on the same manifest is stored that tells more.
   bool IsKnownBetter(const SnapshotVerdict& verdict,
-                     const std::string& manifest_sha256) const;
-  void Store(const SnapshotEntry& entry, const SnapshotVerdict& verdict);
+                     const format::Verification& last) const;
+  void Store(const SnapshotEntry& entry, SnapshotVerdict* verdict);
 
   const Archive& archive_;
   const VerifyOptions& options_;
@@ -375,44 +378,60 @@ void Verification::CheckBase(const SnapshotEntry& entry,
   }
 }
 
-bool Verification::IsKnownBetter(const SnapshotVerdict& verdict,
-                                 const std::string& manifest_sha256) const {
-  if (!verdict.not_opened) return false;
-  const auto last = ReadVerification(archive_, verdict.id);
-  // A full one was made with the key, unless another dump has taken its place.
-  if (!last.ok() || !last->has_value() ||
-      (*last)->mode() != format::VERIFY_MODE_FULL ||
-      (*last)->manifest_sha256() != manifest_sha256) {
-    return false;
+bool Verification::ReadsAllOf(const format::Verification& last,
+                              const SnapshotVerdict& verdict) const {
+  constexpr uint32_t kAll = 1'000'000;
+  switch (last.mode()) {
+    case format::VERIFY_MODE_QUICK:
+      return true;
+    case format::VERIFY_MODE_SAMPLE:
+      // Which packs a smaller one has depends on what else is verified.
+      return options_.mode == format::VERIFY_MODE_FULL ||
+             (options_.mode == format::VERIFY_MODE_SAMPLE &&
+              options_.sample_millionths == kAll);
+    default:
+      return options_.mode == format::VERIFY_MODE_FULL && !verdict.not_opened;
   }
-  // Damage that was found since is news, unless it was damaged before.
-  return verdict.status.ok() || (*last)->status_code() != 0;
 }
 
-void Verification::Store(const SnapshotEntry& entry,
-                         const SnapshotVerdict& verdict) {
+bool Verification::IsKnownBetter(const SnapshotVerdict& verdict,
+                                 const format::Verification& last) const {
+  if (IsDamage(last)) return !ReadsAllOf(last, verdict);
+  // A full one was made with the key. Damage that was found since is news.
+  return verdict.not_opened && last.mode() == format::VERIFY_MODE_FULL &&
+         verdict.status.ok();
+}
+
+void Verification::Store(const SnapshotEntry& entry, SnapshotVerdict* verdict) {
   const std::string manifest_sha256 =
       entry.status.ok() ? ManifestSha256(entry.manifest) : std::string();
-  if (IsKnownBetter(verdict, manifest_sha256)) return;
+  const auto last = ReadVerification(archive_, verdict->id);
+  // Unless another dump has taken its place.
+  if (last.ok() && last->has_value() &&
+      (*last)->manifest_sha256() == manifest_sha256 &&
+      IsKnownBetter(*verdict, **last)) {
+    verdict->known_damaged = IsDamage(**last) && verdict->status.ok();
+    return;
+  }
   cache::Clock* const clock =
       options_.clock != nullptr ? options_.clock : cache::SystemClock();
   format::Verification message;
   message.set_mode(options_.mode);
   message.set_finished_unix_ms(clock->NowUnixMillis());
-  message.set_status_code(static_cast<int>(verdict.status.code()));
-  message.set_status_message(std::string(verdict.status.message()));
-  message.set_problems(static_cast<int64_t>(verdict.problems.size()));
-  message.set_bytes_read(verdict.bytes_read);
+  message.set_status_code(static_cast<int>(verdict->status.code()));
+  message.set_status_message(std::string(verdict->status.message()));
+  message.set_problems(static_cast<int64_t>(verdict->problems.size()));
+  message.set_bytes_read(verdict->bytes_read);
   message.set_manifest_sha256(manifest_sha256);
   if (options_.mode == format::VERIFY_MODE_SAMPLE) {
     message.set_seed(options_.seed);
     message.set_sample_millionths(options_.sample_millionths);
   }
-  if (verdict.not_opened) {
+  if (verdict->not_opened) {
     message.set_mode(format::VERIFY_MODE_SAMPLE);
     message.set_sample_millionths(1'000'000);
   }
-  const absl::Status stored = StoreVerification(archive_, verdict.id, message);
+  const absl::Status stored = StoreVerification(archive_, verdict->id, message);
   if (report_.not_stored.ok()) report_.not_stored = stored;
 }
 
@@ -432,7 +451,7 @@ absl::Status Verification::Run() {
   for (const SnapshotEntry& entry : chosen_) {
     SnapshotVerdict verdict;
     LARDER_RETURN_IF_ERROR(Check(entry, &verdict));
-    if (options_.store) Store(entry, verdict);
+    if (options_.store) Store(entry, &verdict);
     if (report_.status.ok()) report_.status = verdict.status;
     report_.snapshots.push_back(std::move(verdict));
   }

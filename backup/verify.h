@@ -25,7 +25,8 @@ struct VerifyOptions {
   // VERIFY_MODE_SAMPLE: what share of all packs, 1 to 1,000,000, and which.
   uint32_t sample_millionths = 50'000;
   uint64_t seed = 0;
-  // Store each verdict in the archive (verification.h).
+  // Store each verdict in the archive (verification.h), unless one is there of
+  // the same manifest that found damage and had read more.
   bool store = false;
   int64_t losses_listed_max = 1'000;
   std::function<void(const RestoreProgress&)> progress = nullptr;
@@ -42,6 +43,9 @@ struct SnapshotVerdict {
   int64_t bytes = 0;
   int64_t bytes_read = 0;
   int64_t packs_read = 0;  // In full; where several have it, by the first.
+  // Nothing was found now, but damage was by a verification that read more, and
+  // that verdict stays. Only told when verdicts are stored.
+  bool known_damaged = false;
   // Its manifest was read, and says that it is not sealed: nothing proves that
   // it is what was backed up.
   bool in_the_clear = false;
