@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -47,32 +46,6 @@ format::DumpHeader HeaderOf(const SnapshotEntry& entry) {
   }
   return header;
 }
-
-// Which snapshots were found damaged, they or what they build on.
-class KnownDamage {
- public:
-  KnownDamage(const Archive& archive,
-              const std::vector<SnapshotEntry>& snapshots)
-      : archive_(archive) {
-    for (const SnapshotEntry& entry : snapshots) by_id_[entry.id] = &entry;
-  }
-
-  bool Of(const SnapshotEntry& entry) {
-    const auto [it, added] = known_.try_emplace(entry.id, false);
-    if (!added) return it->second;
-    bool damaged = IsFoundDamaged(archive_, entry);
-    const auto base = by_id_.find(entry.manifest.header().base_snapshot_id());
-    // A chain is as long as it may be at most: an entry that is complete has
-    // none that leads back to itself.
-    if (base != by_id_.end()) damaged = Of(*base->second) || damaged;
-    return known_[entry.id] = damaged;
-  }
-
- private:
-  const Archive& archive_;
-  absl::flat_hash_map<std::string, const SnapshotEntry*> by_id_;
-  absl::flat_hash_map<std::string, bool> known_;
-};
 
 // Why nothing can build on it; empty: something can.
 std::string WhyNot(const SnapshotEntry& entry, KnownDamage* damage) {

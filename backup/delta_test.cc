@@ -408,6 +408,87 @@ TEST_F(DeltaTest, DamageBelowAFoldIsFound) {
   EXPECT_EQ(report.restored.records, static_cast<int64_t>(model_.size()) - 1);
 }
 
+// A chain that was folded, damaged where the fold refers to.
+class DamageBelowAFold : public DeltaTest {
+ protected:
+  DamageBelowAFold() {
+    Fill(20);
+    for (int i = 0; i <= format::kDeltasPerChainMax; ++i) {
+      Put("pages", "changing", RandomBytes(static_cast<uint64_t>(i), 500));
+      last_ = Backup({"/a"}).snapshot_id;
+      if (i == 0) first_ = last_;
+    }
+    const auto folded = Open("/a").Find(last_);
+    EXPECT_TRUE(folded.ok()) << folded.status();
+    EXPECT_GT(folded->manifest.references_size(), 0);
+    const auto full = Open("/a").Find(first_);
+    EXPECT_TRUE(full.ok()) << full.status();
+    const format::Pack& pack = full->manifest.packs(0);
+    path_ = Open("/a").PackPath(pack.name());
+    EXPECT_TRUE(disk_.FlipBit(path_, pack.bytes() / 2, 3).ok());
+  }
+  VerifyReport Verify(VerifyOptions options) {
+    options.store = true;
+    options.clock = &clock_;
+    const auto report = VerifyArchive(Open("/a"), options);
+    EXPECT_TRUE(report.ok()) << report.status();
+    return report.value_or(VerifyReport());
+  }
+  static constexpr uint32_t kAll = 1'000'000;
+
+  std::string first_, last_;  // The full dump, the fold.
+  std::string path_;          // Of the pack that is damaged.
+};
+
+TEST_F(DamageBelowAFold, ASampleFindsItOfAllThatReferToIt) {
+  RestoreProgress done;
+  const VerifyReport report =
+      Verify({.mode = format::VERIFY_MODE_SAMPLE,
+              .sample_millionths = kAll,
+              .progress = [&](const RestoreProgress& p) { done = p; }});
+  ASSERT_EQ(report.snapshots.size(), format::kDeltasPerChainMax + 1);
+  for (const SnapshotVerdict& verdict : report.snapshots) {
+    EXPECT_TRUE(absl::IsDataLoss(verdict.status)) << verdict.id;
+    EXPECT_THAT(std::string(verdict.status.message()), HasSubstr(path_));
+  }
+  // Each was read once.
+  int64_t packs_read = 0;
+  for (const SnapshotVerdict& verdict : report.snapshots) {
+    packs_read += verdict.packs_read;
+  }
+  EXPECT_EQ(static_cast<size_t>(packs_read), disk_.List("/a/packs")->size());
+  EXPECT_EQ(done.bytes_done, done.bytes_total);
+  EXPECT_EQ(Backup({"/a"}).sinks[0].base_snapshot_id, "");
+}
+
+TEST_F(DamageBelowAFold, ASampleFindsItWhereOnlyTheFoldIsLeft) {
+  const auto entries = Open("/a").List();
+  for (const SnapshotEntry& entry : *entries) {
+    if (entry.id == last_) continue;
+    ASSERT_TRUE(disk_.Remove(Open("/a").ManifestPath(entry.id)).ok());
+  }
+  const VerifyReport report =
+      Verify({.mode = format::VERIFY_MODE_SAMPLE, .sample_millionths = kAll});
+  ASSERT_EQ(report.snapshots.size(), 1);
+  EXPECT_TRUE(absl::IsDataLoss(report.status)) << report.status;
+  EXPECT_THAT(std::string(report.status.message()), HasSubstr(path_));
+  const format::Manifest manifest = Open("/a").Find(last_)->manifest;
+  EXPECT_EQ(report.snapshots[0].packs_read,
+            manifest.packs_size() + manifest.references_size());
+  EXPECT_EQ(Backup({"/a"}).sinks[0].base_snapshot_id, "");
+}
+
+// It was looked at alone: the fold has no verdict of its own.
+TEST_F(DamageBelowAFold, NothingBuildsOnTheFoldOfWhatWasFoundDamaged) {
+  EXPECT_TRUE(absl::IsDataLoss(Verify({.snapshot_id = first_}).status));
+  const BackupReport none = Backup({"/a"}, {.base_id = last_});
+  EXPECT_TRUE(absl::IsNotFound(none.status)) << none.status;
+  const BackupReport next = Backup({"/a"});
+  EXPECT_EQ(next.sinks[0].base_snapshot_id, "");
+  ExpectRestores("/a", next.snapshot_id);
+  EXPECT_EQ(Backup({"/a"}).sinks[0].base_snapshot_id, next.snapshot_id);
+}
+
 TEST_F(DeltaTest, AnotherLineageGetsAFullDump) {
   Fill(50);
   ASSERT_EQ(Backup({"/a"}).outcome, Outcome::kOk);

@@ -255,17 +255,20 @@ absl::Status LazyRestoreImpl::Fetch(absl::string_view ns,
 std::optional<Hit> LazyRestoreImpl::GetRange(absl::string_view ns,
                                              absl::string_view key,
                                              uint64_t offset, uint64_t length) {
+  // Before the look: else it may miss what comes then, and the end with it, and
+  // take that for all there is.
+  const bool done = done_.load();
   std::optional<Hit> hit = cache_->GetRange(ns, key, offset, length);
-  if (hit.has_value() || done_.load()) return hit;
+  if (hit.has_value() || done) return hit;
   if (!Fetch(ns, key).ok()) return hit;
   return cache_->GetRange(ns, key, offset, length);
 }
 
 Presence LazyRestoreImpl::Exists(absl::string_view ns, absl::string_view key) {
+  const bool done = done_.load();  // First, as in GetRange().
   const Presence presence = cache_->Exists(ns, key);
-  return presence == Presence::kAbsent && !done_.load()
-             ? Presence::kMaybePresent
-             : presence;
+  return presence == Presence::kAbsent && !done ? Presence::kMaybePresent
+                                                : presence;
 }
 
 absl::StatusOr<cache::CompareAndSetResult> LazyRestoreImpl::CompareAndSet(
@@ -289,8 +292,9 @@ absl::StatusOr<Hit> LazyRestoreImpl::GetOrLoad(absl::string_view ns,
 
 // Those of the snapshot are there, too.
 std::vector<cache::NamespaceStats> LazyRestoreImpl::NamespacesStats() const {
+  const bool done = done_.load();  // First, as in GetRange().
   std::vector<cache::NamespaceStats> all = cache_->NamespacesStats();
-  if (done_.load()) return all;
+  if (done) return all;
   for (const cache::NamespaceState& state : start_.covering.Namespaces()) {
     const bool known = std::any_of(
         all.begin(), all.end(),

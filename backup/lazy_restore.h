@@ -92,7 +92,9 @@ struct HydrationGivenUp {
 
 // A cache in which the snapshot is there from the first moment: what nobody
 // put, deleted or invalidated since is as it was, and what was flushed before,
-// or since in a newer snapshot of the archive, does not come back.
+// or since in a newer snapshot of an archive, does not come back: of each that
+// is named, and can be read, when the restore begins. Report().warnings say
+// which of those was not asked; one that is named later is not.
 //
 // A get that misses fetches the blob from the archive into L2; of concurrent
 // callers for a key one fetches, the rest wait. Hydrate() takes the rest, the
@@ -130,7 +132,8 @@ class LazyRestore : public cache::BlobCache {
   // reads manifests and invalidations, so it takes as long for a large archive.
   // Errors: as PlanRestore() and BlobCache::Open(); kFailedPrecondition when
   // another snapshot is being hydrated; kUnavailable (being pruned); kNotFound
-  // and others when no archive can be read.
+  // and others when no archive can be read; kFailedPrecondition also when the
+  // key of a newer snapshot is missing, in any of the archives.
   static absl::StatusOr<std::unique_ptr<LazyRestore>> Open(
       LazyRestoreOptions options);
 

@@ -45,9 +45,10 @@ class LazyRestoreLeaseTest : public ::testing::Test, public LazyRestoreFixture {
     Backup(cache.get(), {"/a", "/b"}, /*full=*/true);
   }
   // Returns: the reasons for which the old one stays in the archive.
-  std::vector<std::string> PruneAllButLast(const std::string& archive) {
+  std::vector<std::string> PruneAllButLast(const std::string& archive,
+                                           int64_t last = 1) {
     const auto report =
-        Prune(*Archive::Open(archive, &disk), {.policy = {.last = 1},
+        Prune(*Archive::Open(archive, &disk), {.policy = {.last = last},
                                                .confirm = true,
                                                .zone = absl::UTCTimeZone(),
                                                .clock = &clock});
@@ -143,7 +144,64 @@ TEST_F(LazyRestoreLeaseTest, OneThatNobodyGoesOnWithExpires) {
   Begin();
   clock.AdvanceMillis(7 * kDayMs);
   EXPECT_THAT(PruneAllButLast("/a"), IsEmpty());
+  // Its file goes a day later.
+  EXPECT_THAT(Leases("/a"), SizeIs(1));
+  clock.AdvanceMillis(kDayMs);
+  ASSERT_TRUE(Prune(*Archive::Open("/a", &disk), {.policy = {.last = 1},
+                                                  .confirm = true,
+                                                  .zone = absl::UTCTimeZone(),
+                                                  .clock = &clock})
+                  .ok());
   EXPECT_THAT(Leases("/a"), IsEmpty());
+}
+
+// Expired, and taken again before any one operation of a prune that keeps the
+// snapshot for another reason: the next prune must see it.
+TEST_F(LazyRestoreLeaseTest, TakenAgainInTheMiddleOfAPruneItStays) {
+  Begin();
+  int taken = 0;
+  for (uint64_t at = 0;; ++at) {
+    SCOPED_TRACE(absl::StrCat("taken again at operation ", at));
+    clock.AdvanceMillis(7 * kDayMs);
+    const uint64_t before = disk.operation_count();
+    bool started = false;
+    disk.SetHook([&](const cache::l2::SimulatedDisk::Operation& operation) {
+      if (started || operation.index < before + at) return absl::OkStatus();
+      started = true;
+      EXPECT_NE(Open("/new", {}), nullptr);
+      return absl::OkStatus();
+    });
+    PruneAllButLast("/a", /*last=*/2);
+    disk.SetHook(nullptr);
+    if (!started) break;
+    ++taken;
+    ASSERT_THAT(PruneAllButLast("/a"),
+                ElementsAre(::testing::StartsWith("held for /new until ")));
+  }
+  EXPECT_GT(taken, 5);
+}
+
+// Also one whose end is long past.
+TEST_F(LazyRestoreLeaseTest, AnExpiredOneIsReadAgainBeforeItGoes) {
+  Begin();
+  clock.AdvanceMillis(30 * kDayMs);
+  bool taken = false;
+  disk.SetHook([&](const cache::l2::SimulatedDisk::Operation& operation) {
+    // What was decided is done.
+    if (taken || operation.path != "/a/packs" ||
+        operation.kind !=
+            cache::l2::SimulatedDisk::OperationKind::kSyncDirectory) {
+      return absl::OkStatus();
+    }
+    taken = true;
+    EXPECT_NE(Open("/new", {}), nullptr);
+    return absl::OkStatus();
+  });
+  PruneAllButLast("/a", /*last=*/2);
+  disk.SetHook(nullptr);
+  ASSERT_TRUE(taken);
+  EXPECT_THAT(PruneAllButLast("/a"),
+              ElementsAre(::testing::StartsWith("held for /new until ")));
 }
 
 TEST_F(LazyRestoreLeaseTest, WhatDoesNotBeginKeepsNothing) {

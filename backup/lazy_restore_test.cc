@@ -34,8 +34,10 @@ using cache::Presence;
 using cache::PutOptions;
 using cache::l2::SimulatedDisk;
 using format::ChunkType;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // Whether the snapshots are sealed.
 class LazyRestoreTest : public ::testing::TestWithParam<bool>,
@@ -187,6 +189,8 @@ TEST_P(LazyRestoreTest, ANewerSnapshotThatIsLockedIsNotSteppedAround) {
               absl::StatusCode::kFailedPrecondition)
         << wanted;
   }
+  EXPECT_EQ(TryOpen("/new", {"/b", "/a"}, id).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 // A delta is made without reading its base; a restore takes all keys.
@@ -492,6 +496,44 @@ TEST_P(LazyRestoreTest, WhatANewerSnapshotFlushedDoesNotComeBack) {
   HydrateAll(lazy.get());
   expect();
   EXPECT_GT(lazy->Report().records_invalidated, 0);
+}
+
+// Each archive is asked, also when it is only there for what is damaged.
+TEST_P(LazyRestoreTest, WhatOnlyTheSecondArchiveSaysWasFlushedStaysSo) {
+  const auto cache = Filled(60);
+  const std::string old = Backup(cache.get(), {"/a", "/b"});
+  ASSERT_TRUE(cache->InvalidateTags("pages", {"tag1"}).ok());
+  Backup(cache.get(), {"/a"});
+  ASSERT_TRUE(cache->FlushNamespace("images").ok());
+  ASSERT_TRUE(cache->InvalidateTags("pages", {"tag2"}).ok());
+  Backup(cache.get(), {"/b"});
+  const std::vector<std::vector<std::string>> orders = {{"/a", "/b"},
+                                                        {"/b", "/a"}};
+  for (const std::vector<std::string>& order : orders) {
+    SCOPED_TRACE(order[0]);
+    const std::string path = "/new" + order[0];
+    auto lazy = Open(path, order, old);
+    ASSERT_NE(lazy, nullptr);
+    EXPECT_THAT(lazy->Report().warnings, IsEmpty());
+    const auto expect = [&] {
+      for (int i = 0; i < 60; ++i) {
+        const std::string ns = i % 3 == 0 ? "images" : "pages";
+        EXPECT_EQ(lazy->Get(ns, absl::StrCat("key", i)).has_value(),
+                  i % 3 != 0 && i % 4 != 1 && i % 4 != 2)
+            << i;
+      }
+    };
+    expect();
+    lazy.reset();
+    lazy = Open(path, {});
+    HydrateAll(lazy.get());
+    expect();
+    EXPECT_GT(lazy->Report().records_invalidated, 0);
+  }
+  // Who cannot be asked is named.
+  ASSERT_TRUE(disk.Rename("/b", "/away").ok());
+  EXPECT_THAT(Open("/without", {"/a", "/b"}, old)->Report().warnings,
+              Contains(HasSubstr("/b: cannot be asked what was flushed")));
 }
 
 TEST_P(LazyRestoreTest, ChainsOfDeltasAndFoldedDumps) {

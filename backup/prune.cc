@@ -17,6 +17,7 @@
 #include "backup/internal/archive_layout.h"
 #include "backup/internal/lease.h"
 #include "backup/internal/leftovers.h"
+#include "backup/verification.h"
 #include "cache/l2/file.h"
 #include "cache/status_macros.h"
 
@@ -24,7 +25,7 @@ namespace larder::backup {
 namespace {
 
 using backup_internal::LeaseHeld;
-using backup_internal::LeasesFound;
+using backup_internal::LeasesHeld;
 using backup_internal::Pruning;
 using cache::l2::FileLock;
 
@@ -61,6 +62,7 @@ class PruneRun {
 
  private:
   absl::Status Lock();
+  void FindDamaged();
   // From `report_.snapshots` and the leases that were seen so far.
   absl::Status Decide();
   std::vector<std::string> Going() const;
@@ -73,8 +75,8 @@ class PruneRun {
   const PruneOptions& options_;
   cache::Clock* const clock_;
   std::unique_ptr<FileLock> lock_;
+  absl::flat_hash_set<std::string> damaged_;              // IDs.
   absl::flat_hash_map<std::string, std::string> leased_;  // Why, by ID.
-  std::vector<std::string> expired_;                      // Paths of leases.
   PruneReport report_;
 };
 
@@ -90,17 +92,23 @@ absl::Status PruneRun::Lock() {
   return absl::OkStatus();
 }
 
+void PruneRun::FindDamaged() {
+  KnownDamage damage(archive_, report_.snapshots);
+  for (const SnapshotEntry& entry : report_.snapshots) {
+    if (damage.Of(entry)) damaged_.insert(entry.id);
+  }
+}
+
 absl::Status PruneRun::Decide() {
   LARDER_ASSIGN_OR_RETURN(
-      LeasesFound found,
+      const LeasesHeld found,
       backup_internal::FindLeases(archive_, clock_->NowUnixMillis()));
   // What was leased before and is no longer was not announced.
-  for (const auto& [id, held] : found.by_snapshot) {
+  for (const auto& [id, held] : found) {
     leased_.try_emplace(id, WhyLeased(held, options_.zone));
   }
-  expired_ = std::move(found.expired);
   report_.decisions = DecideRetention(report_.snapshots, options_.policy,
-                                      leased_, options_.zone);
+                                      leased_, damaged_, options_.zone);
   return absl::OkStatus();
 }
 
@@ -177,7 +185,6 @@ absl::Status PruneRun::RemovePacks() {
       backup_internal::PacksPath(archive_.path()));
 }
 
-// And leases that nobody renewed.
 absl::Status PruneRun::RemoveVerdicts() {
   const std::string directory = backup_internal::VerifiedPath(archive_.path());
   const auto names = archive_.file_system()->List(directory);
@@ -187,10 +194,6 @@ absl::Status PruneRun::RemoveVerdicts() {
     LARDER_RETURN_IF_ERROR(
         archive_.file_system()->Remove(absl::StrCat(directory, "/", name)));
   }
-  for (const std::string& path : expired_) {
-    const absl::Status removed = archive_.file_system()->Remove(path);
-    if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
-  }
   return absl::OkStatus();
 }
 
@@ -198,6 +201,7 @@ absl::Status PruneRun::Run() {
   if (options_.confirm) LARDER_RETURN_IF_ERROR(Lock());
   LARDER_ASSIGN_OR_RETURN(report_.snapshots, archive_.List());
   LARDER_RETURN_IF_ERROR(CheckAllReadable(archive_, report_.snapshots));
+  FindDamaged();
   LARDER_RETURN_IF_ERROR(Decide());
   std::unique_ptr<Pruning> announced;
   if (options_.confirm && !Going().empty()) {
@@ -216,7 +220,9 @@ absl::Status PruneRun::Run() {
   LARDER_RETURN_IF_ERROR(RemoveManifests());
   announced.reset();
   LARDER_RETURN_IF_ERROR(RemovePacks());
-  return RemoveVerdicts();
+  LARDER_RETURN_IF_ERROR(RemoveVerdicts());
+  return backup_internal::RemoveExpiredLeases(archive_,
+                                              clock_->NowUnixMillis());
 }
 
 }  // namespace

@@ -118,6 +118,33 @@ TEST_F(PruneTest, RemovesWhatThePolicyDoesNotKeepAndNoMore) {
   EXPECT_EQ(Prune(&disk, {.last = 1})->snapshots_removed, 0);
 }
 
+TEST_F(PruneTest, TheNewestThatWasNotFoundDamagedStays) {
+  SimulatedDisk disk;
+  Fill(&disk);
+  const Archive archive = *Archive::Open("/archive", &disk);
+  const std::string pack =
+      archive.PackPath(archive.Find(ids_[3])->manifest.packs(0).name());
+  ASSERT_TRUE(disk.FlipBit(pack, 1000, 2).ok());
+  const auto verified =
+      VerifyArchive(archive, {.store = true, .clock = &clock_});
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  ASSERT_FALSE(verified->snapshots[3].status.ok());
+
+  const auto report = Prune(&disk, {.last = 1});
+  ASSERT_TRUE(report.ok()) << report.status();
+  std::vector<bool> damaged;
+  for (const RetentionDecision& decision : report->decisions) {
+    damaged.push_back(decision.damaged);
+  }
+  // The last one with the full dump that it builds on.
+  EXPECT_THAT(damaged, ElementsAre(false, false, false, true, true));
+  EXPECT_THAT(report->decisions[2].reasons,
+              Contains("newest not found damaged"));
+  EXPECT_EQ(Listed(&disk), ids_);
+  ASSERT_TRUE(disk.FlipBit(pack, 1000, 2).ok());
+  ExpectAllRestore(&disk);
+}
+
 TEST_F(PruneTest, FailureAtEveryOperationLeavesAllThatIsListedRestorable) {
   for (const int error : {EIO, ENOSPC}) {
     for (uint64_t at = 0;; ++at) {
@@ -189,6 +216,8 @@ TEST_F(PruneTest, WhatIsReadStaysUntilItsLeaseExpires) {
   clock_.AdvanceMillis(backup_internal::Lease::kLeaseMs);
   ASSERT_TRUE(Prune(&disk, {.last = 1}).ok());
   EXPECT_THAT(Listed(&disk), ElementsAre(ids_[3], ids_[4]));
+  clock_.AdvanceMillis(backup_internal::kExpiredLeaseKeptMs);
+  ASSERT_TRUE(Prune(&disk, {.last = 1}).ok());
   EXPECT_THAT(*disk.List("/archive/leases"), IsEmpty());
 }
 

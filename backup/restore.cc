@@ -217,8 +217,9 @@ absl::Status RestoreRun::PrepareCache() {
           {.archive = &archive_,
            .manifest = &manifest_,
            .source = cache_index_,
-           .newer_snapshots = &report_->plan.newer_snapshots,
-           .lease = lease_.get(),
+           .newer = {{.archive = &archive_,
+                      .ids = &report_->plan.newer_snapshots,
+                      .lease = lease_.get()}},
            .cancellation = options_.cancellation,
            .problem = [this](const absl::Status& problem) { Warn(problem); }},
           &merged, &newer_, /*covering=*/nullptr));
@@ -486,8 +487,16 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
         const uint16_t index,
         ChooseSource(manifest, format::SOURCE_KIND_DIRECTORY,
                      options.files_source));
-    LARDER_RETURN_IF_ERROR(backup_internal::CheckTarget(options.files_path,
-                                                        FileSystemOf(options)));
+    const absl::Status target =
+        backup_internal::CheckTarget(options.files_path, FileSystemOf(options));
+    // The L2 is not there: that was checked.
+    if (absl::IsAlreadyExists(target) && plan.restores_cache) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          target.message(),
+          "; if a restore of both left these files, they are whole, and only "
+          "the cache is left to restore"));
+    }
+    LARDER_RETURN_IF_ERROR(target);
     PlanProblems(manifest, index, &plan);
     plan.restores_files = true;
     plan.files = manifest.trailer().sources(index).totals().files();

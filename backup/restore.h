@@ -116,6 +116,8 @@ absl::StatusOr<RestorePlan> PlanRestore(const Archive& archive,
 // against the dump's counts and digest, syncs it and publishes it by one
 // rename. On failure nothing is published and what was built is removed; what
 // a killed restore left behind is removed by the next one to the same target.
+// Files are published before the cache: killed in between, it leaves them,
+// whole, and the next one has only the cache to restore.
 //
 // A delta is restored by restoring what it builds on first, within the same
 // target. Where a chunk of a delta is damaged, blobs of its base in the same

@@ -1,12 +1,17 @@
 #include "backup/restore.h"
 
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "backup/archive.h"
 #include "backup/archive_test_support.h"
+#include "backup/directory_source.h"
 #include "backup/fake_snapshot.h"
 #include "backup/verify.h"
 #include "cache/l2/file.h"
@@ -336,6 +341,46 @@ TEST_F(RestoreTest, RemovesWhatAKilledRestoreLeft) {
   EXPECT_EQ(Restore(&restored).outcome, Outcome::kOk);
   EXPECT_THAT(*disk_.List("/"),
               ElementsAre("archive", "new", "new.restoring-notes"));
+}
+
+// Files are published first; what is left to do can be done then.
+TEST_F(RestoreTest, KilledBetweenFilesAndCacheItSaysHowToGoOn) {
+  const std::filesystem::path data =
+      std::filesystem::path(::testing::TempDir()) / "restore_test_files";
+  std::filesystem::create_directories(data);
+  std::ofstream(data / "file") << "content";
+  FakeCache cache = MakeFakeCache(5, 100), half, restored;
+  TestBackupOptions backup;
+  backup.more =
+      std::make_unique<DirectorySource>(data, DirectorySource::Options());
+  ASSERT_EQ(Backup(&cache, std::move(backup)).outcome, Outcome::kOk);
+  const auto restore = [&](FakeCache* into, const std::string& files) {
+    RestoreOptions options;
+    options.files_path = files;
+    return TestRestore(OpenArchive(), "/new", &disk_, into, options);
+  };
+  bool dead = false;
+  disk_.SetHook([&](const cache::l2::SimulatedDisk::Operation& operation) {
+    dead = dead || (operation.kind ==
+                        cache::l2::SimulatedDisk::OperationKind::kRename &&
+                    operation.path.starts_with("/new."));
+    return dead ? absl::InternalError("dead") : absl::OkStatus();
+  });
+  EXPECT_EQ(restore(&half, "/files").outcome, Outcome::kFailed);
+  disk_.SetHook(nullptr);
+  disk_.KillProcess();
+  ASSERT_TRUE(disk_.Exists("/files/file"));
+  ASSERT_FALSE(disk_.Exists("/new"));
+
+  const absl::Status refused = restore(&restored, "/files").status;
+  EXPECT_EQ(refused.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("only the cache is left to restore"));
+  const RestoreReport report = restore(&restored, "");
+  EXPECT_EQ(report.outcome, Outcome::kOk) << report.status;
+  EXPECT_TRUE(report.digest_equal);
+  EXPECT_EQ(ReadFile(&disk_, "/files/file"), "content");
+  EXPECT_TRUE(disk_.Exists("/new/meta"));
 }
 
 TEST_F(RestoreTest, SecondRestoreIntoTheSameTargetIsRefused) {

@@ -46,16 +46,22 @@ std::vector<Rule> RulesOf(const RetentionPolicy& policy) {
 // Decides on one set of snapshots.
 class Retention {
  public:
-  explicit Retention(const std::vector<SnapshotEntry>& snapshots)
+  Retention(const std::vector<SnapshotEntry>& snapshots,
+            const absl::flat_hash_set<std::string>& damaged)
       : snapshots_(snapshots) {
     for (size_t i = 0; i < snapshots.size(); ++i) {
-      by_id_[snapshots[i].id] = i;
-      decisions_.emplace_back().id = snapshots[i].id;
+      const std::string& id = snapshots[i].id;
+      by_id_[id] = i;
+      decisions_.push_back(
+          {.id = id, .reasons = {}, .damaged = damaged.contains(id)});
     }
     FindCaches();
   }
 
-  void ApplyPolicy(const RetentionPolicy& policy, absl::TimeZone zone);
+  // Keeps the damaged ones that `policy` asks for when they count as others, or
+  // the others that it asks for when those do not count.
+  void ApplyPolicy(const RetentionPolicy& policy, bool damaged,
+                   absl::TimeZone zone);
   void KeepWhatMustStay(
       const absl::flat_hash_map<std::string, std::string>& leased);
   // What those that stay need; until that needs no more.
@@ -113,7 +119,7 @@ void Retention::FindCaches() {
   }
 }
 
-void Retention::ApplyPolicy(const RetentionPolicy& policy,
+void Retention::ApplyPolicy(const RetentionPolicy& policy, bool damaged,
                             absl::TimeZone zone) {
   const std::vector<Rule> rules = RulesOf(policy);
   struct Seen {
@@ -124,10 +130,13 @@ void Retention::ApplyPolicy(const RetentionPolicy& policy,
   // The newest first; by ordinal, since a clock may have been set back.
   for (size_t at = snapshots_.size(); at-- > 0;) {
     const SnapshotEntry& entry = snapshots_[at];
-    if (!entry.complete) continue;
+    if (!entry.complete || (decisions_[at].damaged && !damaged)) continue;
+    const auto keep = [&](const std::string& reason) {
+      if (decisions_[at].damaged == damaged) Keep(at, reason);
+    };
     Seen& seen = by_cache[CacheOf(at)];
     seen.periods.resize(rules.size());
-    if (seen.snapshots++ < policy.last) Keep(at, "last");
+    if (seen.snapshots++ < policy.last) keep("last");
     const absl::CivilSecond time = absl::ToCivilSecond(
         absl::FromUnixMillis(entry.manifest.header().created_unix_ms()), zone);
     for (size_t r = 0; r < rules.size(); ++r) {
@@ -135,7 +144,7 @@ void Retention::ApplyPolicy(const RetentionPolicy& policy,
       if (static_cast<int64_t>(periods.size()) >= rules[r].count) continue;
       const std::string period = rules[r].period(time);
       if (periods.insert(period).second) {
-        Keep(at, absl::StrCat(rules[r].name, " ", period));
+        keep(absl::StrCat(rules[r].name, " ", period));
       }
     }
   }
@@ -143,7 +152,7 @@ void Retention::ApplyPolicy(const RetentionPolicy& policy,
 
 void Retention::KeepWhatMustStay(
     const absl::flat_hash_map<std::string, std::string>& leased) {
-  absl::flat_hash_set<size_t> done;  // Caches.
+  absl::flat_hash_set<size_t> done, done_sound;  // Caches.
   for (size_t at = snapshots_.size(); at-- > 0;) {
     const SnapshotEntry& entry = snapshots_[at];
     if (const auto lease = leased.find(entry.id); lease != leased.end()) {
@@ -154,9 +163,12 @@ void Retention::KeepWhatMustStay(
          entry.incomplete_code != absl::StatusCode::kDataLoss)) {
       Keep(at, "cannot be read now");
     }
-    if (entry.complete && done.insert(CacheOf(at)).second) {
-      Keep(at, "newest complete");
-    }
+    if (!entry.complete) continue;
+    const size_t cache = CacheOf(at);
+    const bool newest = done.insert(cache).second;
+    if (newest) Keep(at, "newest complete");
+    if (decisions_[at].damaged || !done_sound.insert(cache).second) continue;
+    if (!newest) Keep(at, "newest not found damaged");
   }
 }
 
@@ -252,9 +264,10 @@ void Retention::KeepWhatTheyNeed() {
 std::vector<RetentionDecision> DecideRetention(
     const std::vector<SnapshotEntry>& snapshots, const RetentionPolicy& policy,
     const absl::flat_hash_map<std::string, std::string>& leased,
-    absl::TimeZone zone) {
-  Retention retention(snapshots);
-  retention.ApplyPolicy(policy, zone);
+    const absl::flat_hash_set<std::string>& damaged, absl::TimeZone zone) {
+  Retention retention(snapshots, damaged);
+  retention.ApplyPolicy(policy, /*damaged=*/false, zone);
+  retention.ApplyPolicy(policy, /*damaged=*/true, zone);
   retention.KeepWhatMustStay(leased);
   retention.KeepWhatTheyNeed();
   return retention.Take();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
 #include "backup/archive.h"
 
@@ -14,7 +15,8 @@ namespace larder::backup {
 
 // How many of each to keep of each cache; of the periods, the newest complete
 // snapshot of each of the last so many in which there is one. One snapshot may
-// count for several. Periods are of the civil calendar; weeks start on Monday.
+// count for several; one that was found damaged counts for none, but stays
+// where it would. Periods are of the civil calendar; weeks start on Monday.
 //
 // A lineage and those that were restored from it are one cache here; snapshots
 // without any are of one more.
@@ -36,13 +38,15 @@ struct RetentionDecision {
   std::string id;
   // Why it stays, as "daily 2026-11-26"; empty: it goes.
   std::vector<std::string> reasons;
+  bool damaged = false;  // It was found so.
 
   bool keep() const { return !reasons.empty(); }
 };
 
 // Decides on all of `snapshots`, as Archive::List() gives them, in their order.
 // Besides what `policy` asks for, these stay:
-// - the newest complete one of each cache;
+// - the newest complete one of each cache, and the newest of these that is not
+//   in `damaged`, by ID;
 // - those in `leased`, which says by their IDs what for;
 // - those whose files cannot be read just now, or whose manifest cannot;
 // - what one that stays builds on;
@@ -53,7 +57,7 @@ struct RetentionDecision {
 std::vector<RetentionDecision> DecideRetention(
     const std::vector<SnapshotEntry>& snapshots, const RetentionPolicy& policy,
     const absl::flat_hash_map<std::string, std::string>& leased,
-    absl::TimeZone zone);
+    const absl::flat_hash_set<std::string>& damaged, absl::TimeZone zone);
 
 }  // namespace larder::backup
 

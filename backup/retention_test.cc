@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -49,7 +50,8 @@ class RetentionTest : public ::testing::Test {
   // "id: reasons" of those that stay.
   std::vector<std::string> Kept(const RetentionPolicy& policy) {
     std::vector<std::string> kept;
-    for (const auto& d : DecideRetention(snapshots_, policy, leased_, zone_)) {
+    for (const auto& d :
+         DecideRetention(snapshots_, policy, leased_, damaged_, zone_)) {
       if (d.keep()) {
         kept.push_back(
             absl::StrCat(d.id, ": ", absl::StrJoin(d.reasons, ", ")));
@@ -61,6 +63,7 @@ class RetentionTest : public ::testing::Test {
   absl::TimeZone zone_ = absl::UTCTimeZone();
   std::vector<SnapshotEntry> snapshots_;
   absl::flat_hash_map<std::string, std::string> leased_;
+  absl::flat_hash_set<std::string> damaged_;
 };
 
 TEST_F(RetentionTest, NothingStaysOfNothing) {
@@ -175,6 +178,31 @@ TEST_F(RetentionTest, IncompleteOnesCountForNothingAndTheNewestWholeOneStays) {
   Add("d", absl::CivilSecond(2026, 11, 4, 0, 0, 0));
   EXPECT_THAT(Kept({.last = 1}),
               ElementsAre("c: cannot be read now", "d: last, newest complete"));
+}
+
+// A restore of it would lose something, and of another one maybe nothing.
+TEST_F(RetentionTest, DamagedOnesTakeNobodysPlace) {
+  for (int day = 1; day <= 4; ++day) {
+    Add(absl::StrCat("d", day), absl::CivilSecond(2026, 11, day));
+  }
+  damaged_ = {"d3", "d4"};
+  EXPECT_THAT(Kept({.last = 1}),
+              ElementsAre("d2: last, newest not found damaged",
+                          "d4: last, newest complete"));
+  EXPECT_THAT(Kept({.last = 2}),
+              ElementsAre("d1: last", "d2: last, newest not found damaged",
+                          "d3: last", "d4: last, newest complete"));
+  EXPECT_THAT(Kept({.monthly = 1}),
+              ElementsAre("d2: monthly 2026-11, newest not found damaged",
+                          "d4: monthly 2026-11, newest complete"));
+  // Most of them may be sound, and nothing else is there.
+  damaged_ = {"d1", "d2", "d3", "d4"};
+  EXPECT_THAT(Kept({.last = 2}),
+              ElementsAre("d3: last", "d4: last, newest complete"));
+  damaged_ = {"d1", "d3"};
+  EXPECT_THAT(Kept({.last = 1}), ElementsAre("d4: last, newest complete"));
+  EXPECT_THAT(Kept({.last = 2}),
+              ElementsAre("d2: last", "d3: last", "d4: last, newest complete"));
 }
 
 // Who restores an older one needs what was flushed since, of its own lineage

@@ -4,12 +4,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "backup/crypto/hash.h"
+#include "backup/format/archive_file.h"
 #include "backup/format/message.h"
 #include "backup/internal/archive_layout.h"
 #include "backup/small_file.h"
 #include "cache/status_macros.h"
 
 namespace larder::backup {
+namespace {
+
+bool IsFoundDamaged(const Archive& archive, const SnapshotEntry& entry) {
+  const auto last = ReadVerification(archive, entry.id);
+  return last.ok() && last->has_value() && IsDamage(**last) &&
+         (*last)->manifest_sha256() == ManifestSha256(entry.manifest);
+}
+
+}  // namespace
 
 absl::Status StoreVerification(const Archive& archive, absl::string_view id,
                                const format::Verification& verification) {
@@ -39,12 +49,32 @@ std::string ManifestSha256(const format::Manifest& manifest) {
   return crypto::Sha256(format::SerializeMessage(manifest));
 }
 
-bool IsFoundDamaged(const Archive& archive, const SnapshotEntry& entry) {
-  const auto last = ReadVerification(archive, entry.id);
-  return last.ok() && last->has_value() &&
-         (*last)->status_code() ==
-             static_cast<int>(absl::StatusCode::kDataLoss) &&
-         (*last)->manifest_sha256() == ManifestSha256(entry.manifest);
+bool IsDamage(const format::Verification& verification) {
+  return verification.status_code() ==
+         static_cast<int>(absl::StatusCode::kDataLoss);
+}
+
+KnownDamage::KnownDamage(const Archive& archive,
+                         const std::vector<SnapshotEntry>& snapshots)
+    : archive_(archive) {
+  for (const SnapshotEntry& entry : snapshots) by_id_[entry.id] = &entry;
+}
+
+bool KnownDamage::Of(const SnapshotEntry& entry) {
+  // Also ends what leads back to itself.
+  const auto [it, added] = known_.try_emplace(entry.id, false);
+  if (!added) return it->second;
+  bool damaged = IsFoundDamaged(archive_, entry);
+  const auto add = [&](const std::string& id) {
+    const auto other = by_id_.find(id);
+    if (other != by_id_.end()) damaged = Of(*other->second) || damaged;
+  };
+  add(entry.manifest.header().base_snapshot_id());
+  std::string owner;
+  for (const format::Pack& pack : entry.manifest.references()) {
+    if (format::ParsePackName(pack.name(), &owner)) add(owner);
+  }
+  return known_[entry.id] = damaged;
 }
 
 }  // namespace larder::backup

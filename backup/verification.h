@@ -4,7 +4,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -24,8 +26,25 @@ absl::Status StoreVerification(const Archive& archive, absl::string_view id,
 absl::StatusOr<std::optional<format::Verification>> ReadVerification(
     const Archive& archive, absl::string_view id);
 
-// Whether the last one found damage in `entry`, as it is now.
-bool IsFoundDamaged(const Archive& archive, const SnapshotEntry& entry);
+// Whether it found the snapshot damaged.
+bool IsDamage(const format::Verification& verification);
+
+// Which of the snapshots of an archive were found damaged by the last one, as
+// they are now: they, what they build on, or a dump whose packs they refer to.
+// Single-owner. Borrows both.
+class KnownDamage {
+ public:
+  KnownDamage(const Archive& archive,
+              const std::vector<SnapshotEntry>& snapshots);
+
+  // Reads what is stored of `entry`, one of `snapshots`, and of those, once.
+  bool Of(const SnapshotEntry& entry);
+
+ private:
+  const Archive& archive_;
+  absl::flat_hash_map<std::string, const SnapshotEntry*> by_id_;
+  absl::flat_hash_map<std::string, bool> known_;
+};
 
 // What a verification says which manifest it is of.
 std::string ManifestSha256(const format::Manifest& manifest);

@@ -3,13 +3,16 @@
 #include <memory>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "backup/crypto/key_ring.h"
 #include "backup/format/archive_file.h"
 #include "backup/format/checksum.h"
 #include "backup/format/dump.pb.h"
+#include "backup/format/message.h"
 #include "backup/internal/cache_reader.h"
 #include "backup/internal/delta_applier.h"
 #include "backup/internal/dump_reader.h"
@@ -68,6 +71,10 @@ void CheckCounts(const format::SourceInfo& info, int64_t expected,
       info.name(), counts.restored, counts.lost, expected, at_source)));
 }
 
+// What was found of each pack that was looked at, by what a manifest expects of
+// it: several may refer to it.
+using PacksFound = absl::flat_hash_map<std::string, absl::Status>;
+
 class SnapshotCheck {
  public:
   SnapshotCheck(const Archive& archive, const SnapshotEntry& entry,
@@ -83,9 +90,11 @@ class SnapshotCheck {
   // Both: errors are only what stops the verification as a whole. `progress`
   // is told the bytes of each step.
   absl::Status ReadAll(const std::function<void(int64_t)>& progress);
-  // Heads of all packs, and all of those in `sample`.
+  // Heads of all packs, and all of those in `sample`; not again what is in
+  // `*found`, to which it adds.
   absl::Status LookAtPacks(const absl::flat_hash_set<std::string>& sample,
-                           const std::function<void(int64_t)>& progress);
+                           const std::function<void(int64_t)>& progress,
+                           PacksFound* found);
   // Whether what it builds on is there.
   void CheckComplete();
 
@@ -208,25 +217,26 @@ absl::Status SnapshotCheck::ReadAll(
 
 absl::Status SnapshotCheck::LookAtPacks(
     const absl::flat_hash_set<std::string>& sample,
-    const std::function<void(int64_t)>& progress) {
+    const std::function<void(int64_t)>& progress, PacksFound* found) {
   const auto look = [&](const format::Pack& pack,
                         const format::DumpHeader* owner) {
-    const absl::Status head =
-        backup_internal::CheckPackHead(archive_, pack, owner);
-    if (!head.ok()) Problem(head);
-    verdict_->bytes_read += static_cast<int64_t>(format::kPackHeadBytes);
-    // What is in another dump's pack is told with that one.
-    if (!head.ok() || owner == nullptr || !sample.contains(pack.name())) {
-      return absl::OkStatus();
+    const auto [it, is_new] =
+        found->try_emplace(format::SerializeMessage(pack));
+    absl::Status& status = it->second;
+    if (is_new) {
+      status = backup_internal::CheckPackHead(archive_, pack, owner);
+      verdict_->bytes_read += static_cast<int64_t>(format::kPackHeadBytes);
+      if (status.ok() && sample.contains(pack.name())) {
+        status = backup_internal::CheckPackBytes(
+            archive_, pack, options_.cancellation, [&](int64_t piece) {
+              verdict_->bytes_read += piece;
+              progress(piece);
+            });
+        if (absl::IsCancelled(status)) return status;
+        ++verdict_->packs_read;
+      }
     }
-    const absl::Status bytes = backup_internal::CheckPackBytes(
-        archive_, pack, options_.cancellation, [&](int64_t piece) {
-          verdict_->bytes_read += piece;
-          progress(piece);
-        });
-    if (absl::IsCancelled(bytes)) return bytes;
-    if (!bytes.ok()) Problem(bytes);
-    ++verdict_->packs_read;
+    if (!status.ok()) Problem(status);
     return absl::OkStatus();
   };
   for (const format::Pack& pack : manifest_.packs()) {
@@ -254,20 +264,26 @@ class Verification {
 
  private:
   absl::Status Choose();
+  template <typename Fn>
+  void ForEachPack(Fn fn) const;
   void ChooseSample();
   absl::Status Check(const SnapshotEntry& entry, SnapshotVerdict* verdict);
   void CheckBase(const SnapshotEntry& entry, SnapshotVerdict* verdict) const;
   void Progress(int64_t bytes);
+  // Whether this one reads at least what that one had.
+  bool ReadsAllOf(const format::Verification& last,
+                  const SnapshotVerdict& verdict) const;
   // Whether a verdict on the same manifest is stored that tells more.
   bool IsKnownBetter(const SnapshotVerdict& verdict,
-                     const std::string& manifest_sha256) const;
-  void Store(const SnapshotEntry& entry, const SnapshotVerdict& verdict);
+                     const format::Verification& last) const;
+  void Store(const SnapshotEntry& entry, SnapshotVerdict* verdict);
 
   const Archive& archive_;
   const VerifyOptions& options_;
   VerifyReport report_;
   std::vector<SnapshotEntry> chosen_;
   absl::flat_hash_set<std::string> sample_;
+  PacksFound packs_found_;
   std::unique_ptr<backup_internal::Lease> lease_;
   RestoreProgress done_;
 };
@@ -294,21 +310,29 @@ absl::Status Verification::Choose() {
   return chosen_.empty() ? archive_.Find(id).status() : absl::OkStatus();
 }
 
+// Those that the snapshots have, or refer to, each once.
+template <typename Fn>
+void Verification::ForEachPack(Fn fn) const {
+  absl::flat_hash_set<absl::string_view> seen;
+  for (const SnapshotEntry& entry : chosen_) {
+    for (const auto* packs :
+         {&entry.manifest.packs(), &entry.manifest.references()}) {
+      for (const format::Pack& pack : *packs) {
+        if (seen.insert(pack.name()).second) fn(pack);
+      }
+    }
+  }
+}
+
 void Verification::ChooseSample() {
   std::vector<std::string> names;
-  for (const SnapshotEntry& entry : chosen_) {
-    for (const format::Pack& pack : entry.manifest.packs()) {
-      names.push_back(pack.name());
-    }
-  }
+  ForEachPack([&](const format::Pack& pack) { names.push_back(pack.name()); });
   sample_ = backup_internal::SamplePacks(
       std::move(names), options_.sample_millionths, options_.seed);
-  for (const SnapshotEntry& entry : chosen_) {
-    for (const format::Pack& pack : entry.manifest.packs()) {
-      if (!sample_.contains(pack.name())) continue;
-      done_.bytes_total += static_cast<int64_t>(pack.bytes());
-    }
-  }
+  ForEachPack([&](const format::Pack& pack) {
+    if (!sample_.contains(pack.name())) return;
+    done_.bytes_total += static_cast<int64_t>(pack.bytes());
+  });
 }
 
 void Verification::Progress(int64_t bytes) {
@@ -329,9 +353,10 @@ absl::Status Verification::Check(const SnapshotEntry& entry,
   verdict->in_the_clear = !entry.manifest.header().has_encryption();
   SnapshotCheck check(archive_, entry, options_, verdict);
   const auto progress = [this](int64_t bytes) { Progress(bytes); };
-  LARDER_RETURN_IF_ERROR(options_.mode == format::VERIFY_MODE_FULL
-                             ? check.ReadAll(progress)
-                             : check.LookAtPacks(sample_, progress));
+  LARDER_RETURN_IF_ERROR(
+      options_.mode == format::VERIFY_MODE_FULL
+          ? check.ReadAll(progress)
+          : check.LookAtPacks(sample_, progress, &packs_found_));
   check.CheckComplete();
   CheckBase(entry, verdict);
   return absl::OkStatus();
@@ -353,44 +378,60 @@ void Verification::CheckBase(const SnapshotEntry& entry,
   }
 }
 
-bool Verification::IsKnownBetter(const SnapshotVerdict& verdict,
-                                 const std::string& manifest_sha256) const {
-  if (!verdict.not_opened) return false;
-  const auto last = ReadVerification(archive_, verdict.id);
-  // A full one was made with the key, unless another dump has taken its place.
-  if (!last.ok() || !last->has_value() ||
-      (*last)->mode() != format::VERIFY_MODE_FULL ||
-      (*last)->manifest_sha256() != manifest_sha256) {
-    return false;
+bool Verification::ReadsAllOf(const format::Verification& last,
+                              const SnapshotVerdict& verdict) const {
+  constexpr uint32_t kAll = 1'000'000;
+  switch (last.mode()) {
+    case format::VERIFY_MODE_QUICK:
+      return true;
+    case format::VERIFY_MODE_SAMPLE:
+      // Which packs a smaller one has depends on what else is verified.
+      return options_.mode == format::VERIFY_MODE_FULL ||
+             (options_.mode == format::VERIFY_MODE_SAMPLE &&
+              options_.sample_millionths == kAll);
+    default:
+      return options_.mode == format::VERIFY_MODE_FULL && !verdict.not_opened;
   }
-  // Damage that was found since is news, unless it was damaged before.
-  return verdict.status.ok() || (*last)->status_code() != 0;
 }
 
-void Verification::Store(const SnapshotEntry& entry,
-                         const SnapshotVerdict& verdict) {
+bool Verification::IsKnownBetter(const SnapshotVerdict& verdict,
+                                 const format::Verification& last) const {
+  if (IsDamage(last)) return !ReadsAllOf(last, verdict);
+  // A full one was made with the key. Damage that was found since is news.
+  return verdict.not_opened && last.mode() == format::VERIFY_MODE_FULL &&
+         verdict.status.ok();
+}
+
+void Verification::Store(const SnapshotEntry& entry, SnapshotVerdict* verdict) {
   const std::string manifest_sha256 =
       entry.status.ok() ? ManifestSha256(entry.manifest) : std::string();
-  if (IsKnownBetter(verdict, manifest_sha256)) return;
+  const auto last = ReadVerification(archive_, verdict->id);
+  // Unless another dump has taken its place.
+  if (last.ok() && last->has_value() &&
+      (*last)->manifest_sha256() == manifest_sha256 &&
+      IsKnownBetter(*verdict, **last)) {
+    verdict->known_damaged = IsDamage(**last) && verdict->status.ok();
+    return;
+  }
   cache::Clock* const clock =
       options_.clock != nullptr ? options_.clock : cache::SystemClock();
   format::Verification message;
   message.set_mode(options_.mode);
   message.set_finished_unix_ms(clock->NowUnixMillis());
-  message.set_status_code(static_cast<int>(verdict.status.code()));
-  message.set_status_message(std::string(verdict.status.message()));
-  message.set_problems(static_cast<int64_t>(verdict.problems.size()));
-  message.set_bytes_read(verdict.bytes_read);
+  message.set_status_code(static_cast<int>(verdict->status.code()));
+  message.set_status_message(std::string(verdict->status.message()));
+  message.set_problems(static_cast<int64_t>(verdict->problems.size()));
+  message.set_bytes_read(verdict->bytes_read);
   message.set_manifest_sha256(manifest_sha256);
   if (options_.mode == format::VERIFY_MODE_SAMPLE) {
     message.set_seed(options_.seed);
     message.set_sample_millionths(options_.sample_millionths);
   }
-  if (verdict.not_opened) {
+  if (verdict->not_opened) {
     message.set_mode(format::VERIFY_MODE_SAMPLE);
     message.set_sample_millionths(1'000'000);
   }
-  const absl::Status stored = StoreVerification(archive_, verdict.id, message);
+  const absl::Status stored = StoreVerification(archive_, verdict->id, message);
   if (report_.not_stored.ok()) report_.not_stored = stored;
 }
 
@@ -410,7 +451,7 @@ absl::Status Verification::Run() {
   for (const SnapshotEntry& entry : chosen_) {
     SnapshotVerdict verdict;
     LARDER_RETURN_IF_ERROR(Check(entry, &verdict));
-    if (options_.store) Store(entry, verdict);
+    if (options_.store) Store(entry, &verdict);
     if (report_.status.ok()) report_.status = verdict.status;
     report_.snapshots.push_back(std::move(verdict));
   }

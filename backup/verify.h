@@ -25,7 +25,8 @@ struct VerifyOptions {
   // VERIFY_MODE_SAMPLE: what share of all packs, 1 to 1,000,000, and which.
   uint32_t sample_millionths = 50'000;
   uint64_t seed = 0;
-  // Store each verdict in the archive (verification.h).
+  // Store each verdict in the archive (verification.h), unless one is there of
+  // the same manifest that found damage and had read more.
   bool store = false;
   int64_t losses_listed_max = 1'000;
   std::function<void(const RestoreProgress&)> progress = nullptr;
@@ -41,7 +42,10 @@ struct SnapshotVerdict {
   std::vector<std::string> problems;
   int64_t bytes = 0;
   int64_t bytes_read = 0;
-  int64_t packs_read = 0;  // In full.
+  int64_t packs_read = 0;  // In full; where several have it, by the first.
+  // Nothing was found now, but damage was by a verification that read more, and
+  // that verdict stays. Only told when verdicts are stored.
+  bool known_damaged = false;
   // Its manifest was read, and says that it is not sealed: nothing proves that
   // it is what was backed up.
   bool in_the_clear = false;
@@ -76,9 +80,10 @@ struct VerifyReport {
 // and counts, and it is stored as a sample of all packs, but not in place of a
 // full verdict that it says nothing against. _QUICK reads
 // manifests, whether all is there that a snapshot builds on, sizes of packs,
-// and their heads; _SAMPLE these, and some packs against their checksums. A
-// verdict is on a snapshot's own files, and on what it builds on: whether that
-// is there, and what was found of it now. Holds a lease on them, where the
+// and their heads; _SAMPLE these, and some packs against their checksums, each
+// once. A verdict is on a snapshot's own files, on the packs that it refers to,
+// and on what it builds on: whether that is there, and what was found of it
+// now. Holds a lease on them, where the
 // archive can be written. Errors: kNotFound (a snapshot asked for by name),
 // kUnavailable (one is being pruned), kCancelled, I/O. Memory: as Restore(),
 // without tombstones.

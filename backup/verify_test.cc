@@ -174,6 +174,7 @@ TEST_F(VerifyTest, VerdictsAreStored) {
 
   // The last one counts.
   ASSERT_TRUE(disk_.FlipBit(PackPath(3), 1000, 2).ok());
+  Verify({.store = true});
   clock_.AdvanceMillis(5);
   Verify({.snapshot_id = full_,
           .mode = format::VERIFY_MODE_SAMPLE,
@@ -190,6 +191,51 @@ TEST_F(VerifyTest, VerdictsAreStored) {
   ASSERT_TRUE(disk_.FlipBit("/archive/verified/" + full_, 2, 2).ok());
   EXPECT_EQ(ReadVerification(Open(), full_).status().code(),
             absl::StatusCode::kDataLoss);
+}
+
+// Who did not read what was damaged knows nothing of it.
+TEST_F(VerifyTest, DamageIsForgottenOnlyByAVerdictThatReadAsMuch) {
+  const VerifyOptions quick{.mode = format::VERIFY_MODE_QUICK, .store = true};
+  const VerifyOptions some{.mode = format::VERIFY_MODE_SAMPLE,
+                           .sample_millionths = 7,
+                           .seed = 9,
+                           .store = true};
+  const VerifyOptions all{.mode = format::VERIFY_MODE_SAMPLE,
+                          .sample_millionths = 1'000'000,
+                          .store = true};
+  const VerifyOptions full{.store = true};
+  const auto mode = [&] { return (*ReadVerification(Open(), full_))->mode(); };
+  const auto known = [&] {
+    const std::vector<SnapshotEntry> entries = *Open().List();
+    const Archive archive = Open();
+    return KnownDamage(archive, entries).Of(entries[0]);
+  };
+  for (const VerifyOptions& finds : {all, full}) {
+    ASSERT_TRUE(disk_.FlipBit(PackPath(3), 1000, 2).ok());
+    EXPECT_FALSE(Verify(finds).status.ok());
+    ASSERT_TRUE(disk_.FlipBit(PackPath(3), 1000, 2).ok());
+    EXPECT_TRUE(known());
+    for (const VerifyOptions& looks : {quick, some}) {
+      const VerifyReport report = Verify(looks);
+      EXPECT_TRUE(report.status.ok()) << report.status;
+      EXPECT_TRUE(report.snapshots[0].known_damaged);
+      EXPECT_EQ(mode(), finds.mode);
+      EXPECT_TRUE(known());
+    }
+    EXPECT_EQ(Verify(all).snapshots[0].known_damaged,
+              finds.mode == format::VERIFY_MODE_FULL);
+    EXPECT_EQ(known(), finds.mode == format::VERIFY_MODE_FULL);
+    EXPECT_FALSE(Verify(full).snapshots[0].known_damaged);
+    EXPECT_FALSE(known());
+    EXPECT_FALSE(Verify(quick).snapshots[0].known_damaged);
+    EXPECT_EQ(mode(), format::VERIFY_MODE_QUICK);
+  }
+  // What a quick one found, a quick one may find mended.
+  ASSERT_TRUE(disk_.FlipBit(PackPath(3), 20, 2).ok());
+  EXPECT_FALSE(Verify(quick).status.ok());
+  ASSERT_TRUE(disk_.FlipBit(PackPath(3), 20, 2).ok());
+  EXPECT_FALSE(Verify(quick).snapshots[0].known_damaged);
+  EXPECT_FALSE(known());
 }
 
 TEST_F(VerifyTest, AnArchiveThatCannotBeWrittenIsVerifiedWithoutStoring) {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
@@ -26,6 +27,27 @@ using cache::Hlc;
 
 namespace {
 
+// What was flushed in newer snapshots that only this one has may come back.
+std::string NotAsked(const std::string& path, const absl::Status& why) {
+  return absl::StrCat(
+      path, ": cannot be asked what was flushed since: ", why.message());
+}
+
+// Plans with the archive in `path`. Empty `snapshot_id`: with the one that is
+// asked for.
+absl::StatusOr<RestorePlan> PlanWith(const LazyStartOptions& options,
+                                     const std::string& path,
+                                     const std::string& snapshot_id) {
+  LARDER_ASSIGN_OR_RETURN(
+      const backup::Archive archive,
+      backup::Archive::Open(path, options.cache.file_system, options.keys));
+  backup::RestoreOptions restore;
+  restore.snapshot_id = snapshot_id;
+  restore.not_after_unix_ms = options.not_after_unix_ms;
+  restore.cache = options.cache;
+  return PlanRestore(archive, restore);
+}
+
 // Plans with the first archive that can be read. Errors: those of the last; and
 // what one says that can be read but lacks a condition, such as the key of a
 // newer snapshot: another archive may not have that one, nor know what was
@@ -35,30 +57,39 @@ absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
   absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
   for (*leader = 0; *leader < options.archives.size(); ++*leader) {
     const std::string& path = options.archives[*leader];
-    const absl::StatusOr<backup::Archive> archive =
-        backup::Archive::Open(path, options.cache.file_system, options.keys);
-    last = archive.status();
-    if (archive.ok()) {
-      backup::RestoreOptions restore;
-      restore.snapshot_id = options.snapshot_id;
-      restore.not_after_unix_ms = options.not_after_unix_ms;
-      restore.cache = options.cache;
-      absl::StatusOr<RestorePlan> plan = PlanRestore(*archive, restore);
-      if (plan.ok() || absl::IsFailedPrecondition(plan.status())) return plan;
-      last = plan.status();
-    }
+    absl::StatusOr<RestorePlan> plan =
+        PlanWith(options, path, options.snapshot_id);
+    if (plan.ok() || absl::IsFailedPrecondition(plan.status())) return plan;
+    last = plan.status();
     if (*leader + 1 < options.archives.size()) {
-      start->warnings.push_back(absl::StrCat(path, ": ", last.message()));
+      start->warnings.push_back(NotAsked(path, last));
     }
   }
   return last;
 }
 
-// Opens those that can be read, in order. Errors: those of the last, if none.
-// `newer`: snapshots that the first one, number `leader`, must keep, too.
+// What the archive has that is newer than the snapshot.
+absl::StatusOr<std::vector<std::string>> NewerIn(
+    const LazyStartOptions& options, const std::string& path,
+    LazyStart* start) {
+  LARDER_ASSIGN_OR_RETURN(const RestorePlan plan,
+                          PlanWith(options, path, start->state.snapshot_id()));
+  for (const std::string& warning : plan.warnings) {
+    // The snapshot's own are the same in each.
+    if (absl::c_linear_search(start->warnings, warning)) continue;
+    start->warnings.push_back(warning);
+  }
+  return plan.newer_snapshots;
+}
+
+// Opens those that can be read, in order. `newer`: snapshots that the first
+// one, number `leader`, must keep, too; the others keep theirs. Null: none are
+// needed any more.
+// Errors: those of the last, if none; that the key of a newer snapshot is not
+// there, as of the first.
 absl::Status OpenReplicas(const LazyStartOptions& options,
                           const std::vector<std::string>& paths, size_t leader,
-                          const std::vector<std::string>& newer,
+                          const std::vector<std::string>* newer,
                           LazyStart* start) {
   absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
   const HydrationState& state = start->state;
@@ -68,9 +99,14 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
                               .lease_ms = kHydrationLeaseMs,
                               .stays = start->resumed};
   for (size_t i = leader; i < paths.size(); ++i) {
+    absl::StatusOr<std::vector<std::string>> needed =
+        std::vector<std::string>();
+    if (newer != nullptr) {
+      needed = i == leader ? *newer : NewerIn(options, paths[i], start);
+    }
     absl::StatusOr<std::unique_ptr<SnapshotReplica>> replica =
         SnapshotReplica::Open(paths[i], state.snapshot_id(),
-                              i == leader ? newer : std::vector<std::string>(),
+                              needed.value_or(std::vector<std::string>()),
                               options.cache.file_system, options.cache.clock,
                               options.keys, terms);
     // One with dumps in the clear may be anybody's.
@@ -82,11 +118,19 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
           "has dumps in the clear that are sealed in the first archive");
     }
     if (replica.ok()) {
+      if (absl::IsFailedPrecondition(needed.status())) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(paths[i], ": ", needed.status().message()));
+      }
       start->replicas.push_back(*std::move(replica));
+      last = needed.status();
     } else {
       last = replica.status();
-      start->warnings.push_back(absl::StrCat(paths[i], ": ", last.message()));
     }
+    if (last.ok()) continue;
+    start->warnings.push_back(
+        newer != nullptr ? NotAsked(paths[i], last)
+                         : absl::StrCat(paths[i], ": ", last.message()));
   }
   if (start->replicas.empty()) return last;
   const auto& chain = start->replicas[0]->chain();
@@ -96,11 +140,16 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
   return absl::OkStatus();
 }
 
-absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
-                     LazyStart* start) {
-  SnapshotReplica& first = *start->replicas.front();
+absl::Status BuildL2(const LazyStartOptions& options, LazyStart* start) {
+  const SnapshotReplica& first = *start->replicas.front();
   const auto& manifest = first.chain().back().manifest;
   const uint16_t source = first.sources().back();
+  std::vector<NewerSnapshots> in_each;
+  for (const auto& replica : start->replicas) {
+    in_each.push_back({.archive = &replica->archive(),
+                       .ids = &replica->newer(),
+                       .lease = replica->newer_lease()});
+  }
   InvalidationSet merged;
   InvalidationSet newer;
   LARDER_ASSIGN_OR_RETURN(
@@ -108,8 +157,7 @@ absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
       CollectInvalidations({.archive = &first.archive(),
                             .manifest = &manifest,
                             .source = source,
-                            .newer_snapshots = &plan.newer_snapshots,
-                            .lease = first.newer_lease(),
+                            .newer = std::move(in_each),
                             .cancellation = options.cancellation,
                             .problem =
                                 [start](const absl::Status& problem) {
@@ -117,7 +165,7 @@ absl::Status BuildL2(const LazyStartOptions& options, const RestorePlan& plan,
                                       problem.message());
                                 }},
                            &merged, &newer, &start->covering));
-  first.ReleaseNewer();
+  for (const auto& replica : start->replicas) replica->ReleaseNewer();
   if (!all) {
     start->warnings.emplace_back(
         "a newer snapshot's invalidations are unreadable: what was flushed "
@@ -169,8 +217,8 @@ absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
   start->warnings.insert(start->warnings.end(), plan.warnings.begin(),
                          plan.warnings.end());
   LARDER_RETURN_IF_ERROR(OpenReplicas(options, options.archives, leader,
-                                      plan.newer_snapshots, start));
-  return BuildL2(options, plan, start);
+                                      &plan.newer_snapshots, start));
+  return BuildL2(options, start);
 }
 
 // Of a hydration that has ended.
@@ -200,10 +248,11 @@ absl::Status GoOn(const LazyStartOptions& options, LazyStart* start) {
     state.mutable_archives()->Assign(options.archives.begin(),
                                      options.archives.end());
   }
-  // All that newer snapshots had to tell is in the L2's directory.
+  // All that newer snapshots had to tell when it began is in the L2's
+  // directory; who comes later is not asked.
   return OpenReplicas(options,
                       {state.archives().begin(), state.archives().end()},
-                      /*leader=*/0, /*newer=*/{}, start);
+                      /*leader=*/0, /*newer=*/nullptr, start);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <random>
 #include <utility>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
@@ -48,6 +49,17 @@ absl::StatusOr<backup::format::Lease> ReadLease(const Archive& archive,
   if (parsed.ok()) return message;
   return absl::Status(parsed.code(), absl::StrCat(directory, "/", name, ": ",
                                                   parsed.message()));
+}
+
+// Whole or not, but not what is being removed.
+absl::StatusOr<std::vector<std::string>> LeaseNames(const Archive& archive) {
+  auto names = archive.file_system()->List(LeasesPath(archive.path()));
+  if (absl::IsNotFound(names.status())) return std::vector<std::string>();
+  LARDER_RETURN_IF_ERROR(names.status());
+  std::erase_if(*names, [](const std::string& name) {
+    return name == kPruningName || absl::EndsWith(name, kTemporarySuffix);
+  });
+  return names;
 }
 
 backup::format::Lease LeaseOf(const std::vector<std::string>& snapshot_ids,
@@ -151,32 +163,39 @@ absl::Status Lease::CheckAllThere() const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LeasesFound> FindLeases(const Archive& archive,
-                                       int64_t unix_ms) {
-  LeasesFound found;
-  const std::string directory = LeasesPath(archive.path());
-  const auto names = archive.file_system()->List(directory);
-  if (absl::IsNotFound(names.status())) return found;
-  LARDER_RETURN_IF_ERROR(names.status());
-  for (const std::string& name : *names) {
-    if (name == kPruningName || absl::EndsWith(name, kTemporarySuffix)) {
-      continue;
-    }
+absl::StatusOr<LeasesHeld> FindLeases(const Archive& archive, int64_t unix_ms) {
+  LeasesHeld found;
+  LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          LeaseNames(archive));
+  for (const std::string& name : names) {
     const auto lease = ReadLease(archive, name);
     if (absl::IsNotFound(lease.status())) continue;  // Given back meanwhile.
     LARDER_RETURN_IF_ERROR(lease.status());
-    if (lease->expires_unix_ms() <= unix_ms) {
-      found.expired.push_back(absl::StrCat(directory, "/", name));
-    } else {
-      for (const std::string& id : lease->snapshot_ids()) {
-        LeaseHeld& held = found.by_snapshot[id];
-        if (held.expires_unix_ms >= lease->expires_unix_ms()) continue;
-        held = {.holder = lease->holder(),
-                .expires_unix_ms = lease->expires_unix_ms()};
-      }
+    if (lease->expires_unix_ms() <= unix_ms) continue;
+    for (const std::string& id : lease->snapshot_ids()) {
+      LeaseHeld& held = found[id];
+      if (held.expires_unix_ms >= lease->expires_unix_ms()) continue;
+      held = {.holder = lease->holder(),
+              .expires_unix_ms = lease->expires_unix_ms()};
     }
   }
   return found;
+}
+
+absl::Status RemoveExpiredLeases(const Archive& archive, int64_t unix_ms) {
+  LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                          LeaseNames(archive));
+  for (const std::string& name : names) {
+    const auto lease = ReadLease(archive, name);
+    // One that cannot be read is for who finds it next.
+    if (!lease.ok() ||
+        lease->expires_unix_ms() > unix_ms - kExpiredLeaseKeptMs) {
+      continue;
+    }
+    LARDER_RETURN_IF_ERROR(
+        RemoveLease(archive.file_system(), archive.path(), name));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Pruning>> Pruning::Announce(

@@ -109,16 +109,23 @@ struct LeaseHeld {
   int64_t expires_unix_ms = 0;
 };
 
+using LeasesHeld = absl::flat_hash_map<std::string, LeaseHeld>;  // By ID.
+
 // What somebody reads, at `unix_ms`. Requires: the archive's lock, unless it is
-// only told.
-struct LeasesFound {
-  absl::flat_hash_map<std::string, LeaseHeld> by_snapshot;  // By ID.
-  std::vector<std::string> expired;  // Paths, also of what was never whole.
-};
-// Errors: kDataLoss when a lease is damaged, kFailedPrecondition when it is of
-// a newer version: who knows what it names.
-absl::StatusOr<LeasesFound> FindLeases(const backup::Archive& archive,
-                                       int64_t unix_ms);
+// only told. Errors: kDataLoss when a lease is damaged, kFailedPrecondition
+// when it is of a newer version: who knows what it names.
+absl::StatusOr<LeasesHeld> FindLeases(const backup::Archive& archive,
+                                      int64_t unix_ms);
+
+// For how long the file of an expired lease stays. Who holds it may write it
+// anew at any time, also between the last look at it and its removal: then it
+// would be lost, and nobody know.
+inline constexpr int64_t kExpiredLeaseKeptMs = int64_t{24} * 3600 * 1000;
+
+// Removes those that had expired so long before `unix_ms`, as each is now.
+// Requires: the archive's lock. Errors: what the file system says.
+absl::Status RemoveExpiredLeases(const backup::Archive& archive,
+                                 int64_t unix_ms);
 
 // Says, as long as it lives, that `snapshot_ids` are being removed. A process
 // that dies leaves it behind; it means nothing without the archive's lock.

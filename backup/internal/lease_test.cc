@@ -35,14 +35,14 @@ class LeaseTest : public ::testing::Test {
     }
   }
   backup::Archive Open() { return *backup::Archive::Open("/archive", &disk_); }
-  LeasesFound Find() {
+  LeasesHeld Find() {
     const auto found = FindLeases(Open(), clock_.NowUnixMillis());
     EXPECT_TRUE(found.ok()) << found.status();
-    return found.value_or(LeasesFound());
+    return found.value_or(LeasesHeld());
   }
   std::vector<std::string> Leased() {
     std::vector<std::string> ids;
-    for (const auto& [id, held] : Find().by_snapshot) ids.push_back(id);
+    for (const auto& [id, held] : Find()) ids.push_back(id);
     return ids;
   }
 
@@ -81,7 +81,6 @@ TEST_F(LeaseTest, ExpiresUnlessItIsRenewed) {
   EXPECT_THAT(Leased(), UnorderedElementsAre(first_));
   clock_.AdvanceMillis(1);
   EXPECT_THAT(Leased(), IsEmpty());
-  EXPECT_THAT(Find().expired, SizeIs(1));
   // Whoever stood still for too long says again what it reads.
   (*lease)->Renew();
   EXPECT_THAT(Leased(), UnorderedElementsAre(first_));
@@ -102,7 +101,7 @@ TEST_F(LeaseTest, OneThatStaysIsTakenAgainByItsName) {
     // A reader's is shorter: it does not say until when.
     const auto reader = Lease::Take(&archive, {first_}, &clock_);
     ASSERT_TRUE(reader.ok()) << reader.status();
-    const LeaseHeld held = Find().by_snapshot.at(first_);
+    const LeaseHeld held = Find().at(first_);
     EXPECT_EQ(held.holder, "/l2 on host");
     EXPECT_EQ(held.expires_unix_ms,
               clock_.NowUnixMillis() + 100 * Lease::kLeaseMs);
@@ -125,6 +124,19 @@ TEST_F(LeaseTest, NamesAreFilesOfTheirDirectory) {
                            "0123456789abcde/", "0123456789abcdef0"}) {
     EXPECT_FALSE(IsLeaseName(name)) << name;
   }
+}
+
+TEST_F(LeaseTest, AnExpiredOneIsRemovedADayLater) {
+  const backup::Archive archive = Open();
+  const Lease::Terms terms = {.name = NewLeaseName(), .stays = true};
+  ASSERT_TRUE(Lease::Take(&archive, {first_}, &clock_, terms).ok());
+  const int64_t end = clock_.NowUnixMillis() + Lease::kLeaseMs;
+  const auto left = [&](int64_t unix_ms) {
+    EXPECT_TRUE(RemoveExpiredLeases(archive, unix_ms).ok());
+    return *disk_.List("/archive/leases");
+  };
+  EXPECT_THAT(left(end + kExpiredLeaseKeptMs - 1), ElementsAre(terms.name));
+  EXPECT_THAT(left(end + kExpiredLeaseKeptMs), IsEmpty());
 }
 
 TEST_F(LeaseTest, AClockSetBackRenewsAtOnce) {

@@ -43,43 +43,54 @@ absl::StatusOr<bool> CollectInvalidations(const InvalidationsToCollect& from,
                                           InvalidationSet* merged,
                                           InvalidationSet* newer,
                                           InvalidationSet* covering) {
-  const auto quiet = [](const absl::Status&) {};
-  const auto read = [&](const format::Manifest& manifest, uint16_t source,
+  const auto read = [&](const backup::Archive& archive,
+                        const format::Manifest& manifest, uint16_t source,
                         InvalidationSet* set) {
-    return ReadInvalidations(*from.archive, manifest, source, quiet,
-                             from.cancellation, set);
+    return ReadInvalidations(
+        archive, manifest, source, [](const absl::Status&) {},
+        from.cancellation, set);
   };
-  LARDER_RETURN_IF_ERROR(read(*from.manifest, from.source, merged));
+  LARDER_RETURN_IF_ERROR(
+      read(*from.archive, *from.manifest, from.source, merged));
   if (covering != nullptr) {
     // What the snapshot has forgotten itself covers none of its own records.
     covering->SetKnown(cache::Hlc{std::numeric_limits<uint64_t>::max()}, {});
-    LARDER_RETURN_IF_ERROR(read(*from.manifest, from.source, covering));
+    LARDER_RETURN_IF_ERROR(
+        read(*from.archive, *from.manifest, from.source, covering));
   }
   const format::CacheInfo& cache =
       from.manifest->header().sources(from.source).cache();
   const std::vector<cache::NamespaceState> own = merged->Namespaces();
   bool all = true;
-  for (const std::string& id : *from.newer_snapshots) {
-    from.lease->Renew();
-    LARDER_ASSIGN_OR_RETURN(const backup::SnapshotEntry other,
-                            from.archive->Find(id));
-    for (int i = 0; i < other.manifest.header().sources_size(); ++i) {
-      const format::SourceInfo& source = other.manifest.header().sources(i);
+  // What `other` has to tell.
+  const auto add = [&](const backup::Archive& archive,
+                       const format::Manifest& other) -> absl::Status {
+    for (int i = 0; i < other.header().sources_size(); ++i) {
+      const format::SourceInfo& source = other.header().sources(i);
       if (source.kind() != format::SOURCE_KIND_BLOB_CACHE ||
           !IsOrDescendsFrom(source.cache(), cache) ||
-          other.manifest.trailer().sources(i).status_code() != 0) {
+          other.trailer().sources(i).status_code() != 0) {
         continue;
       }
       const auto index = static_cast<uint16_t>(i);
-      const absl::Status found = read(other.manifest, index, merged);
+      const absl::Status found = read(archive, other, index, merged);
       if (absl::IsDataLoss(found)) from.problem(found);
       LARDER_RETURN_IF_ERROR(IgnoreProblem(found, &all));
       for (InvalidationSet* set : {newer, covering}) {
         if (set == nullptr) continue;
         set->SetKnown(KnownThrough(cache, source.cache()), own);
         LARDER_RETURN_IF_ERROR(
-            IgnoreProblem(read(other.manifest, index, set), &all));
+            IgnoreProblem(read(archive, other, index, set), &all));
       }
+    }
+    return absl::OkStatus();
+  };
+  for (const NewerSnapshots& of : from.newer) {
+    for (const std::string& id : *of.ids) {
+      of.lease->Renew();
+      LARDER_ASSIGN_OR_RETURN(const backup::SnapshotEntry other,
+                              of.archive->Find(id));
+      LARDER_RETURN_IF_ERROR(add(*of.archive, other.manifest));
     }
   }
   return all;

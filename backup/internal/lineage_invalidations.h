@@ -17,13 +17,20 @@
 
 namespace larder::backup_internal {
 
+// Newer snapshots of one archive, and the lease on them. All borrowed.
+struct NewerSnapshots {
+  const backup::Archive* archive = nullptr;
+  const std::vector<std::string>* ids = nullptr;
+  Lease* lease = nullptr;  // May be null when there are none.
+};
+
 // All borrowed.
 struct InvalidationsToCollect {
   const backup::Archive* archive = nullptr;
   const backup::format::Manifest* manifest = nullptr;  // Of the snapshot.
   uint16_t source = 0;
-  const std::vector<std::string>* newer_snapshots = nullptr;
-  Lease* lease = nullptr;
+  // Of each archive that is asked what was invalidated since.
+  std::vector<NewerSnapshots> newer = {};
   const backup::Cancellation* cancellation = nullptr;  // May be null.
   ProblemFn problem;  // Told what of newer snapshots is unreadable.
 };

@@ -10,7 +10,7 @@ namespace larder::backup_internal {
 
 absl::StatusOr<std::unique_ptr<SnapshotReplica>> SnapshotReplica::Open(
     const std::string& path, const std::string& snapshot_id,
-    const std::vector<std::string>& newer, cache::l2::FileSystem* file_system,
+    std::vector<std::string> newer, cache::l2::FileSystem* file_system,
     cache::Clock* clock, backup::Archive::Keys keys, Lease::Terms terms) {
   LARDER_ASSIGN_OR_RETURN(
       backup::Archive archive,
@@ -32,9 +32,11 @@ absl::StatusOr<std::unique_ptr<SnapshotReplica>> SnapshotReplica::Open(
     replica->sources_.push_back(source);
     ids.push_back(replica->chain_[i].id);
   }
-  if (!newer.empty()) {
-    LARDER_ASSIGN_OR_RETURN(replica->newer_lease_,
-                            Lease::Take(&replica->archive_, newer, clock));
+  replica->newer_ = std::move(newer);
+  if (!replica->newer_.empty()) {
+    LARDER_ASSIGN_OR_RETURN(
+        replica->newer_lease_,
+        Lease::Take(&replica->archive_, replica->newer_, clock));
   }
   cache::MutexLock lock(&replica->lease_mu_);
   LARDER_ASSIGN_OR_RETURN(

@@ -36,7 +36,7 @@ class SnapshotReplica {
   // the chain is not there.
   static absl::StatusOr<std::unique_ptr<SnapshotReplica>> Open(
       const std::string& path, const std::string& snapshot_id,
-      const std::vector<std::string>& newer, cache::l2::FileSystem* file_system,
+      std::vector<std::string> newer, cache::l2::FileSystem* file_system,
       cache::Clock* clock, backup::Archive::Keys keys, Lease::Terms terms);
 
   const backup::Archive& archive() const { return archive_; }
@@ -53,7 +53,9 @@ class SnapshotReplica {
   void GiveLeaseBack() ABSL_LOCKS_EXCLUDED(lease_mu_);
   // Why nothing keeps it from being pruned; OK: a lease does.
   absl::Status unprotected() ABSL_LOCKS_EXCLUDED(lease_mu_);
-  // On the newer ones; null once they are released. Not thread-safe.
+  const std::vector<std::string>& newer() const { return newer_; }
+  // On these; null when there are none, or once they are released. Not
+  // thread-safe.
   Lease* newer_lease() { return newer_lease_.get(); }
   void ReleaseNewer() { newer_lease_.reset(); }
 
@@ -66,6 +68,7 @@ class SnapshotReplica {
   std::vector<uint16_t> sources_;
   PackFiles files_;
   FrameFiles frames_;
+  std::vector<std::string> newer_;
   std::unique_ptr<Lease> newer_lease_;
   cache::Mutex lease_mu_;
   std::unique_ptr<Lease> lease_ ABSL_GUARDED_BY(lease_mu_);  // On the chain.

@@ -98,6 +98,39 @@ TEST_F(LazyRestoreProgram, GoesOnWithWhatWasBegun) {
   for (const int i : {0, 7, 10, 99}) ExpectGets("new", i);
 }
 
+TEST_F(LazyRestoreProgram, WhatHasNotComeYetIsNotPassedOver) {
+  Begin("new");
+  ExpectGets("new", 3);
+  const std::vector<std::string> of_new = {"--l2", At("new")};
+  const auto run = [&](std::vector<std::string> args) {
+    args.insert(args.end(), of_new.begin(), of_new.end());
+    return Larder(args);
+  };
+  const ProgramEnd refused =
+      run({"export", "-n", "files", At("out"), "--json"});
+  EXPECT_EQ(refused.exit_code, 11) << refused.out;
+  EXPECT_THAT(refused.err, HasSubstr("restored lazily"));
+  EXPECT_THAT(refused.err,
+              HasSubstr("larder restore --lazy --l2 " + At("new")));
+  EXPECT_FALSE(std::filesystem::exists(At("out")));
+  for (const std::vector<std::string>& look :
+       {std::vector<std::string>{"ls", "-n", "files", "--json"},
+        {"stats", "--json"}}) {
+    const ProgramEnd end = run(look);
+    EXPECT_EQ(end.exit_code, 0) << end.err;
+    EXPECT_THAT(end.err, HasSubstr("restored lazily"));
+    EXPECT_THAT(end.out, HasSubstr("\"hydrating\":true"));
+  }
+
+  ASSERT_EQ(Larder({"restore", "--lazy", "--l2", At("new")}).exit_code, 0);
+  const ProgramEnd whole = run({"export", "-n", "files", At("out"), "--json"});
+  EXPECT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_EQ(LastJson(whole.out).files(), kBlobs);
+  const ProgramEnd stats = run({"stats", "--json"});
+  EXPECT_EQ(stats.err, "");
+  EXPECT_THAT(stats.out, HasSubstr("\"hydrating\":false"));
+}
+
 TEST_F(LazyRestoreProgram, AskedForAnArchiveThatIsGone) {
   Begin("new");
   std::filesystem::rename(At("a"), At("moved"));

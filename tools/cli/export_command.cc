@@ -14,6 +14,7 @@
 #include "cache/clock.h"
 #include "cache/status_macros.h"
 #include "tools/cli/blob_reader.h"
+#include "tools/cli/hydrating_l2.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/output_tree.h"
 #include "tools/cli/units.h"
@@ -117,6 +118,8 @@ absl::Status Export(const ExportFlags& flags, Console* console,
                     CommandResult* result) {
   LARDER_ASSIGN_OR_RETURN(const auto cache,
                           OpenCache(flags.cache, OpenMode::kLook));
+  // Nobody looks whether a copy is of all.
+  LARDER_RETURN_IF_ERROR(CheckWhole(flags.cache.l2));
   LARDER_RETURN_IF_ERROR(CheckNamespaceExists(*cache, flags.ns));
   absl::StatusOr<OutputTree> tree =
       OutputTree::Open(flags.out, flags.overwrite);

@@ -21,6 +21,20 @@ std::string HolderOf(const std::string& l2) {
                       named ? host.data() : "");
 }
 
+absl::Status CheckWhole(const std::string& l2) {
+  const auto hydrating =
+      backup::LazyRestore::FindHydrating(cache::l2::PosixFileSystem(), l2);
+  if (hydrating.ok() && !hydrating->has_value()) return absl::OkStatus();
+  // What it is restored from may be unreadable.
+  return WithWaysOn(
+      l2, absl::UnavailableError(absl::StrCat(
+              l2, ": being restored lazily",
+              hydrating.ok()
+                  ? absl::StrCat(" from snapshot ", (*hydrating)->snapshot_id)
+                  : "",
+              ": not all blobs are here yet")));
+}
+
 absl::Status WithWaysOn(const std::string& l2, const absl::Status& error) {
   const auto hydrating =
       backup::LazyRestore::FindHydrating(cache::l2::PosixFileSystem(), l2);

@@ -12,6 +12,10 @@ namespace larder::cli {
 // path, and where that is.
 std::string HolderOf(const std::string& l2);
 
+// kUnavailable, and how to go on, while the L2 is hydrating: it lacks what has
+// not come yet. Requires: it is open, so that nobody ends that meanwhile.
+absl::Status CheckWhole(const std::string& l2);
+
 // `error`; while the L2 is hydrating, also how to go on, or to end that without
 // the archive.
 absl::Status WithWaysOn(const std::string& l2, const absl::Status& error);

@@ -14,6 +14,7 @@
 #include "cache/clock.h"
 #include "cache/policy.h"
 #include "cache/status_macros.h"
+#include "tools/cli/hydrating_l2.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
@@ -118,6 +119,9 @@ class Lister {
 absl::Status Ls(const LsFlags& flags, Console* console, CommandResult* result) {
   LARDER_ASSIGN_OR_RETURN(const auto cache,
                           OpenCache(flags.cache, OpenMode::kLook));
+  const absl::Status whole = CheckWhole(flags.cache.l2);
+  if (!whole.ok()) console->Warn(whole.message());
+  result->facts.Bool("hydrating", !whole.ok());
   LARDER_RETURN_IF_ERROR(CheckNamespaceExists(*cache, flags.ns));
   Lister lister(flags, console);
   LARDER_RETURN_IF_ERROR(cache->ForEachL2Record(

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -35,15 +36,18 @@ absl::Status Prune(const PruneFlags& flags, Console* console,
     const backup::RetentionDecision& decision = report.decisions[i];
     const std::string made = FormatInstant(
         entry.manifest.header().created_unix_ms(), absl::LocalTimeZone());
-    console->Say(absl::StrFormat(
-        "%-6s  %-25s  %s  %10s  %s", decision.keep() ? "keep" : "remove",
-        entry.id, made, FormatBytes(entry.bytes),
-        Printable(absl::StrJoin(decision.reasons, ", "))));
+    std::vector<std::string> remarks = decision.reasons;
+    if (decision.damaged) remarks.insert(remarks.begin(), "DAMAGED");
+    console->Say(absl::StrFormat("%-6s  %-25s  %s  %10s  %s",
+                                 decision.keep() ? "keep" : "remove", entry.id,
+                                 made, FormatBytes(entry.bytes),
+                                 Printable(absl::StrJoin(remarks, ", "))));
     JsonArray reasons;
     for (const std::string& reason : decision.reasons) reasons.String(reason);
     snapshots.Object(JsonObject()
                          .String("id", entry.id)
                          .Bool("keep", decision.keep())
+                         .Bool("found_damaged", decision.damaged)
                          .Array("reasons", reasons));
   }
   result->facts.Bool("confirmed", flags.confirm)

@@ -10,6 +10,7 @@
 #include "cache/blob_cache.h"
 #include "cache/stats.h"
 #include "cache/status_macros.h"
+#include "tools/cli/hydrating_l2.h"
 #include "tools/cli/json_writer.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/units.h"
@@ -93,6 +94,9 @@ absl::Status Stats(const StatsFlags& flags, Console* console,
                    CommandResult* result) {
   LARDER_ASSIGN_OR_RETURN(const auto cache,
                           OpenCache(flags.cache, OpenMode::kLook));
+  const absl::Status whole = CheckWhole(flags.cache.l2);
+  if (!whole.ok()) console->Warn(whole.message());
+  result->facts.Bool("hydrating", !whole.ok());
   LARDER_ASSIGN_OR_RETURN(const int64_t due, cache->SweepDebt());
   const cache::L2Stats l2 = cache->Stats().l2;
   const std::vector<cache::NamespaceStats> namespaces =

@@ -81,6 +81,11 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
       console, JudgementOf(verdict),
       absl::StrCat(verdict.id, ": ", Found(verdict, full),
                    has_keys && verdict.in_the_clear ? "; in the clear" : ""));
+  if (verdict.known_damaged) {
+    console->Warn(absl::StrCat(verdict.id,
+                               ": stays DAMAGED, as a verification that read "
+                               "more found it: --full looks again"));
+  }
   if (!verdict.lost.empty()) {
     SayRow(console, "",
            absl::StrCat("a restore would lose ",
@@ -90,6 +95,7 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
   JsonObject facts;
   facts.String("id", verdict.id)
       .Bool("sound", verdict.status.ok() && !verdict.not_opened)
+      .Bool("known_damaged", verdict.known_damaged)
       .Bool("opened", full && !verdict.not_opened)
       .Bool("in_the_clear", verdict.in_the_clear)
       .Int("blobs", verdict.records)
