@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
 #include "backup/delta_base.h"
+#include "backup/format/dump.pb.h"
 #include "backup/partial_dump.h"
 #include "backup/path.h"
 #include "cache/status_macros.h"
@@ -18,12 +19,23 @@ using backup::DirectorySink;
 using backup::PartialDump;
 using backup::SnapshotEntry;
 using backup::format::DumpHeader;
+using backup::format::Manifest;
+using backup::format::Stream;
 using cache::l2::FileLock;
+
+// The stream that it came by, which is another one than it is since a fold.
+Stream CameBy(const Manifest& manifest) {
+  if (manifest.has_folded_from()) return manifest.folded_from();
+  Stream stream;
+  stream.set_id(manifest.header().stream_id());
+  stream.set_digest(manifest.trailer().stream_digest());
+  return stream;
+}
 
 PublishedDump Describe(const SnapshotEntry& entry) {
   PublishedDump published;
   published.header = entry.manifest.header();
-  published.stream_digest = entry.manifest.trailer().stream_digest();
+  published.stream_digest = CameBy(entry.manifest).digest();
   published.stored_bytes = static_cast<uint64_t>(entry.bytes);
   published.packs = static_cast<uint64_t>(entry.manifest.packs_size());
   return published;
@@ -96,7 +108,7 @@ class ArchiveReceiverImpl : public DumpReceiver {
         archive.Find(header.snapshot_id());
     if (absl::IsNotFound(entry.status())) return std::optional<PublishedDump>();
     LARDER_RETURN_IF_ERROR(entry.status());
-    if (entry->manifest.header().stream_id() != header.stream_id()) {
+    if (CameBy(entry->manifest).id() != header.stream_id()) {
       return absl::AlreadyExistsError(
           absl::StrCat(kept_.place(), ": snapshot ", header.snapshot_id(),
                        " exists, of another stream"));

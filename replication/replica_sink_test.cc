@@ -16,6 +16,7 @@
 #include "backup/blob_cache_source.h"
 #include "backup/cancellation.h"
 #include "backup/fake_snapshot.h"
+#include "backup/format/limits.h"
 #include "backup/orchestrator.h"
 #include "backup/recorded_dump.h"
 #include "cache/check.h"
@@ -99,6 +100,46 @@ TEST(ReplicaSinkTest, GetsADeltaOnWhatItHas) {
   EXPECT_TRUE(absl::IsNotFound(run(4, "absent").status));
   ExpectPublished(&replica, 3);
   EXPECT_EQ(replica.List()[1].deltas, 1);
+}
+
+// The replica folds the chain before it acknowledges the delta that fills it:
+// what it has then is of another stream, and still the dump that was sent.
+TEST(ReplicaSinkTest, AnAckOfAFoldedDumpThatGotLostIsGivenAgain) {
+  backup::FakeCache cache = backup::MakeFakeCache(40, 1000);
+  TestReplica replica;
+  const auto run = [&](uint64_t seed) {
+    cache::ManualClock clock(kTestUnixMillis + static_cast<int64_t>(seed));
+    backup::BackupOrchestrator orchestrator(
+        {.clock = &clock, .random_seed = seed});
+    orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
+        cache.Taker(), backup::BlobCacheSource::Options()));
+    orchestrator.AddSink(replica.Sink({}));
+    backup::BackupRequest request;
+    request.include_blob_cache = true;
+    const backup::BackupReport report = orchestrator.Run(request);
+    ++cache.info.epoch;
+    cache.Put("pages", absl::StrCat("new ", seed), "value",
+              cache.info.complete_through.value + seed);
+    return report;
+  };
+  std::atomic<int> lost = 0;
+  replica.network.on_reply = [&](const TransferReply& reply) {
+    if (!reply.has_ack()) return Fate::kArrives;
+    ++lost;
+    return Fate::kCut;
+  };
+  const size_t full = 1 + backup::format::kDeltasPerChainMax;
+  for (uint64_t seed = 1; seed <= full + 1; ++seed) {
+    SCOPED_TRACE(absl::StrCat("backup ", seed));
+    const backup::BackupReport report = run(seed);
+    ASSERT_EQ(report.outcome, backup::Outcome::kOk)
+        << report.status << report.sinks[0].status;
+    EXPECT_EQ(report.sinks[0].base_snapshot_id.empty(), seed == 1);
+  }
+  EXPECT_EQ(lost, full + 1);
+  ExpectPublished(&replica, full + 1);
+  EXPECT_GT(replica.List()[full - 1].manifest.references_size(), 0);
+  EXPECT_EQ(replica.List()[full].deltas, 1);
 }
 
 TEST(ReplicaSinkTest, KeepsItsSpoolBounded) {

@@ -147,6 +147,10 @@ absl::Status CheckManifest(const Manifest& manifest) {
   if (!DecodeUint128(manifest.trailer().stream_digest(), &digest)) {
     return Bad("no stream digest");
   }
+  if (manifest.has_folded_from() &&
+      !DecodeUint128(manifest.folded_from().digest(), &digest)) {
+    return Bad("no digest of the stream that was folded");
+  }
   if (manifest.trailer().sources_size() != manifest.header().sources_size()) {
     return Bad(absl::StrFormat("trailer has %d sources vs %d",
                                manifest.trailer().sources_size(),

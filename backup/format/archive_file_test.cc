@@ -61,6 +61,10 @@ TEST(ArchiveFileTest, AMissingChecksumIsAnError) {
             }).code(),
             lost);
   EXPECT_EQ(After([](Manifest* m) {
+              m->mutable_folded_from()->set_digest("short");
+            }).code(),
+            lost);
+  EXPECT_EQ(After([](Manifest* m) {
               m->mutable_header()
                   ->mutable_sources(0)
                   ->mutable_cache()

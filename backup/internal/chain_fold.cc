@@ -299,6 +299,8 @@ absl::StatusOr<std::string> Fold::Run() {
   manifest_.set_ordinal(top_.ordinal());
   *manifest_.mutable_header() = top_.header();
   manifest_.mutable_header()->set_stream_id(StreamId());
+  manifest_.mutable_folded_from()->set_id(top_.header().stream_id());
+  manifest_.mutable_folded_from()->set_digest(top_.trailer().stream_digest());
   manifest_.mutable_header()->clear_base_snapshot_id();
   for (auto& source : *manifest_.mutable_header()->mutable_sources()) {
     source.mutable_cache()->set_base_epoch(0);
