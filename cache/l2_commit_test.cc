@@ -2,9 +2,11 @@
 // when a flood of invalidations fills the journal.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,13 @@ namespace larder::cache {
 namespace {
 
 using Disk = l2::SimulatedDisk;
+
+std::string Incompressible(size_t bytes) {
+  static std::mt19937_64 random(7);
+  std::string s(bytes, '\0');
+  for (char& c : s) c = static_cast<char>(random());
+  return s;
+}
 
 class L2CommitTest : public ::testing::Test {
  protected:
@@ -137,7 +146,13 @@ TEST_F(L2CommitTest, WithoutL2TooASweepWaitsForWhoIsBehindTheClosedEpoch) {
 
 TEST_F(L2CommitTest, AFloodOfInvalidationsStaysWithinTheBudget) {
   Open(Options());
-  Put("k");
+  // What blobs take of the budget is no room for a journal.
+  for (int i = 0; i < 500; ++i) {
+    const auto put =
+        cache_->Put("ns", absl::StrCat("k", i), Incompressible(16'384), {});
+    ASSERT_TRUE(put.ok()) << put.status();
+  }
+  ASSERT_TRUE(cache_->Flush().ok());
   int64_t most = 0;
   for (int i = 0; i < 30'000; ++i) {
     // Each one twice: what is staged does not grow, and the journal does.
