@@ -69,21 +69,27 @@ TEST(ReplicaSinkTest, GivesADumpAsItIs) {
   ExpectPublished(&replica, 2);
 }
 
+// A whole backup of the cache to the replica, at a time of its own.
+backup::BackupReport BackUp(backup::FakeCache* cache, TestReplica* replica,
+                            uint64_t seed, const std::string& base_id = "") {
+  cache::ManualClock clock(kTestUnixMillis + static_cast<int64_t>(seed));
+  backup::BackupOrchestrator orchestrator(
+      {.clock = &clock, .random_seed = seed});
+  orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
+      cache->Taker(), backup::BlobCacheSource::Options()));
+  orchestrator.AddSink(replica->Sink({}));
+  backup::BackupRequest request;
+  request.include_blob_cache = true;
+  request.base_id = base_id;
+  return orchestrator.Run(request);
+}
+
 // The replica says what it has; the next backup sends what changed since.
 TEST(ReplicaSinkTest, GetsADeltaOnWhatItHas) {
   backup::FakeCache cache = backup::MakeFakeCache(40, 1000);
   TestReplica replica;
   const auto run = [&](uint64_t seed, const std::string& base_id = "") {
-    cache::ManualClock clock(kTestUnixMillis + static_cast<int64_t>(seed));
-    backup::BackupOrchestrator orchestrator(
-        {.clock = &clock, .random_seed = seed});
-    orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
-        cache.Taker(), backup::BlobCacheSource::Options()));
-    orchestrator.AddSink(replica.Sink({}));
-    backup::BackupRequest request;
-    request.include_blob_cache = true;
-    request.base_id = base_id;
-    return orchestrator.Run(request);
+    return BackUp(&cache, &replica, seed, base_id);
   };
   const backup::BackupReport full = run(1);
   ASSERT_EQ(full.outcome, backup::Outcome::kOk) << full.status;
@@ -108,15 +114,7 @@ TEST(ReplicaSinkTest, AnAckOfAFoldedDumpThatGotLostIsGivenAgain) {
   backup::FakeCache cache = backup::MakeFakeCache(40, 1000);
   TestReplica replica;
   const auto run = [&](uint64_t seed) {
-    cache::ManualClock clock(kTestUnixMillis + static_cast<int64_t>(seed));
-    backup::BackupOrchestrator orchestrator(
-        {.clock = &clock, .random_seed = seed});
-    orchestrator.AddSource(std::make_unique<backup::BlobCacheSource>(
-        cache.Taker(), backup::BlobCacheSource::Options()));
-    orchestrator.AddSink(replica.Sink({}));
-    backup::BackupRequest request;
-    request.include_blob_cache = true;
-    const backup::BackupReport report = orchestrator.Run(request);
+    const backup::BackupReport report = BackUp(&cache, &replica, seed);
     ++cache.info.epoch;
     cache.Put("pages", absl::StrCat("new ", seed), "value",
               cache.info.complete_through.value + seed);
