@@ -103,7 +103,8 @@ class BlobCache {
                                         const Loader& loader) = 0;
 
   // Invalidations. O(1) in the number of entries; effective for both tiers
-  // and, when they return, durable against a process kill.
+  // and, when they return, durable against a process kill. Many tags or
+  // dependencies at once may become so in parts, by several commits.
   virtual absl::StatusOr<Mutation> InvalidateKey(absl::string_view ns,
                                                  absl::string_view key) = 0;
   virtual absl::StatusOr<Mutation> InvalidatePrefix(

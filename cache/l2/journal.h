@@ -48,6 +48,8 @@ class Journal {
   // Errors: kResourceExhausted: the file is full until the next commit, or
   // Keep(); what File says.
   absl::Status Append(const JournalEntry& entry) ABSL_LOCKS_EXCLUDED(mu_);
+  // Survives a power cut, too.
+  absl::Status Sync();
   // Whether a commit should come before the file of the newest epoch is full.
   bool IsHalfFull() const {
     return newest_end_.load(std::memory_order_relaxed) >= file_bytes_max_ / 2;
@@ -59,8 +61,6 @@ class Journal {
   void NoteCommitted(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mu_);
   // What the files take, or may come to take.
   uint64_t ReservedBytes() const;
-  // Survives a power cut, too.
-  absl::Status Sync();
 
   // All sound entries with an epoch after `committed_epoch`, in the order of
   // their HLC.
