@@ -150,6 +150,9 @@ class Crash {
     opened->reset();
     EXPECT_GE(*PrimaryTerm(&replica_.disk, kLiveL2), 2);
     ExpectSound();
+    // It is the L2's, not of the path that it was promoted under.
+    ASSERT_TRUE(replica_.disk.Rename(kLiveL2, "/data/moved").ok());
+    EXPECT_GE(*PrimaryTerm(&replica_.disk, "/data/moved"), 2);
   }
   void ExpectSound() {
     const auto report = cache::VerifyL2(Options());

@@ -19,23 +19,47 @@ namespace {
 using backup::WithoutSlashes;
 using cache::l2::FileSystem;
 
+// The replica's, and those of the L2 itself, which go where it goes.
+struct Terms {
+  std::unique_ptr<TermStore> replica;
+  std::unique_ptr<TermStore> l2;
+
+  uint64_t highest() const {
+    return std::max(replica->highest(), l2->highest());
+  }
+};
+
+absl::StatusOr<Terms> OpenTerms(FileSystem* file_system,
+                                const std::string& l2_path) {
+  Terms terms;
+  LARDER_ASSIGN_OR_RETURN(
+      terms.replica,
+      TermStore::Open(file_system, KeptDumps::OwnDirectory(
+                                       LiveL2::StateDirectory(l2_path))));
+  LARDER_ASSIGN_OR_RETURN(terms.l2, TermStore::Open(file_system, l2_path));
+  return terms;
+}
+
 absl::StatusOr<uint64_t> RaiseTerm(FileSystem* file_system,
-                                   const std::string& own, uint64_t term) {
-  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<TermStore> terms,
-                          TermStore::Open(file_system, own));
-  const uint64_t next = terms->highest() + 1;
+                                   const std::string& l2_path, uint64_t term) {
+  LARDER_ASSIGN_OR_RETURN(const Terms terms, OpenTerms(file_system, l2_path));
+  const uint64_t next = terms.highest() + 1;
   if (next > kTermMax) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "promote: the replica has seen the last term, ", terms->highest(),
-        ": once no old primary is left, remove ", own, "/term"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("promote: the replica has seen the last term, ",
+                     terms.highest(), ": once no old primary is left, remove ",
+                     KeptDumps::OwnDirectory(LiveL2::StateDirectory(l2_path)),
+                     "/term and ", l2_path, "/term"));
   }
   if (term != 0 && term < next) {
     return absl::InvalidArgumentError(
         absl::StrCat("promote: term ", term, " vs at least ", next,
-                     ": the replica has seen ", terms->highest()));
+                     ": the replica has seen ", terms.highest()));
   }
   const uint64_t raised = std::max(term, next);
-  LARDER_RETURN_IF_ERROR(terms->Admit(raised));
+  // First: it refuses the old primary from then on.
+  LARDER_RETURN_IF_ERROR(terms.replica->Admit(raised));
+  LARDER_RETURN_IF_ERROR(terms.l2->Admit(raised));
   return raised;
 }
 
@@ -71,19 +95,16 @@ absl::StatusOr<Promotion> Promote(const cache::BlobCacheOptions& given,
   promotion.old_lineage = followed.lineage();
   promotion.old_epoch = followed.epoch();
   LARDER_ASSIGN_OR_RETURN(
-      promotion.term,
-      RaiseTerm(options.file_system, KeptDumps::OwnDirectory(state), term));
+      promotion.term, RaiseTerm(options.file_system, options.l2_path, term));
   LARDER_ASSIGN_OR_RETURN(promotion.info, live->Promote());
   return promotion;
 }
 
 absl::StatusOr<uint64_t> PrimaryTerm(FileSystem* file_system,
                                      const std::string& l2_path) {
-  const std::string own =
-      KeptDumps::OwnDirectory(LiveL2::StateDirectory(WithoutSlashes(l2_path)));
-  LARDER_ASSIGN_OR_RETURN(const std::unique_ptr<TermStore> terms,
-                          TermStore::Open(file_system, own));
-  return std::max<uint64_t>(terms->highest(), 1);
+  LARDER_ASSIGN_OR_RETURN(const Terms terms,
+                          OpenTerms(file_system, WithoutSlashes(l2_path)));
+  return std::max<uint64_t>(terms.highest(), 1);
 }
 
 }  // namespace larder::replication

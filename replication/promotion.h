@@ -34,7 +34,8 @@ absl::StatusOr<Promotion> Promote(const cache::BlobCacheOptions& options,
                                   uint64_t term);
 
 // The term that a primary with this L2 sends with: that of its promotion, or 1.
-// Errors: kDataLoss: the file that says so is damaged.
+// It lies in the L2's directory, so it is the same by whichever path, and
+// wherever that is moved. Errors: kDataLoss: a file that says so is damaged.
 absl::StatusOr<uint64_t> PrimaryTerm(cache::l2::FileSystem* file_system,
                                      const std::string& l2_path);
 

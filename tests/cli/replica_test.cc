@@ -280,6 +280,15 @@ TEST_F(ReplicaTest, ALiveReplicaIsPromotedAndTheOldPrimaryFenced) {
       Larder({"backup", "--l2", At("live"), "--include-blob-cache", "--to",
               other.place()});
   ASSERT_EQ(forward.exit_code, 0) << forward.err;
+  // Whatever the L2 is called by then.
+  std::filesystem::create_symlink(At("live"), At("link"));
+  for (const std::string& path :
+       {At("link"), At("live") + "/.", At("./live/")}) {
+    const ProgramEnd same =
+        Larder({"backup", "--l2", path, "--include-blob-cache", "--to",
+                other.place()});
+    EXPECT_EQ(same.exit_code, 0) << path << same.err;
+  }
   const ProgramEnd late = Backup({"--to", other.place()});
   EXPECT_EQ(late.exit_code, 13);
   EXPECT_THAT(late.err, HasSubstr("larder replica --l2"));
