@@ -173,6 +173,37 @@ TEST_F(DeltaTest, TellsWhatChangedAndWhatIsGone) {
   EXPECT_EQ(closed->content_digest, now->info().content_digest);
 }
 
+// Read all the time, and never put again: not dead where the delta went.
+TEST_F(DeltaTest, AnIdleTtlThatReadsPutOffIsToldAgain) {
+  constexpr int64_t kIdleMs = 60'000;
+  Open();
+  for (int i = 0; i < 20; ++i) {
+    Put("ns", absl::StrCat("session", i), "state", {.idle_ttl_ms = kIdleMs});
+  }
+  Put("ns", "other", "value");
+  const auto base = Take();
+  auto replica = MakeReplica("replica", *base);
+  for (int round = 0; round < 4; ++round) {
+    clock_.AdvanceMillis(kIdleMs / 2);
+    ASSERT_TRUE(cache_->Get("ns", "session7").has_value());
+    ASSERT_TRUE(cache_->SweepDueSlice({}).ok());
+    ASSERT_TRUE(cache_->Flush().ok());
+  }
+  const auto now = Take();
+  EXPECT_EQ(now->info().records, 2);
+  const Applied applied = Apply(BaseOf(base->info()), {}, *now, replica.get());
+  EXPECT_EQ(applied.changed, 1);
+  EXPECT_EQ(applied.kept, 1);
+  const auto closed = replica->Close();
+  ASSERT_TRUE(closed.ok()) << closed.status();
+  EXPECT_EQ(closed->content_digest, now->info().content_digest);
+  replica.reset();
+  const auto restored = BlobCache::Open(Options("replica"));
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_TRUE((*restored)->Get("ns", "session7").has_value());
+  EXPECT_FALSE((*restored)->Get("ns", "session8").has_value());
+}
+
 TEST_F(DeltaTest, NothingChangedIsNothing) {
   Open();
   for (int i = 0; i < 100; ++i) Put("ns", absl::StrCat(i), "v");

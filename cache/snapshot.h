@@ -94,7 +94,9 @@ struct DeltaRange {
   // Records that are as they were in the base, by RecordFingerprint(), in the
   // order of their keys. All others that the base has in the range are gone.
   std::vector<uint64_t> kept;
-  std::vector<StoredRecord> changed;  // Written since; in order of their keys.
+  // Written since, or with an idle TTL that reads may have put off since; in
+  // order of their keys.
+  std::vector<StoredRecord> changed;
 };
 
 // Reads frame `i` of a record, as stored.

@@ -92,6 +92,29 @@ TEST_F(LiveReplicaTest, TakesAFullDumpAndThenDeltas) {
       absl::StrCat(kLiveL2, ".replica/incoming/", delta.snapshot_id)));
 }
 
+TEST_F(LiveReplicaTest, WhatIsReadAtThePrimaryStaysAlive) {
+  constexpr int64_t kIdleMs = 60'000;
+  Put("used", "state", {.idle_ttl_ms = kIdleMs});
+  Put("unused", "state", {.idle_ttl_ms = kIdleMs});
+  Put("large", Bytes(3000, 1), {.idle_ttl_ms = kIdleMs});
+  ExpectBackup(primary_.Backup({&replica_}));
+  for (int round = 0; round < 3; ++round) {
+    for (int half = 0; half < 2; ++half) {
+      clock_.AdvanceMillis(kIdleMs / 2 - 500);
+      ASSERT_TRUE(primary_.cache->Get("ns", "used").has_value());
+      ASSERT_TRUE(primary_.cache->Get("ns", "large").has_value());
+    }
+    clock_.AdvanceMillis(1000);
+    ASSERT_TRUE(primary_.cache->SweepDueSlice({}).ok());
+    const BackupReport delta = primary_.Backup({&replica_});
+    ExpectBackup(delta);
+    EXPECT_NE(delta.sinks[0].base_snapshot_id, "");
+    EXPECT_EQ(Get("used"), "state") << round;
+    EXPECT_EQ(Get("large"), Bytes(3000, 1)) << round;
+    EXPECT_EQ(Get("unused"), "no such blob") << round;
+  }
+}
+
 TEST_F(LiveReplicaTest, TakesSealedDumpsWithTheirKey) {
   primary_.seal_keys = backup::TestKeys("a");
   Fill(50);
@@ -344,6 +367,10 @@ TEST_F(LiveReplicaTest, APromotedReplicaIsAPrimaryAndFencesTheOldOne) {
   EXPECT_EQ(promotion->info.ancestors[0], promotion->old_lineage);
   EXPECT_EQ(promotion->info.content_digest, primary_.digest());
   EXPECT_EQ(*PrimaryTerm(&replica_.disk, kLiveL2), 4);
+  // By another path, too.
+  ASSERT_TRUE(replica_.disk.Rename(kLiveL2, "/data/moved").ok());
+  EXPECT_EQ(*PrimaryTerm(&replica_.disk, "/data/moved/"), 4);
+  ASSERT_TRUE(replica_.disk.Rename("/data/moved", kLiveL2).ok());
   // No replica overwrites it.
   const absl::Status started = replica_.Start();
   EXPECT_TRUE(absl::IsFailedPrecondition(started)) << started;

@@ -108,7 +108,10 @@ class PinnedSnapshot::DeltaReader {
                   DeltaRange* range) {
     const absl::string_view key = UserKey(record_key);
     Hlc hlc;
-    if (DecodeHlc(value, &hlc) && hlc <= batch_->base.complete_through) {
+    // What was only read since has its old HLC. Where it has an idle TTL, the
+    // base would take it for dead too early.
+    if (DecodeHlc(value, &hlc) && hlc <= batch_->base.complete_through &&
+        !MayHaveBeenPutOff(value)) {
       range->kept.push_back(RecordFingerprint(NameHash(name_seed_, key), hlc));
       --batch_->left.kept;
       return;

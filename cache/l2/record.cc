@@ -317,6 +317,14 @@ bool DecodeHlc(absl::string_view bytes, Hlc* hlc) {
   return true;
 }
 
+bool MayHaveBeenPutOff(absl::string_view bytes) {
+  uint16_t flags;
+  if (bytes.size() < sizeof(flags)) return false;
+  std::memcpy(&flags, bytes.data(), sizeof(flags));
+  // The last access is that of the put, unless it is told.
+  return (flags & kHasIdleTtl) != 0 && (flags & kHasLastAccess) != 0;
+}
+
 std::string RecordKey(uint32_t ns_id, absl::string_view key) {
   std::string out;
   out.reserve(kNamespaceIdBytes + key.size());

@@ -87,6 +87,9 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view bytes);
 absl::Status DecodeRecord(absl::string_view bytes, Record* record);
 // The HLC alone. False: there is none.
 bool DecodeHlc(absl::string_view bytes, Hlc* hlc);
+// Whether reads may have put off the end of its idle TTL since it was put. Of
+// an encoded record, by its flags alone.
+bool MayHaveBeenPutOff(absl::string_view bytes);
 
 // Key of the records tree: namespace id (big endian), then the key.
 inline constexpr size_t kNamespaceIdBytes = 4;

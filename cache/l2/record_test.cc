@@ -82,6 +82,18 @@ TEST(RecordTest, DueEntries) {
   }
 }
 
+TEST(RecordTest, OnlyReadsPutAnIdleTtlOff) {
+  Record r = Plain();
+  EXPECT_FALSE(MayHaveBeenPutOff(EncodeRecord(r)));
+  r.last_access_unix_ms += 1;
+  EXPECT_FALSE(MayHaveBeenPutOff(EncodeRecord(r)));  // No idle TTL.
+  r.expiry.idle_ttl_ms = 60'000;
+  EXPECT_TRUE(MayHaveBeenPutOff(EncodeRecord(r)));
+  r.last_access_unix_ms -= 1;
+  EXPECT_FALSE(MayHaveBeenPutOff(EncodeRecord(r)));
+  EXPECT_FALSE(MayHaveBeenPutOff(""));
+}
+
 TEST(RecordTest, EveryCutIsRefused) {
   const std::string bytes = EncodeRecord(Example());
   for (size_t n = 0; n < bytes.size(); ++n) {
