@@ -1,5 +1,6 @@
 // A live replica follows its primary, and is promoted.
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <random>
@@ -7,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -22,7 +24,9 @@
 #include "gtest/gtest.h"
 #include "replication/limits.h"
 #include "replication/live_replica_test_support.h"
+#include "replication/loopback.h"
 #include "replication/promotion.h"
+#include "replication/replication.pb.h"
 
 namespace larder::replication {
 namespace {
@@ -469,6 +473,68 @@ TEST_F(LiveReplicaTest, ALongApplyIsNotTakenForACut) {
   replica_.disk.SetHook(nullptr);
   ExpectBackup(report);
   EXPECT_GE(waited, 60'000);
+}
+
+// Nor is one over cuts: the newer connection waits for the apply that the older
+// one began, and hears of it.
+TEST_F(LiveReplicaTest, CutsWhileItAppliesDoNotCostTheBackup) {
+  replica_.Stop();
+  replica_.heartbeat_ms = 1;
+  ASSERT_TRUE(replica_.Start().ok());
+  Fill(20);
+  std::atomic<int> beats{0}, hellos{0};
+  std::atomic<bool> cut{false};
+  int64_t waited = 0;
+  replica_.network.on_request = [&](const TransferRequest& request) {
+    hellos += request.has_hello() ? 1 : 0;
+    return Fate::kArrives;
+  };
+  replica_.network.on_reply = [&](const TransferReply& reply) {
+    // What the first connection says once it is cut goes nowhere.
+    const bool is_first = reply.progress().received_bytes() > 0;
+    if (!reply.has_progress() || is_first != (hellos == 1)) {
+      return Fate::kArrives;
+    }
+    // The replica is at work on the first one, and would not see a cut.
+    if (cut.exchange(false)) return is_first ? Fate::kHalfOpen : Fate::kCut;
+    ++beats;
+    return Fate::kArrives;
+  };
+  // Until it has come, or has not for so long that it will not.
+  const auto await = [](absl::FunctionRef<bool()> ready) {
+    const auto until =
+        std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!ready() && std::chrono::steady_clock::now() < until) {
+      std::this_thread::yield();
+    }
+  };
+  replica_.disk.SetHook([&](const SimulatedDisk::Operation& operation) {
+    if (operation.kind != SimulatedDisk::OperationKind::kRename ||
+        !absl::EndsWith(operation.path, ".replica/building")) {
+      return absl::OkStatus();
+    }
+    // Longer than a call lasts; cut early, and late, when the patience for one
+    // that is silent is used up.
+    for (; waited < 400'000; waited += 1000) {
+      if (waited == 2'000 || waited == 100'000 || waited == 300'000) {
+        const int before = hellos;
+        cut = true;
+        await([&] { return hellos > before; });
+      }
+      const int before = beats;
+      await([&] { return beats >= before + 2; });
+      clock_.AdvanceMillis(1000);
+      if (beats > before) continue;
+      clock_.AdvanceMillis(60'000);  // Nobody speaks: the client gives up.
+      break;
+    }
+    return absl::OkStatus();
+  });
+  const BackupReport report = primary_.Backup({&replica_});
+  replica_.disk.SetHook(nullptr);
+  ExpectBackup(report);
+  EXPECT_GE(waited, 400'000);
+  EXPECT_EQ(hellos, 4);
 }
 
 // Two blobs that the primary changes together are never seen apart, and never

@@ -1,6 +1,7 @@
 #include "replication/replica_service.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -38,8 +39,8 @@ struct ReplicaService::Claim {
   }
 };
 
-// `holder` and `term` are the service's, under its mutex; the rest is of the
-// call that holds it.
+// `holder`, `term` and `publishing` are the service's, under its mutex; the
+// rest is of the call that holds it.
 struct ReplicaService::Kept {
   explicit Kept(ResumeBinding b) : binding(std::move(b)) {}
 
@@ -49,7 +50,8 @@ struct ReplicaService::Kept {
 
   const ResumeBinding binding;  // Of who may hold it.
   ServerStream* holder = nullptr;
-  uint64_t term = 0;  // Of the holder.
+  uint64_t term = 0;        // Of the holder.
+  bool publishing = false;  // The holder: it may take long, and does not end.
 
   DumpOwner owner;
   std::unique_ptr<IncomingDump> dump;  // Null: on disk at most.
@@ -59,6 +61,14 @@ struct ReplicaService::Kept {
 };
 
 namespace {
+
+// To a client whose transfer an older connection of it still publishes.
+// Returns: whether it is still there.
+bool TellPublishing(ServerStream* stream) {
+  TransferReply reply;
+  reply.mutable_progress();
+  return stream->Write(reply);
+}
 
 // Whether a transfer that ends so can be gone on with.
 bool Resumable(const absl::Status& status) {
@@ -224,6 +234,10 @@ class ReplicaService::Session {
   }
 
   absl::StatusOr<PublishedDump> Publish() {
+    {
+      MutexLock lock(&service_->mu_);
+      kept_->publishing = true;
+    }
     // Nothing else writes to the stream meanwhile.
     const Heartbeat alive(service_->options_.heartbeat_ms, [this] {
       TransferReply reply;
@@ -366,21 +380,32 @@ absl::StatusOr<std::shared_ptr<ReplicaService::Kept>> ReplicaService::Take(
   for (const auto& [id, kept] : kept_) {
     if (kept->holder != nullptr && kept->term < term) kept->holder->Cancel();
   }
+  // At once: the client may have little patience left.
+  auto next_beat = std::chrono::steady_clock::now();
   while (true) {
     const auto found = kept_.find(claim.id());
     if (found == kept_.end()) break;
-    Kept& kept = *found->second;
-    if (kept.binding != claim.binding) {
+    const std::shared_ptr<Kept> kept = found->second;
+    if (kept->binding != claim.binding) {
       // Somebody without a right to it holds it only until that shows.
       const std::string what =
           absl::StrCat("snapshot ", claim.id(), ": another transfer of it is ",
-                       kept.holder != nullptr ? "under way" : "kept");
-      return kept.holder != nullptr ? absl::UnavailableError(what)
-                                    : absl::AlreadyExistsError(what);
+                       kept->holder != nullptr ? "under way" : "kept");
+      return kept->holder != nullptr ? absl::UnavailableError(what)
+                                     : absl::AlreadyExistsError(what);
     }
-    if (kept.holder == nullptr) break;
-    kept.holder->Cancel();
-    released_.wait(mu_);
+    if (kept->holder == nullptr) break;
+    kept->holder->Cancel();
+    if (released_.wait_until(mu_, next_beat) != std::cv_status::timeout) {
+      continue;
+    }
+    next_beat = std::chrono::steady_clock::now() +
+                std::chrono::milliseconds(options_.heartbeat_ms);
+    if (!kept->publishing) continue;
+    mu_.unlock();
+    const bool heard = TellPublishing(stream);
+    mu_.lock();
+    if (!heard) return absl::AbortedError("transfer: cut while it waited");
   }
   if (streams_ >= options_.streams_max) {
     return absl::UnavailableError(absl::StrCat(
@@ -397,6 +422,7 @@ absl::StatusOr<std::shared_ptr<ReplicaService::Kept>> ReplicaService::Take(
 void ReplicaService::Release(Kept* kept) {
   MutexLock lock(&mu_);
   kept->holder = nullptr;
+  kept->publishing = false;
   --streams_;
   if (kept->dump == nullptr) kept_.erase(kept->id());
   released_.notify_all();

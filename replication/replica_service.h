@@ -53,8 +53,9 @@ class ReplicaService {
     // Dumps that are there in part. One more makes the one go that expires
     // first, of those without a stream.
     int64_t kept_max = 8;
-    // How often a client that waits for its Ack hears that it is worked on: a
-    // live replica may be at it for longer than a silence is borne.
+    // How often a client that waits for its Ack hears that it is worked on,
+    // also over a newer connection: a live replica may be at it for longer than
+    // a silence is borne.
     int64_t heartbeat_ms = 5'000;
     cache::Clock* clock = nullptr;  // Null: SystemClock().
     // Told with each Hello (replica_id.h).
@@ -88,7 +89,8 @@ class ReplicaService {
                                           const std::string& lineage,
                                           const std::string& header_bytes);
   absl::StatusOr<std::string> NewestHeader(absl::string_view lineage);
-  // Makes `stream` the holder of its transfer; ends those of lower terms.
+  // Makes `stream` the holder of its transfer, once another one has let go of
+  // it; ends those of lower terms. Errors: kAborted: it is cut meanwhile.
   absl::StatusOr<std::shared_ptr<Kept>> Take(const Claim& claim, uint64_t term,
                                              ServerStream* stream)
       ABSL_LOCKS_EXCLUDED(mu_);

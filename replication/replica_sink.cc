@@ -140,6 +140,7 @@ class ReplicaSinkImpl : public ReplicaSink {
   // waited for.
   int64_t attempts_ = 0;
   int64_t waiting_since_nanos_ = 0;
+  std::optional<int64_t> finish_since_nanos_;  // Of Finish().
   int beginnings_anew_ = 0;
   absl::Status last_error_;
 
@@ -158,6 +159,7 @@ void ReplicaSinkImpl::Reset() {
   sent_ = sync_requested_ = received_ = durable_ = 0;
   ack_.reset();
   attempts_ = 0;
+  finish_since_nanos_.reset();
   beginnings_anew_ = 0;
   last_error_ = absl::OkStatus();
 }
@@ -218,6 +220,12 @@ absl::Status ReplicaSinkImpl::Observe(const State& state) {
     attempts_ = 0;
     // When it came: a write may have kept this thread since.
     waiting_since_nanos_ = std::max(waiting_since_nanos_, state.heard_nanos);
+  }
+  if (finish_since_nanos_.has_value()) {
+    const int64_t at_work_until =
+        *finish_since_nanos_ + options_.at_work_ms_max * 1'000'000;
+    waiting_since_nanos_ = std::max(
+        waiting_since_nanos_, std::min(state.at_work_nanos, at_work_until));
   }
   spool_.ReleaseThrough(state.durable);
   return absl::OkStatus();
@@ -438,6 +446,7 @@ absl::Status ReplicaSinkImpl::CheckAck(const Manifest& manifest) const {
 
 absl::StatusOr<SinkReceipt> ReplicaSinkImpl::Finish(const Manifest& manifest) {
   waiting_since_nanos_ = clock_->NowSteadyNanos();
+  finish_since_nanos_ = waiting_since_nanos_;
   TransferRequest request;
   request.mutable_finish()->set_bytes(spool_.end());
   request.mutable_finish()->set_stream_digest(

@@ -42,6 +42,10 @@ class ReplicaSink : public backup::SnapshotSink {
     // when it cannot be reached at first, earlier, since others wait.
     int64_t give_up_ms = 45'000;
     int64_t give_up_at_first_ms = 2'000;
+    // For about so long a replica that has all of the dump, and says that it is
+    // at work on it, counts as getting further. Source: a token is good for at
+    // least so long (ReplicaService::Options::resume_ttl_ms).
+    int64_t at_work_ms_max = 1'800'000;
     // A connection that is silent for so long while it is waited for counts as
     // cut.
     int64_t silence_ms_max = 20'000;

@@ -8,10 +8,12 @@
 #include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "backup/blob_cache_source.h"
 #include "backup/cancellation.h"
@@ -518,6 +520,60 @@ TEST(ReplicaSinkTest, GivesUpEarlyOnAReplicaThatDoesNotAnswerHello) {
   EXPECT_GE(took_ms, 5'000);
   // Each look at the clock takes half a second.
   EXPECT_LE(took_ms, 5'000 + 3'000);
+}
+
+// It says that it is at work, over all cuts, and never gets done.
+TEST(ReplicaSinkTest, GivesUpOnAReplicaThatIsAtWorkForTooLong) {
+  const RecordedDump dump = MakeDump(10, 1000);
+  TestReplica replica;
+  replica.Stop();
+  replica.service_options.heartbeat_ms = 1;
+  replica.Start();
+  std::atomic<int> beats = 0, hellos = 0;
+  std::atomic<bool> cut = false, done = false;
+  replica.network.on_request = [&](const TransferRequest& request) {
+    hellos += request.has_hello() ? 1 : 0;
+    return Fate::kArrives;
+  };
+  replica.network.on_reply = [&](const TransferReply& reply) {
+    // What the first connection says once it is cut goes nowhere.
+    const bool is_first = reply.progress().received_bytes() > 0;
+    if (!reply.has_progress() || is_first != (hellos == 1)) {
+      return Fate::kArrives;
+    }
+    if (cut.exchange(false)) return is_first ? Fate::kHalfOpen : Fate::kCut;
+    ++beats;
+    return Fate::kArrives;
+  };
+  replica.disk.SetHook([&](const SimulatedDisk::Operation& operation) {
+    if (operation.kind != SimulatedDisk::OperationKind::kRename ||
+        !absl::StrContains(operation.path, "/manifests/")) {
+      return absl::OkStatus();
+    }
+    for (int seconds = 1; !done; ++seconds) {
+      if (seconds % 300 == 0) cut = true;  // A call lasts no longer.
+      for (const int before = beats; !done && beats < before + 2;) {
+        std::this_thread::yield();
+      }
+      replica.clock.AdvanceMillis(1000);
+    }
+    return absl::OkStatus();
+  });
+  const auto sink = replica.Sink({.at_work_ms_max = 600'000});
+  ASSERT_TRUE(sink->Begin(dump.header).ok());
+  for (const auto& chunk : dump.chunks) ASSERT_TRUE(sink->Append(chunk).ok());
+  const int64_t since = replica.clock.NowSteadyNanos();
+  const absl::Status status = sink->Finish(dump.manifest).status();
+  const int64_t took_ms = (replica.clock.NowSteadyNanos() - since) / 1'000'000;
+  done = true;
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no progress for"));
+  EXPECT_GE(took_ms, 600'000 + 45'000);
+  // A call more.
+  EXPECT_LE(took_ms, 600'000 + 45'000 + 300'000);
+  EXPECT_GE(hellos, 3);
+  sink->Abort();
+  replica.disk.SetHook(nullptr);
 }
 
 // By two addresses: its copy counts once, and the other sink does not end it.

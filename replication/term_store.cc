@@ -11,7 +11,8 @@
 namespace larder::replication {
 namespace {
 
-using cache::MutexLock;
+using cache::ReaderLock;
+using cache::WriterLock;
 
 constexpr absl::string_view kTermName = "term";
 
@@ -41,7 +42,7 @@ absl::StatusOr<std::unique_ptr<TermStore>> TermStore::Open(
 }
 
 uint64_t TermStore::highest() const {
-  MutexLock lock(&mu_);
+  ReaderLock lock(&mu_);
   return highest_;
 }
 
@@ -61,19 +62,24 @@ absl::Status TermStore::CheckLocked(uint64_t term) const {
 }
 
 absl::Status TermStore::Check(uint64_t term) const {
-  MutexLock lock(&mu_);
+  ReaderLock lock(&mu_);
   return CheckLocked(term);
 }
 
 absl::Status TermStore::RunUnfenced(
     uint64_t term, absl::FunctionRef<absl::Status()> step) const {
-  MutexLock lock(&mu_);
+  ReaderLock lock(&mu_);
   LARDER_RETURN_IF_ERROR(CheckLocked(term));
   return step();
 }
 
 absl::Status TermStore::Admit(uint64_t term) {
-  MutexLock lock(&mu_);
+  {
+    ReaderLock lock(&mu_);
+    LARDER_RETURN_IF_ERROR(CheckLocked(term));
+    if (term == highest_) return absl::OkStatus();
+  }
+  WriterLock lock(&mu_);
   LARDER_RETURN_IF_ERROR(CheckLocked(term));
   if (term == highest_) return absl::OkStatus();
   std::string bytes;

@@ -33,8 +33,10 @@ class TermStore {
   absl::Status Admit(uint64_t term) ABSL_LOCKS_EXCLUDED(mu_);
   // The same without a new term: whether `term` is not fenced.
   absl::Status Check(uint64_t term) const ABSL_LOCKS_EXCLUDED(mu_);
-  // Takes `step`, unless `term` is fenced; no term is admitted meanwhile.
-  // `step` calls nothing of this.
+  // Takes `step`, unless `term` is fenced; no higher term is admitted
+  // meanwhile, and who has one waits. Others of `term` do not: a step may take
+  // minutes, and a client that was cut comes back. `step` calls nothing of
+  // this.
   absl::Status RunUnfenced(uint64_t term,
                            absl::FunctionRef<absl::Status()> step) const
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -46,12 +48,11 @@ class TermStore {
         directory_(std::move(directory)),
         highest_(highest) {}
 
-  absl::Status CheckLocked(uint64_t term) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status CheckLocked(uint64_t term) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
 
   cache::l2::FileSystem* const file_system_;
   const std::string directory_;
-  mutable cache::Mutex mu_;
+  mutable cache::SharedMutex mu_;
   uint64_t highest_ ABSL_GUARDED_BY(mu_);
 };
 

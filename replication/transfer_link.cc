@@ -62,6 +62,10 @@ void TransferLink::Book(const TransferReply& reply) {
       if (reply.hello().has_published()) state_.ack = reply.hello().published();
       break;
     case TransferReply::kProgress:
+      if (state_.received == reply.progress().received_bytes() &&
+          state_.durable == reply.progress().durable_bytes()) {
+        state_.at_work_nanos = state_.heard_nanos;
+      }
       state_.received = reply.progress().received_bytes();
       state_.durable = reply.progress().durable_bytes();
       if (!reply.progress().resume_token().empty()) {

@@ -36,7 +36,9 @@ class TransferLink {
     std::string replica_id;
     std::optional<Ack> ack;
     int64_t heard_nanos = 0;  // When the last reply came, by the clock.
-    bool over = false;        // Nothing more comes.
+    // When the last one came that only says that the replica is at work.
+    int64_t at_work_nanos = 0;
+    bool over = false;  // Nothing more comes.
   };
 
   // Counts replies in `*replies`. Borrows both.
