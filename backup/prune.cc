@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "backup/format/archive_file.h"
 #include "backup/format/dump.pb.h"
 #include "backup/internal/archive_layout.h"
 #include "backup/internal/lease.h"
@@ -189,8 +190,20 @@ absl::Status PruneRun::RemoveVerdicts() {
   const std::string directory = backup_internal::VerifiedPath(archive_.path());
   const auto names = archive_.file_system()->List(directory);
   if (!names.ok() && !absl::IsNotFound(names.status())) return names.status();
+  LARDER_ASSIGN_OR_RETURN(const std::vector<std::string> packs,
+                          archive_.file_system()->List(
+                              backup_internal::PacksPath(archive_.path())));
+  // What was found of packs stays as long as a fold refers to them.
+  absl::flat_hash_set<std::string> owners;
+  std::string owner;
+  for (const std::string& pack : packs) {
+    if (format::ParsePackName(pack, &owner)) owners.insert(owner);
+  }
   for (const std::string& name : names.value_or(std::vector<std::string>())) {
-    if (archive_.file_system()->Exists(archive_.ManifestPath(name))) continue;
+    if (archive_.file_system()->Exists(archive_.ManifestPath(name)) ||
+        owners.contains(name)) {
+      continue;
+    }
     LARDER_RETURN_IF_ERROR(
         archive_.file_system()->Remove(absl::StrCat(directory, "/", name)));
   }

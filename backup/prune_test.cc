@@ -38,10 +38,10 @@ constexpr int64_t kDay = 86'400'000;
 // An archive with two chains: full, delta, delta; full, delta.
 class PruneTest : public ::testing::Test {
  protected:
-  void Fill(SimulatedDisk* disk) {
+  void Fill(SimulatedDisk* disk, uint64_t days = 5) {
     ids_.clear();
     FakeCache cache = MakeFakeCache(12, 300);
-    for (uint64_t day = 0; day < 5; ++day) {
+    for (uint64_t day = 0; day < days; ++day) {
       cache.Put("pages", absl::StrCat("day", day), RandomBytes(day, 200),
                 cache.info.complete_through.value + 1);
       cache.info.hlc.value += 5000;
@@ -143,6 +143,31 @@ TEST_F(PruneTest, TheNewestThatWasNotFoundDamagedStays) {
   EXPECT_EQ(Listed(&disk), ids_);
   ASSERT_TRUE(disk.FlipBit(pack, 1000, 2).ok());
   ExpectAllRestore(&disk);
+}
+
+// What was found of a pack outlives the snapshot that it was found of.
+TEST_F(PruneTest, AFoldOnADamagedPackStaysDamagedWhenThePacksOwnerGoes) {
+  SimulatedDisk disk;
+  Fill(&disk, 12);  // The last chain has 8 deltas, so it is folded.
+  const Archive archive = *Archive::Open("/archive", &disk);
+  ASSERT_FALSE(archive.Find(ids_[11])->manifest.references().empty());
+  const std::string pack =
+      archive.PackPath(archive.Find(ids_[3])->manifest.packs(0).name());
+  ASSERT_TRUE(disk.FlipBit(pack, 1000, 2).ok());
+  const auto verified = VerifyArchive(
+      archive, {.snapshot_id = ids_[3], .store = true, .clock = &clock_});
+  ASSERT_TRUE(verified.ok()) << verified.status();
+  ASSERT_FALSE(verified->status.ok());
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    const auto report = Prune(&disk, {.last = 1});
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_TRUE(report->decisions.back().damaged);
+    EXPECT_THAT(Listed(&disk),
+                ElementsAre(ids_[0], ids_[1], ids_[2], ids_[11]));
+  }
+  // And it is.
+  EXPECT_FALSE(VerifyArchive(archive, {.snapshot_id = ids_[11]})->status.ok());
 }
 
 TEST_F(PruneTest, FailureAtEveryOperationLeavesAllThatIsListedRestorable) {

@@ -66,8 +66,17 @@ bool KnownDamage::Of(const SnapshotEntry& entry) {
   if (!added) return it->second;
   bool damaged = IsFoundDamaged(archive_, entry);
   const auto add = [&](const std::string& id) {
-    const auto other = by_id_.find(id);
-    if (other != by_id_.end()) damaged = Of(*other->second) || damaged;
+    if (const auto other = by_id_.find(id); other != by_id_.end()) {
+      damaged = Of(*other->second) || damaged;
+      return;
+    }
+    // Removed; packs of it that are referred to are not.
+    const auto [removed, unread] = known_.try_emplace(id, false);
+    if (unread && !id.empty()) {
+      const auto last = ReadVerification(archive_, id);
+      removed->second = last.ok() && last->has_value() && IsDamage(**last);
+    }
+    damaged = removed->second || damaged;
   };
   add(entry.manifest.header().base_snapshot_id());
   std::string owner;
