@@ -160,6 +160,15 @@ TEST_F(Sealed, VerifyWithoutTheKeySaysSo) {
     EXPECT_THAT(damaged.out, HasSubstr("DAMAGED"));
     EXPECT_THAT(listed(), HasSubstr("DAMAGED"));
   }
+  // That what was found with the key is mended shows only with the key.
+  EXPECT_EQ(verify({"--key-file", keys_}).exit_code, 12);
+  for (const auto& pack : fs::directory_iterator(At("archive/packs"))) {
+    FlipByte(pack.path().string(), 300);
+  }
+  EXPECT_THAT(verify({}).err, HasSubstr("--key-file looks again"));
+  EXPECT_THAT(listed(), HasSubstr("DAMAGED"));
+  EXPECT_EQ(verify({"--key-file", keys_}).err, "");
+  EXPECT_THAT(listed(), Not(HasSubstr("DAMAGED")));
 }
 
 // Who gives keys may take what is sound for what was backed up.

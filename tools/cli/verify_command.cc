@@ -82,9 +82,11 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
       absl::StrCat(verdict.id, ": ", Found(verdict, full),
                    has_keys && verdict.in_the_clear ? "; in the clear" : ""));
   if (verdict.known_damaged) {
-    console->Warn(absl::StrCat(verdict.id,
-                               ": stays DAMAGED, as a verification that read "
-                               "more found it: --full looks again"));
+    console->Warn(absl::StrCat(
+        verdict.id,
+        ": stays DAMAGED, as a verification that read more found it: ",
+        verdict.in_the_clear ? "--full" : "--full with --key-file",
+        " looks again"));
   }
   if (!verdict.lost.empty()) {
     SayRow(console, "",
