@@ -549,7 +549,7 @@ absl::StatusOr<Hit> BlobCacheImpl::GetOrLoad(absl::string_view ns,
 // A commit that fails says nothing of the change to come: whether the journal
 // takes that one, it says itself.
 void BlobCacheImpl::MakeRoomInJournal() {
-  if (l2_ != nullptr) l2_->CommitIfDue(/*may_evict=*/true).IgnoreError();
+  if (l2_ != nullptr) l2_->MakeRoomInJournal().IgnoreError();
 }
 
 absl::StatusOr<Mutation> BlobCacheImpl::InvalidateKey(absl::string_view ns_name,

@@ -199,5 +199,25 @@ TEST_F(L2CommitTest, WhileNoCommitSucceedsInvalidationsAreRefusedInTheEnd) {
   EXPECT_FALSE(Has("last"));
 }
 
+// Where `meta` is scarce, what is staged has a commit come each hundred puts.
+TEST_F(L2CommitTest, AnInvalidationPaysForNoCommitThatPutsNeed) {
+  Open(Options());
+  const std::string value = Incompressible(300);
+  int64_t paid_by_puts = 0;
+  int64_t paid = 0;
+  for (int i = 0; i < 40'000; ++i) {
+    const int64_t before = cache_->Stats().l2.commits;
+    const auto put = cache_->Put("ns", absl::StrCat("k", i), value, {});
+    ASSERT_TRUE(put.ok()) << put.status();
+    const int64_t between = cache_->Stats().l2.commits;
+    paid_by_puts += between - before;
+    if (i < 30'000 || i % 2 == 0) continue;
+    ASSERT_TRUE(cache_->FlushNamespace("other").ok());
+    paid += cache_->Stats().l2.commits - between;
+  }
+  EXPECT_GT(paid_by_puts, 100);
+  EXPECT_EQ(paid, 0);
+}
+
 }  // namespace
 }  // namespace larder::cache

@@ -175,6 +175,9 @@ class L2Store {
   // Commits when what is staged or in the journal has come to as much as a
   // commit should hold. To be called before each change, outside of the epoch.
   absl::Status CommitIfDue(bool may_evict) ABSL_LOCKS_EXCLUDED(commit_mu_);
+  // The same for an invalidation, which waits for no commit that only puts
+  // need: what it stages is bounded by the journal.
+  absl::Status MakeRoomInJournal() ABSL_LOCKS_EXCLUDED(commit_mu_);
   // Returns when a power cut (kNone: a kill) cannot undo `epoch`, committing
   // together with whoever else waits.
   absl::Status CommitThrough(uint64_t epoch) ABSL_LOCKS_EXCLUDED(commit_mu_);

@@ -185,6 +185,11 @@ absl::Status L2Store::CommitIfDue(bool may_evict) {
   return CommitNow();
 }
 
+absl::Status L2Store::MakeRoomInJournal() {
+  return journal_->IsHalfFull() ? CommitIfDue(/*may_evict=*/true)
+                                : absl::OkStatus();
+}
+
 absl::StatusOr<PreparedPut> L2Store::Prepare(const Namespace& ns,
                                              absl::string_view key,
                                              absl::string_view bytes,
