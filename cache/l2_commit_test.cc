@@ -219,5 +219,28 @@ TEST_F(L2CommitTest, AnInvalidationPaysForNoCommitThatPutsNeed) {
   EXPECT_EQ(paid, 0);
 }
 
+// What `blobs` took before is not there for `meta`.
+TEST_F(L2CommitTest, UnderALowerBudgetCommitsFindRoom) {
+  BlobCacheOptions options = Options();
+  options.l2_bytes_max = 66 << 20;
+  Open(options);
+  const std::string large = Incompressible(16'384);
+  for (int i = 0; i < 5'000; ++i) {
+    const auto put = cache_->Put("ns", absl::StrCat("large", i), large, {});
+    ASSERT_TRUE(put.ok()) << put.status();
+  }
+  options.l2_bytes_max = 64 << 20;
+  Open(options);
+  const std::string small = Incompressible(300);
+  for (int i = 0; i < 30'000; ++i) {
+    const auto put = cache_->Put("ns", absl::StrCat("small", i), small, {});
+    ASSERT_TRUE(put.ok()) << put.status();
+  }
+  const absl::Status flushed = cache_->Flush();
+  EXPECT_TRUE(flushed.ok()) << flushed;
+  EXPECT_EQ(cache_->Stats().l2.commit_failures, 0);
+  EXPECT_LE(cache_->Stats().l2.file_bytes, options.l2_bytes_max);
+}
+
 }  // namespace
 }  // namespace larder::cache

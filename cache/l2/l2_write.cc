@@ -72,7 +72,10 @@ uint64_t L2Store::MetaBytesMost() const {
   const uint64_t budget = static_cast<uint64_t>(options_.l2_bytes_max);
   const uint64_t taken = files_.blobs->Size() + FixedBytes();
   const uint64_t left = taken < budget ? budget - taken : 0;
-  return std::max(MetaShareBytes(), std::min(left, budget / kMetaShareMost));
+  // Less than the share is left where `blobs` grew under a larger budget.
+  return std::max(
+      files_.meta->Size(),
+      std::min(left, std::max(MetaShareBytes(), budget / kMetaShareMost)));
 }
 
 absl::Status L2Store::GrowBlobs(uint64_t units) {
