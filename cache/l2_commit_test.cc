@@ -165,7 +165,7 @@ TEST_F(L2CommitTest, AFloodOfInvalidationsStaysWithinTheBudget) {
   const auto gone = cache_->InvalidateTags("ns", tags);
   ASSERT_TRUE(gone.ok()) << gone.status();
   EXPECT_LE(std::max(most, cache_->Stats().l2.file_bytes), kL2BytesMin);
-  const auto put = cache_->Put("ns", "large", std::string(3 << 20, 'x'), {});
+  const auto put = cache_->Put("ns", "large", Incompressible(3 << 20), {});
   EXPECT_TRUE(put.ok()) << put.status();
   const int64_t commits = cache_->Stats().l2.commits;
   for (int i = 0; i < 50; ++i) Put(absl::StrCat("p", i));

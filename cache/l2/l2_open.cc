@@ -18,8 +18,8 @@ constexpr uint64_t kFirstMetaPages = 64;
 constexpr uint64_t kFirstBlobUnits = 2048;
 // Each of the journal's two files may take this share of the budget, within
 // these bounds. Source: an open reads both, 8 MiB in a few milliseconds; the
-// least one has room for some hundred threads past the half at which a commit
-// comes.
+// least one has room past the half, at which a commit comes, for some hundred
+// threads that each invalidate one thing.
 constexpr uint64_t kJournalShare = 64;
 constexpr uint64_t kJournalBytesMin = 128 * 1024;
 constexpr uint64_t kJournalBytesMax = 4 << 20;

@@ -185,7 +185,10 @@ absl::Status WriteChain(File* blobs, const Extents& extents,
 absl::Status L2Store::CommitIfDue(bool may_evict) {
   if (!ShouldCommitEarly()) return absl::OkStatus();
   if (may_evict) LARDER_RETURN_IF_ERROR(EvictToWatermark());
-  return CommitNow();
+  MutexLock lock(&commit_mu_);
+  // Of those that came here at once, one commits for all.
+  return ShouldCommitEarly() ? CommitLocked(/*even_if_empty=*/false)
+                             : absl::OkStatus();
 }
 
 absl::Status L2Store::MakeRoomInJournal() {
