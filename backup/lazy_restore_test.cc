@@ -536,6 +536,41 @@ TEST_P(LazyRestoreTest, WhatOnlyTheSecondArchiveSaysWasFlushedStaysSo) {
               Contains(HasSubstr("/b: cannot be asked what was flushed")));
 }
 
+// It may have pruned the snapshot, or never had it.
+TEST_P(LazyRestoreTest, AnArchiveWithoutTheSnapshotIsAskedToo) {
+  const auto cache = Filled(60);
+  const std::string old = Backup(cache.get(), {"/a"});
+  ASSERT_TRUE(cache->FlushNamespace("images").ok());
+  ASSERT_TRUE(cache->InvalidateTags("pages", {"tag2"}).ok());
+  Backup(cache.get(), {"/b"});
+  const std::vector<std::vector<std::string>> orders = {{"/a", "/b"},
+                                                        {"/b", "/a"}};
+  for (const std::vector<std::string>& order : orders) {
+    SCOPED_TRACE(order[0]);
+    const std::string path = "/new" + order[0];
+    auto lazy = Open(path, order, old);
+    ASSERT_NE(lazy, nullptr);
+    EXPECT_THAT(lazy->Report().warnings,
+                ElementsAre(HasSubstr("/b: lacks snapshot " + old)));
+    const auto expect = [&] {
+      for (int i = 0; i < 60; ++i) {
+        const std::string ns = i % 3 == 0 ? "images" : "pages";
+        EXPECT_EQ(lazy->Get(ns, absl::StrCat("key", i)).has_value(),
+                  i % 3 != 0 && i % 4 != 2)
+            << i;
+      }
+    };
+    expect();
+    lazy.reset();
+    lazy = Open(path, {});
+    ASSERT_NE(lazy, nullptr);
+    HydrateAll(lazy.get());
+    expect();
+  }
+  // It keeps nothing there.
+  EXPECT_THAT(*disk.List("/b/leases"), IsEmpty());
+}
+
 TEST_P(LazyRestoreTest, ChainsOfDeltasAndFoldedDumps) {
   const auto cache = Filled(300);
   std::vector<std::pair<std::string, BytesByKey>> snapshots;

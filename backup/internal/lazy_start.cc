@@ -1,16 +1,22 @@
 #include "backup/internal/lazy_start.h"
 
+#include <cstddef>
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "backup/archive.h"
+#include "backup/format/dump.pb.h"
 #include "backup/format/record_codec.h"
 #include "backup/internal/hydration_files.h"
 #include "backup/internal/lease.h"
 #include "backup/internal/lineage_invalidations.h"
+#include "backup/internal/restore_sources.h"
 #include "backup/internal/snapshot_replica.h"
 #include "backup/internal/staging_directory.h"
 #include "backup/restore.h"
@@ -48,12 +54,12 @@ absl::StatusOr<RestorePlan> PlanWith(const LazyStartOptions& options,
   return PlanRestore(archive, restore);
 }
 
-// Plans with the first archive that can be read. Errors: those of the last; and
-// what one says that can be read but lacks a condition, such as the key of a
-// newer snapshot: another archive may not have that one, nor know what was
-// flushed since.
+// Plans with the first archive that has the snapshot and can be read. Errors:
+// those of the last; and what one says that can be read but lacks a condition,
+// such as the key of a newer snapshot: another archive may not have that one,
+// nor know what was flushed since.
 absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
-                                        LazyStart* start, size_t* leader) {
+                                        size_t* leader) {
   absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
   for (*leader = 0; *leader < options.archives.size(); ++*leader) {
     const std::string& path = options.archives[*leader];
@@ -61,11 +67,84 @@ absl::StatusOr<RestorePlan> PlanWithAny(const LazyStartOptions& options,
         PlanWith(options, path, options.snapshot_id);
     if (plan.ok() || absl::IsFailedPrecondition(plan.status())) return plan;
     last = plan.status();
-    if (*leader + 1 < options.archives.size()) {
-      start->warnings.push_back(NotAsked(path, last));
-    }
   }
   return last;
+}
+
+// An archive without the snapshot, which may know all the same what was flushed
+// since. Does not move: the lease borrows the archive.
+struct Witness {
+  explicit Witness(backup::Archive opened) : archive(std::move(opened)) {}
+
+  const backup::Archive archive;
+  std::vector<std::string> newer;
+  std::unique_ptr<Lease> lease;  // On these; null when there are none.
+};
+using Witnesses = std::vector<std::unique_ptr<Witness>>;
+
+bool IsNewer(const backup::format::CacheInfo& other,
+             const backup::format::CacheInfo& cache) {
+  return IsOrDescendsFrom(other, cache) &&
+         (other.lineage() != cache.lineage() || other.epoch() >= cache.epoch());
+}
+
+// Errors: of the archive; kFailedPrecondition: the key of a newer snapshot is
+// not there.
+absl::StatusOr<std::unique_ptr<Witness>> OpenWitness(
+    const LazyStartOptions& options, const std::string& path,
+    const backup::format::CacheInfo& cache) {
+  LARDER_ASSIGN_OR_RETURN(
+      backup::Archive archive,
+      backup::Archive::Open(path, options.cache.file_system, options.keys));
+  auto witness = std::make_unique<Witness>(std::move(archive));
+  LARDER_ASSIGN_OR_RETURN(const std::vector<backup::SnapshotEntry> all,
+                          witness->archive.List());
+  for (const backup::SnapshotEntry& other : all) {
+    if (!other.status.ok()) continue;
+    const auto& sources = other.manifest.header().sources();
+    const bool tells = absl::c_any_of(sources, [&](const auto& source) {
+      return source.kind() == backup::format::SOURCE_KIND_BLOB_CACHE &&
+             IsNewer(source.cache(), cache);
+    });
+    if (!tells) continue;
+    LARDER_RETURN_IF_ERROR(witness->archive.SealOf(other.manifest).status());
+    witness->newer.push_back(other.id);
+  }
+  if (!witness->newer.empty()) {
+    LARDER_ASSIGN_OR_RETURN(
+        witness->lease,
+        Lease::Take(&witness->archive, witness->newer, options.cache.clock));
+  }
+  return witness;
+}
+
+absl::StatusOr<Witnesses> OpenWitnesses(const LazyStartOptions& options,
+                                        const std::vector<std::string>& paths,
+                                        LazyStart* start) {
+  const SnapshotReplica& first = *start->replicas.front();
+  const auto& cache = first.chain()
+                          .back()
+                          .manifest.header()
+                          .sources(first.sources().back())
+                          .cache();
+  Witnesses witnesses;
+  for (const std::string& path : paths) {
+    absl::StatusOr<std::unique_ptr<Witness>> witness =
+        OpenWitness(options, path, cache);
+    if (absl::IsFailedPrecondition(witness.status())) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, ": ", witness.status().message()));
+    }
+    if (!witness.ok()) {
+      start->warnings.push_back(NotAsked(path, witness.status()));
+      continue;
+    }
+    start->warnings.push_back(
+        absl::StrCat(path, ": lacks snapshot ", start->state.snapshot_id(),
+                     ": was only asked what was flushed since"));
+    witnesses.push_back(*std::move(witness));
+  }
+  return witnesses;
 }
 
 // What the archive has that is newer than the snapshot.
@@ -84,13 +163,13 @@ absl::StatusOr<std::vector<std::string>> NewerIn(
 
 // Opens those that can be read, in order. `newer`: snapshots that the first
 // one, number `leader`, must keep, too; the others keep theirs. Null: none are
-// needed any more.
+// needed any more. `lacking`: told which lack the snapshot, unless it is null.
 // Errors: those of the last, if none; that the key of a newer snapshot is not
 // there, as of the first.
 absl::Status OpenReplicas(const LazyStartOptions& options,
                           const std::vector<std::string>& paths, size_t leader,
                           const std::vector<std::string>* newer,
-                          LazyStart* start) {
+                          std::vector<std::string>* lacking, LazyStart* start) {
   absl::Status last = absl::InvalidArgumentError("lazy restore: no archive");
   const HydrationState& state = start->state;
   // Until there is an L2 that needs it, a lease goes with the process.
@@ -128,6 +207,10 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
       last = replica.status();
     }
     if (last.ok()) continue;
+    if (lacking != nullptr && absl::IsNotFound(last)) {
+      lacking->push_back(paths[i]);
+      continue;
+    }
     start->warnings.push_back(
         newer != nullptr ? NotAsked(paths[i], last)
                          : absl::StrCat(paths[i], ": ", last.message()));
@@ -140,7 +223,8 @@ absl::Status OpenReplicas(const LazyStartOptions& options,
   return absl::OkStatus();
 }
 
-absl::Status BuildL2(const LazyStartOptions& options, LazyStart* start) {
+absl::Status BuildL2(const LazyStartOptions& options,
+                     const Witnesses& witnesses, LazyStart* start) {
   const SnapshotReplica& first = *start->replicas.front();
   const auto& manifest = first.chain().back().manifest;
   const uint16_t source = first.sources().back();
@@ -149,6 +233,11 @@ absl::Status BuildL2(const LazyStartOptions& options, LazyStart* start) {
     in_each.push_back({.archive = &replica->archive(),
                        .ids = &replica->newer(),
                        .lease = replica->newer_lease()});
+  }
+  for (const auto& witness : witnesses) {
+    in_each.push_back({.archive = &witness->archive,
+                       .ids = &witness->newer,
+                       .lease = witness->lease.get()});
   }
   InvalidationSet merged;
   InvalidationSet newer;
@@ -205,7 +294,7 @@ absl::Status BuildL2(const LazyStartOptions& options, LazyStart* start) {
 absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
   size_t leader = 0;
   LARDER_ASSIGN_OR_RETURN(const RestorePlan plan,
-                          PlanWithAny(options, start, &leader));
+                          PlanWithAny(options, &leader));
   HydrationState& state = start->state;
   for (size_t i = leader; i < options.archives.size(); ++i) {
     state.add_archives(options.archives[i]);
@@ -216,9 +305,14 @@ absl::Status Begin(const LazyStartOptions& options, LazyStart* start) {
   state.set_stored_bytes(plan.records_stored_bytes);
   start->warnings.insert(start->warnings.end(), plan.warnings.begin(),
                          plan.warnings.end());
+  std::vector<std::string> lacking(
+      options.archives.begin(),
+      options.archives.begin() + static_cast<ptrdiff_t>(leader));
   LARDER_RETURN_IF_ERROR(OpenReplicas(options, options.archives, leader,
-                                      &plan.newer_snapshots, start));
-  return BuildL2(options, start);
+                                      &plan.newer_snapshots, &lacking, start));
+  LARDER_ASSIGN_OR_RETURN(const Witnesses witnesses,
+                          OpenWitnesses(options, lacking, start));
+  return BuildL2(options, witnesses, start);
 }
 
 // Of a hydration that has ended.
@@ -250,9 +344,9 @@ absl::Status GoOn(const LazyStartOptions& options, LazyStart* start) {
   }
   // All that newer snapshots had to tell when it began is in the L2's
   // directory; who comes later is not asked.
-  return OpenReplicas(options,
-                      {state.archives().begin(), state.archives().end()},
-                      /*leader=*/0, /*newer=*/nullptr, start);
+  return OpenReplicas(
+      options, {state.archives().begin(), state.archives().end()},
+      /*leader=*/0, /*newer=*/nullptr, /*lacking=*/nullptr, start);
 }
 
 }  // namespace
