@@ -141,6 +141,11 @@ TEST_F(PruneTest, TheNewestThatWasNotFoundDamagedStays) {
   EXPECT_THAT(report->decisions[2].reasons,
               Contains("newest not found damaged"));
   EXPECT_EQ(Listed(&disk), ids_);
+  // Nor is one trusted whose verdict cannot be read.
+  const std::string verdict = absl::StrCat("/archive/verified/", ids_[3]);
+  ASSERT_TRUE(disk.FlipBit(verdict, 3, 1).ok());
+  ASSERT_TRUE(Prune(&disk, {.last = 1}).ok());
+  EXPECT_EQ(Listed(&disk), ids_);
   ASSERT_TRUE(disk.FlipBit(pack, 1000, 2).ok());
   ExpectAllRestore(&disk);
 }

@@ -13,10 +13,19 @@
 namespace larder::backup {
 namespace {
 
+// Of a verdict that cannot be read, the worst is taken: who asks removes what
+// is in the way of what is sound, or builds on it.
+bool FoundDamage(
+    const absl::StatusOr<std::optional<format::Verification>>& last) {
+  return !last.ok() || (last->has_value() && IsDamage(**last));
+}
+
 bool IsFoundDamaged(const Archive& archive, const SnapshotEntry& entry) {
   const auto last = ReadVerification(archive, entry.id);
-  return last.ok() && last->has_value() && IsDamage(**last) &&
-         (*last)->manifest_sha256() == ManifestSha256(entry.manifest);
+  const bool is_of_another =
+      last.ok() && last->has_value() &&
+      (*last)->manifest_sha256() != ManifestSha256(entry.manifest);
+  return FoundDamage(last) && !is_of_another;
 }
 
 }  // namespace
@@ -73,8 +82,7 @@ bool KnownDamage::Of(const SnapshotEntry& entry) {
     // Removed; packs of it that are referred to are not.
     const auto [removed, unread] = known_.try_emplace(id, false);
     if (unread && !id.empty()) {
-      const auto last = ReadVerification(archive_, id);
-      removed->second = last.ok() && last->has_value() && IsDamage(**last);
+      removed->second = FoundDamage(ReadVerification(archive_, id));
     }
     damaged = removed->second || damaged;
   };

@@ -165,7 +165,10 @@ TEST_F(Sealed, VerifyWithoutTheKeySaysSo) {
   for (const auto& pack : fs::directory_iterator(At("archive/packs"))) {
     FlipByte(pack.path().string(), 300);
   }
-  EXPECT_THAT(verify({}).err, HasSubstr("--key-file looks again"));
+  const ProgramEnd known = verify({"--json"});
+  EXPECT_EQ(known.exit_code, 12);
+  EXPECT_FALSE(LastJson(known.out).clean());
+  EXPECT_THAT(known.err, HasSubstr("--key-file looks again"));
   EXPECT_THAT(listed(), HasSubstr("DAMAGED"));
   EXPECT_EQ(verify({"--key-file", keys_}).err, "");
   EXPECT_THAT(listed(), Not(HasSubstr("DAMAGED")));

@@ -43,7 +43,7 @@ absl::Status VerifyCache(const VerifyFlags& flags, Console* console,
 
 // "sound" is only what was opened, or was not to be.
 absl::string_view JudgementOf(const backup::SnapshotVerdict& verdict) {
-  if (!verdict.status.ok()) return "DAMAGED";
+  if (!verdict.status.ok() || verdict.known_damaged) return "DAMAGED";
   return verdict.not_opened ? "not opened" : "sound";
 }
 
@@ -82,11 +82,13 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
       absl::StrCat(verdict.id, ": ", Found(verdict, full),
                    has_keys && verdict.in_the_clear ? "; in the clear" : ""));
   if (verdict.known_damaged) {
-    console->Warn(absl::StrCat(
+    console->Fail(
         verdict.id,
-        ": stays DAMAGED, as a verification that read more found it: ",
-        verdict.in_the_clear ? "--full" : "--full with --key-file",
-        " looks again"));
+        absl::StrCat("damage was found by a verification that read more, and "
+                     "was not looked at now: ",
+                     verdict.in_the_clear ? "--full" : "--full with --key-file",
+                     " looks again"),
+        failures);
   }
   if (!verdict.lost.empty()) {
     SayRow(console, "",
@@ -96,7 +98,7 @@ JsonObject Judge(const backup::SnapshotVerdict& verdict, bool full,
   }
   JsonObject facts;
   facts.String("id", verdict.id)
-      .Bool("sound", verdict.status.ok() && !verdict.not_opened)
+      .Bool("sound", JudgementOf(verdict) == "sound")
       .Bool("known_damaged", verdict.known_damaged)
       .Bool("opened", full && !verdict.not_opened)
       .Bool("in_the_clear", verdict.in_the_clear)
@@ -170,7 +172,11 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
       archive.has_keys() &&
       std::any_of(report->snapshots.begin(), report->snapshots.end(),
                   [](const auto& verdict) { return verdict.not_opened; });
-  result->facts.Bool("clean", report->status.ok() && !locked)
+  const auto known =
+      std::find_if(report->snapshots.begin(), report->snapshots.end(),
+                   [](const auto& verdict) { return verdict.known_damaged; });
+  const bool any_known = known != report->snapshots.end();
+  result->facts.Bool("clean", report->status.ok() && !locked && !any_known)
       .Array("snapshots", verdicts)
       .Bool("backup_running", report->backup_running)
       .Int("leftover_files", report->leftover_files);
@@ -186,7 +192,10 @@ absl::Status VerifyArchive(const VerifyFlags& flags, Console* console,
                         " of backups cut short, harmless; the next backup "
                         "removes them"));
   }
-  return report->status;
+  LARDER_RETURN_IF_ERROR(report->status);
+  if (!any_known) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("snapshot ", known->id, ": is known to be damaged"));
 }
 
 }  // namespace
