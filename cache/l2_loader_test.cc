@@ -109,6 +109,19 @@ class L2LoaderTest : public ::testing::Test {
   std::unique_ptr<BlobCache> source_, loaded_;
 };
 
+// Its record knows of no read before the idle TTL is over.
+TEST_F(L2LoaderTest, AnIdleTtlRunsFromTheLastRead) {
+  constexpr int64_t kIdleMs = 60'000;
+  Put("read", {.idle_ttl_ms = kIdleMs});
+  Put("unread", {.idle_ttl_ms = kIdleMs});
+  clock_.AdvanceMillis(kIdleMs - 1);
+  ASSERT_TRUE(source_->Get("ns", "read").has_value());
+  Load({{"ns", 0, Hlc(), Hlc()}}, {});
+  clock_.AdvanceMillis(kIdleMs - 1);
+  EXPECT_TRUE(Has("read"));
+  EXPECT_FALSE(Has("unread"));
+}
+
 TEST_F(L2LoaderTest, WhatIsForgottenIsKeptThoughNothingElseIs) {
   Load({{"ns", 0, Hlc(), kOld}}, {});
   const SnapshotInfo info = Info();

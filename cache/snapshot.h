@@ -64,7 +64,7 @@ struct StoredRecord {
   std::string ns;
   std::string key;
   BlobAttributes attributes;
-  int64_t last_access_unix_ms = 0;
+  int64_t last_access_unix_ms = 0;  // With an idle TTL: as of now, not the pin.
   uint64_t raw_bytes = 0;
   uint64_t stored_bytes = 0;  // Sum over `frames`.
   // Of the chain's header block, which holds the frames' checksums, or of its

@@ -38,7 +38,11 @@ StoredRecord PinnedSnapshot::ToStored(const Namespace& ns,
   s.attributes.l1_admission = record.l1_admission;
   s.attributes.invalidation_hashes.assign(record.invalidation_hashes.begin(),
                                           record.invalidation_hashes.end());
-  s.last_access_unix_ms = record.last_access_unix_ms;
+  // The record learns of reads only when its idle TTL is over. Whoever holds a
+  // copy would take it for dead then.
+  s.last_access_unix_ms = record.expiry.idle_ttl_ms != 0
+                              ? store_->LastAccess(ns, key, record)
+                              : record.last_access_unix_ms;
   s.raw_bytes = record.raw_bytes;
   s.stored_bytes = record.stored_bytes;
   s.payload_checksum = record.payload_checksum;
