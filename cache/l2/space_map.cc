@@ -378,6 +378,11 @@ absl::Status SpaceMap::MarkAndWrite(absl::Span<const Extent> extents) {
   std::vector<uint64_t> sectors;
   for (const Extent& extent : extents) {
     SetUsed(extent);
+    // A sector may have been found damaged just now, and all of it be
+    // inherited.
+    for (WordsOf w(extent); inherits_ && w.Next();) {
+      KeepInherited(w.sector)[w.word] &= ~w.mask;
+    }
     const uint64_t last = (extent.first + extent.units - 1) / kUnitsPerSector;
     for (uint64_t s = extent.first / kUnitsPerSector; s <= last; ++s) {
       sectors.push_back(s);

@@ -444,6 +444,21 @@ TEST(SpaceMapTest, ASectorThatIsNotWhatWasWrittenIsTakenAsUsed) {
   }
 }
 
+// A sector that is wholly free is taken without a look at it.
+TEST(SpaceMapTest, WhatIsAllocatedInADamagedSectorIsNotInherited) {
+  MemoryFile file;
+  OpenMap(&file, 2 * kPerSector, true);
+  auto map = OpenMap(&file, 2 * kPerSector, false);
+  EXPECT_EQ(map->used_units(), 0u);
+  file.bytes[2 * kSector + 300] ^= 1;
+  EXPECT_EQ(*map->Allocate(kPerSector + 100, 1), Of({{0, kPerSector + 100}}));
+  EXPECT_EQ(map->damaged_sectors(), 1u);
+  EXPECT_EQ(InheritedRuns(*map, 1 << 20),
+            (std::vector<Extent>{{kPerSector + 100, kPerSector - 100}}));
+  map->Release({kPerSector + 100, kPerSector - 100});
+  EXPECT_EQ(map->used_units(), kPerSector + 100);
+}
+
 TEST(SpaceMapTest, ThreadsGetDisjointUnits) {
   MemoryFile file;
   auto map = OpenMap(&file, 2 * kPerSector, true);
