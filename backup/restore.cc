@@ -41,6 +41,7 @@ using backup_internal::InvalidationSet;
 using backup_internal::IsOrDescendsFrom;
 using backup_internal::Lease;
 using backup_internal::LossReporter;
+using backup_internal::MayTellOfLater;
 using backup_internal::StagingDirectory;
 using cache::l2::FileSystem;
 
@@ -129,8 +130,7 @@ void PlanCache(const SnapshotEntry& snapshot, uint16_t index,
       if (source.kind() != format::SOURCE_KIND_BLOB_CACHE) continue;
       if (!IsOrDescendsFrom(source.cache(), cache)) {
         plan->newer_of_other_lineages.push_back(other.id);
-      } else if (source.cache().lineage() != cache.lineage() ||
-                 source.cache().epoch() >= cache.epoch()) {
+      } else if (MayTellOfLater(source.cache(), cache)) {
         plan->newer_snapshots.push_back(other.id);
       }
     }

@@ -82,12 +82,6 @@ struct Witness {
 };
 using Witnesses = std::vector<std::unique_ptr<Witness>>;
 
-bool IsNewer(const backup::format::CacheInfo& other,
-             const backup::format::CacheInfo& cache) {
-  return IsOrDescendsFrom(other, cache) &&
-         (other.lineage() != cache.lineage() || other.epoch() >= cache.epoch());
-}
-
 // Errors: of the archive; kFailedPrecondition: the key of a newer snapshot is
 // not there.
 absl::StatusOr<std::unique_ptr<Witness>> OpenWitness(
@@ -104,7 +98,7 @@ absl::StatusOr<std::unique_ptr<Witness>> OpenWitness(
     const auto& sources = other.manifest.header().sources();
     const bool tells = absl::c_any_of(sources, [&](const auto& source) {
       return source.kind() == backup::format::SOURCE_KIND_BLOB_CACHE &&
-             IsNewer(source.cache(), cache);
+             MayTellOfLater(source.cache(), cache);
     });
     if (!tells) continue;
     LARDER_RETURN_IF_ERROR(witness->archive.SealOf(other.manifest).status());

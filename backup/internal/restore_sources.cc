@@ -49,6 +49,12 @@ bool IsOrDescendsFrom(const format::CacheInfo& other,
                    cache.lineage()) != other.ancestors().end();
 }
 
+bool MayTellOfLater(const format::CacheInfo& other,
+                    const format::CacheInfo& cache) {
+  return IsOrDescendsFrom(other, cache) &&
+         (other.lineage() != cache.lineage() || other.epoch() >= cache.epoch());
+}
+
 absl::StatusOr<uint16_t> CacheSourceIn(
     const std::vector<backup::SnapshotEntry>& chain, size_t at,
     uint16_t index) {

@@ -23,6 +23,10 @@ absl::StatusOr<uint16_t> ChooseSource(const backup::format::Manifest& manifest,
 bool IsOrDescendsFrom(const backup::format::CacheInfo& other,
                       const backup::format::CacheInfo& cache);
 
+// Whether `other` may tell, besides, what was flushed after `cache` was taken.
+bool MayTellOfLater(const backup::format::CacheInfo& other,
+                    const backup::format::CacheInfo& cache);
+
 // The cache in layer `at` of `chain` that source `index` of the last one goes
 // back to.
 // Errors: kDataLoss when the layer is not what the one above builds on.
