@@ -22,6 +22,7 @@
 #include "cache/l2_image.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "replication/cuts_at_work.h"
 #include "replication/limits.h"
 #include "replication/live_replica_test_support.h"
 #include "replication/loopback.h"
@@ -482,24 +483,8 @@ TEST_F(LiveReplicaTest, CutsWhileItAppliesDoNotCostTheBackup) {
   replica_.heartbeat_ms = 1;
   ASSERT_TRUE(replica_.Start().ok());
   Fill(20);
-  std::atomic<int> beats{0}, hellos{0};
-  std::atomic<bool> cut{false};
+  CutsAtWork network(&replica_.network);
   int64_t waited = 0;
-  replica_.network.on_request = [&](const TransferRequest& request) {
-    hellos += request.has_hello() ? 1 : 0;
-    return Fate::kArrives;
-  };
-  replica_.network.on_reply = [&](const TransferReply& reply) {
-    // What the first connection says once it is cut goes nowhere.
-    const bool is_first = reply.progress().received_bytes() > 0;
-    if (!reply.has_progress() || is_first != (hellos == 1)) {
-      return Fate::kArrives;
-    }
-    // The replica is at work on the first one, and would not see a cut.
-    if (cut.exchange(false)) return is_first ? Fate::kHalfOpen : Fate::kCut;
-    ++beats;
-    return Fate::kArrives;
-  };
   // Until it has come, or has not for so long that it will not.
   const auto await = [](absl::FunctionRef<bool()> ready) {
     const auto until =
@@ -517,14 +502,14 @@ TEST_F(LiveReplicaTest, CutsWhileItAppliesDoNotCostTheBackup) {
     // that is silent is used up.
     for (; waited < 400'000; waited += 1000) {
       if (waited == 2'000 || waited == 100'000 || waited == 300'000) {
-        const int before = hellos;
-        cut = true;
-        await([&] { return hellos > before; });
+        const int before = network.hellos();
+        network.CutNext();
+        await([&] { return network.hellos() > before; });
       }
-      const int before = beats;
-      await([&] { return beats >= before + 2; });
+      const int before = network.beats();
+      await([&] { return network.beats() >= before + 2; });
       clock_.AdvanceMillis(1000);
-      if (beats > before) continue;
+      if (network.beats() > before) continue;
       clock_.AdvanceMillis(60'000);  // Nobody speaks: the client gives up.
       break;
     }
@@ -534,7 +519,7 @@ TEST_F(LiveReplicaTest, CutsWhileItAppliesDoNotCostTheBackup) {
   replica_.disk.SetHook(nullptr);
   ExpectBackup(report);
   EXPECT_GE(waited, 400'000);
-  EXPECT_EQ(hellos, 4);
+  EXPECT_EQ(network.hellos(), 4);
 }
 
 // Two blobs that the primary changes together are never seen apart, and never

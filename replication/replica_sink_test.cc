@@ -27,6 +27,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "replication/claimed_replicas.h"
+#include "replication/cuts_at_work.h"
 #include "replication/loopback.h"
 #include "replication/replica_test_support.h"
 #include "replication/replication.pb.h"
@@ -529,30 +530,17 @@ TEST(ReplicaSinkTest, GivesUpOnAReplicaThatIsAtWorkForTooLong) {
   replica.Stop();
   replica.service_options.heartbeat_ms = 1;
   replica.Start();
-  std::atomic<int> beats = 0, hellos = 0;
-  std::atomic<bool> cut = false, done = false;
-  replica.network.on_request = [&](const TransferRequest& request) {
-    hellos += request.has_hello() ? 1 : 0;
-    return Fate::kArrives;
-  };
-  replica.network.on_reply = [&](const TransferReply& reply) {
-    // What the first connection says once it is cut goes nowhere.
-    const bool is_first = reply.progress().received_bytes() > 0;
-    if (!reply.has_progress() || is_first != (hellos == 1)) {
-      return Fate::kArrives;
-    }
-    if (cut.exchange(false)) return is_first ? Fate::kHalfOpen : Fate::kCut;
-    ++beats;
-    return Fate::kArrives;
-  };
+  CutsAtWork network(&replica.network);
+  std::atomic<bool> done = false;
   replica.disk.SetHook([&](const SimulatedDisk::Operation& operation) {
     if (operation.kind != SimulatedDisk::OperationKind::kRename ||
         !absl::StrContains(operation.path, "/manifests/")) {
       return absl::OkStatus();
     }
     for (int seconds = 1; !done; ++seconds) {
-      if (seconds % 300 == 0) cut = true;  // A call lasts no longer.
-      for (const int before = beats; !done && beats < before + 2;) {
+      if (seconds % 300 == 0) network.CutNext();  // A call lasts no longer.
+      for (const int before = network.beats();
+           !done && network.beats() < before + 2;) {
         std::this_thread::yield();
       }
       replica.clock.AdvanceMillis(1000);
@@ -571,7 +559,7 @@ TEST(ReplicaSinkTest, GivesUpOnAReplicaThatIsAtWorkForTooLong) {
   EXPECT_GE(took_ms, 600'000 + 45'000);
   // A call more.
   EXPECT_LE(took_ms, 600'000 + 45'000 + 300'000);
-  EXPECT_GE(hellos, 3);
+  EXPECT_GE(network.hellos(), 3);
   sink->Abort();
   replica.disk.SetHook(nullptr);
 }
